@@ -2,7 +2,13 @@
 //! the descriptors that server reflection serves.
 
 /// Package `semops.signer.v1`.
-#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated from the protos, which carry the comments")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated from the protos, which carry the comments"
+)]
 pub mod v1 {
     tonic::include_proto!("semops.signer.v1");
 }
