@@ -1,6 +1,8 @@
 //! The RPC contract of the signing service: messages, clients and servers generated from `proto/semops/signer/v1`, and
 //! the descriptors that server reflection serves.
 
+pub mod client;
+
 /// Package `semops.signer.v1`.
 #[allow(
     missing_docs,

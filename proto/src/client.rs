@@ -1,0 +1,82 @@
+//! A thin typed client: one method per RPC, each with the same deadline. It owns no transport; give it a channel.
+
+use std::time::Duration;
+
+use tonic::{Request, Status, transport::Channel};
+
+use crate::v1::{
+    self, cosigning_service_client::CosigningServiceClient,
+    enrollment_service_client::EnrollmentServiceClient, trust_service_client::TrustServiceClient,
+};
+
+/// All services of `semops.signer.v1` over one channel. Cloning is cheap and shares the connection.
+///
+/// Every call carries the deadline as `grpc-timeout`; the service honours it at every wait. A call that ends with
+/// DEADLINE_EXCEEDED, UNAVAILABLE or CANCELLED may be repeated with the same content: each RPC is idempotent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    enrollment: EnrollmentServiceClient<Channel>,
+    cosigning: CosigningServiceClient<Channel>,
+    trust: TrustServiceClient<Channel>,
+    deadline: Duration,
+}
+
+/// A method per RPC: its name, the service's client, request and answer.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident on $service:ident: $request:ident -> $response:ident;)*) => {
+        impl Client {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// The status of the service with its google.rpc details, or one made by the transport.
+                pub async fn $name(&self, request: v1::$request) -> Result<v1::$response, Status> {
+                    let reply = self.$service.clone().$name(self.request(request)).await?;
+                    Ok(reply.into_inner())
+                }
+            )*
+        }
+    };
+}
+
+calls! {
+    /// EnrollDevice: a device certificate for the key of a PKCS#10 request.
+    enroll_device on enrollment: EnrollDeviceRequest -> EnrollDeviceResponse;
+    /// AcceptDevice: lets the caller's institution co-sign orders of a device.
+    accept_device on enrollment: AcceptDeviceRequest -> AcceptDeviceResponse;
+    /// ReleaseDevice: ends that acceptance.
+    release_device on enrollment: ReleaseDeviceRequest -> ReleaseDeviceResponse;
+    /// RevokeDevice: revokes a device's certificate, for every institution.
+    revoke_device on enrollment: RevokeDeviceRequest -> RevokeDeviceResponse;
+    /// GetDevice: a device as its issuer or its acceptor sees it.
+    get_device on enrollment: GetDeviceRequest -> GetDeviceResponse;
+    /// CosignOrder: the authorization for a device's order.
+    cosign_order on cosigning: CosignOrderRequest -> CosignOrderResponse;
+    /// GetAuthorization: where an order's co-signing stands.
+    get_authorization on cosigning: GetAuthorizationRequest -> GetAuthorizationResponse;
+    /// VerifyAuthorization: what an authorization is worth now.
+    verify_authorization on cosigning: VerifyAuthorizationRequest -> VerifyAuthorizationResponse;
+    /// GetTrustBundle: chains, CRLs and JWK Sets of the institutions that the caller's trusts.
+    get_trust_bundle on trust: GetTrustBundleRequest -> GetTrustBundleResponse;
+    /// GetCrl: the newest CRL of one CA.
+    get_crl on trust: GetCrlRequest -> GetCrlResponse;
+}
+
+impl Client {
+    /// A client on `channel` whose calls end after `deadline`.
+    #[must_use]
+    pub fn new(channel: Channel, deadline: Duration) -> Self {
+        Self {
+            enrollment: EnrollmentServiceClient::new(channel.clone()),
+            cosigning: CosigningServiceClient::new(channel.clone()),
+            trust: TrustServiceClient::new(channel),
+            deadline,
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.deadline);
+        request
+    }
+}
