@@ -3,3 +3,7 @@
 
 pub mod algorithm;
 pub mod error;
+pub mod local_key;
+mod name;
+pub mod request;
+pub mod signed;
