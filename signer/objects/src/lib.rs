@@ -6,12 +6,14 @@
 
 pub mod authorization;
 mod base64url;
+pub mod emv;
 pub mod error;
 pub mod institution;
 mod json;
 pub mod jwk;
 pub mod jws;
 pub mod money;
+pub mod offer;
 pub mod order;
 pub mod payment;
 pub mod reference;
