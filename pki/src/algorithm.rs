@@ -7,10 +7,11 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ID_EC_PUBLIC_KEY, SECP_256_R_1};
-use der::asn1::{ObjectIdentifier, UintRef};
-use der::{Decode, Encode, ErrorKind, Sequence};
+use der::asn1::ObjectIdentifier;
+use der::{Decode, ErrorKind};
 use spki::SubjectPublicKeyInfoRef;
 
+use crate::ecdsa::{der_from_raw, raw_from_der};
 use crate::error::{BadSignature, KeyError};
 
 /// The octets of a P-256 SubjectPublicKeyInfo before its point (RFC 5480 s2): the header, id-ecPublicKey,
@@ -21,8 +22,6 @@ const SPKI_PREFIX: [u8; 26] = [
 ];
 /// The longest SubjectPublicKeyInfo looked at: an RSA key of 16,384 bits still gets its own reason.
 const MAX_SPKI: usize = 4096;
-/// The longest DER Ecdsa-Sig-Value of P-256: two INTEGERs of 33 octets with their headers.
-const MAX_DER_SIGNATURE: usize = 72;
 
 /// SHA-256 (FIPS 180-4) of `data`.
 pub fn sha256(data: &[u8]) -> [u8; 32] {
@@ -226,45 +225,6 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// Ecdsa-Sig-Value (RFC 3279 s2.2.3).
-#[derive(Sequence)]
-struct EcdsaSigValue<'a> {
-    r: UintRef<'a>,
-    s: UintRef<'a>,
-}
-
-fn raw_from_der(der: &[u8]) -> Result<[u8; 64], BadSignature> {
-    if der.len() > MAX_DER_SIGNATURE {
-        return Err(BadSignature);
-    }
-    let value = EcdsaSigValue::from_der(der).map_err(|_| BadSignature)?;
-    let mut rs = [0; 64];
-    let (r, s) = rs.split_at_mut(32);
-    right_align(r, value.r.as_bytes())?;
-    right_align(s, value.s.as_bytes())?;
-    Ok(rs)
-}
-
-/// Copies the big-endian `value` to the end of the zeroed `field`.
-fn right_align(field: &mut [u8], value: &[u8]) -> Result<(), BadSignature> {
-    let start = field.len().checked_sub(value.len()).ok_or(BadSignature)?;
-    let (_, tail) = field.split_at_mut(start);
-    tail.copy_from_slice(value);
-    Ok(())
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "two non-negative integers of at most 33 octets always encode"
-)]
-fn der_from_raw(rs: &[u8; 64]) -> Vec<u8> {
-    let (r, s) = rs.split_at(32);
-    UintRef::new(r)
-        .and_then(|r| UintRef::new(s).map(|s| EcdsaSigValue { r, s }))
-        .and_then(|value| value.to_der())
-        .expect("an Ecdsa-Sig-Value of P-256 always encodes")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -273,7 +233,6 @@ mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     };
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -379,41 +338,5 @@ mod tests {
         assert_eq!(refused(&[]), KeyError::BadPoint);
         assert_eq!(refused(&key.sec1()[..64]), KeyError::BadPoint);
         assert_eq!(refused(&[4; 66]), KeyError::BadPoint);
-    }
-
-    /// Numbers of 32 octets with leading zeros or a high bit, where the DER form changes its length.
-    fn number() -> impl Strategy<Value = [u8; 32]> {
-        (any::<[u8; 32]>(), 0_usize..32).prop_map(|(mut number, zeros)| {
-            number[..zeros].fill(0);
-            number
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn raw_and_der_are_each_others_inverse(r in number(), s in number()) {
-            let mut rs = [0; 64];
-            rs[..32].copy_from_slice(&r);
-            rs[32..].copy_from_slice(&s);
-            let der = der_from_raw(&rs);
-            prop_assert!(der.len() <= MAX_DER_SIGNATURE);
-            prop_assert_eq!(raw_from_der(&der), Ok(rs));
-        }
-
-        #[test]
-        fn any_accepted_der_is_the_only_encoding(der in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(rs) = raw_from_der(&der) {
-                prop_assert_eq!(der_from_raw(&rs), der);
-            }
-        }
-
-        #[test]
-        fn integers_with_needless_zeros_are_refused(r in number(), s in number()) {
-            let mut der = vec![0x30, 70, 0x02, 34, 0, 0];
-            der.extend_from_slice(&r);
-            der.extend_from_slice(&[0x02, 32]);
-            der.extend_from_slice(&s);
-            prop_assert_eq!(raw_from_der(&der), Err(BadSignature));
-        }
     }
 }

@@ -174,7 +174,7 @@ pub enum CertificateError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CrlError {
-    /// Longer than [`MAX_CRL`](MAX_CRL).
+    /// Longer than [`MAX_CRL`](crate::crl::MAX_CRL).
     #[error("{octets} octets are more than a CRL may have")]
     TooLong {
         /// Its length.
