@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::base64url;
-use crate::error::ObjectError;
+use crate::error::{ObjectError, Rule};
 use crate::institution::InstitutionId;
 use crate::json::{self, Object};
 use crate::jwk;
@@ -35,7 +35,7 @@ pub struct Authorization {
     pub exp: u64,
     /// The payer's institution, which guarantees.
     pub iss: InstitutionId,
-    /// The payee's institution, to which it guarantees.
+    /// The payee's institution, to which it guarantees: that of `payee`.
     pub aud: InstitutionId,
     /// SHA-256 of the ASCII of the whole compact JWS of the order.
     pub order_sha256: [u8; 32],
@@ -135,6 +135,9 @@ impl Authorization {
             uetr: members.optional_text("uetr", str::parse)?,
             policy: members.octets("policy")?,
         };
+        if authorization.aud != *authorization.payee.institution() {
+            return Err(members.blame("aud", Rule::NotPayeesInstitution));
+        }
         members.finish()?;
         Ok(authorization)
     }

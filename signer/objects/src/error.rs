@@ -92,6 +92,9 @@ pub enum Rule {
     /// Not an institution id.
     #[error("must be 1 to 32 of a-z, 0-9 and '-'")]
     InstitutionId,
+    /// `aud` is not the institution of the payee.
+    #[error("must be the payee's institution")]
+    NotPayeesInstitution,
     /// Not a currency of ISO 4217 that has a minor unit.
     #[error("must be the code of an ISO 4217 currency that has a minor unit, in capital letters")]
     Currency,

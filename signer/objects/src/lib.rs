@@ -17,6 +17,7 @@ pub mod offer;
 pub mod order;
 pub mod payment;
 pub mod reference;
+pub mod trust;
 
 pub use authorization::{Authorization, AuthorizationError, AuthorizationJws};
 pub use error::{ObjectError, Rule};
@@ -25,3 +26,4 @@ pub use money::{Amount, Currency};
 pub use order::{Order, OrderError, OrderJws};
 pub use payment::{Channel, Kind, Payee};
 pub use reference::{EndToEndId, Uetr};
+pub use trust::{TrustDocument, Verdict, verify_authorization};

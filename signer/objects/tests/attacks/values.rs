@@ -156,6 +156,17 @@ fn wrong_payloads() {
 }
 
 #[test]
+fn an_authorization_is_for_the_payees_institution() {
+    let [_, authorization] = Target::both();
+    let other = authorization.changed("payload", "/payee", |payee| {
+        payee.insert("institution".to_owned(), json!("gamma"));
+    });
+    let error = other.unwrap_err();
+    assert_eq!(error.field(), "payload.aud");
+    assert_eq!(error.rule(), &Rule::NotPayeesInstitution);
+}
+
+#[test]
 fn wrong_amounts_and_payees() {
     let values = [
         "",

@@ -1,29 +1,27 @@
 //! A key, an order and an authorization that the tests of this folder start from.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::{Amount, Authorization, Channel, Kind, Order, Payee, jws};
 use semops_pki::algorithm::PublicKey;
+use semops_pki::local_key::LocalKey;
 
 pub const KID: [u8; 32] = [7; 32];
 pub const X5T: [u8; 32] = [8; 32];
 
-pub struct Key(EcdsaKeyPair);
+pub struct Key(pub LocalKey);
 
 impl Key {
     pub fn generate() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+        Self(LocalKey::generate().unwrap())
     }
 
     pub fn public(&self) -> PublicKey {
-        PublicKey::from_sec1(self.0.public_key().as_ref()).unwrap()
+        self.0.public_key().clone()
     }
 
     pub fn sign(&self, message: &str) -> [u8; 64] {
-        let signature = self.0.sign(&SystemRandom::new(), message.as_bytes());
-        signature.unwrap().as_ref().try_into().unwrap()
+        self.0.sign_raw(message.as_bytes()).unwrap()
     }
 
     /// A JWS with a good signature over whatever it is given.
