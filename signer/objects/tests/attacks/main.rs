@@ -205,31 +205,20 @@ fn every_mistyped_member() {
     }
 }
 
+/// What other kinds of token have, and what tells a library where to find a key or how to read the rest.
+const UNKNOWN: &str = "x Alg crit b64 jwk jku x5c x5u cty zip nbf sub __proto__";
+
 #[test]
 fn every_unknown_member() {
+    let objects = [
+        ("header", ""),
+        ("payload", ""),
+        ("payload", "/amount"),
+        ("payload", "/payee"),
+    ];
     for target in Target::both() {
-        for (part, pointer) in [
-            ("header", ""),
-            ("payload", ""),
-            ("payload", "/amount"),
-            ("payload", "/payee"),
-        ] {
-            for name in [
-                "x",
-                "Alg",
-                "crit",
-                "b64",
-                "jwk",
-                "jku",
-                "x5c",
-                "x5u",
-                "cty",
-                "zip",
-                "nbf",
-                "sub",
-                "",
-                "__proto__",
-            ] {
+        for (part, pointer) in objects {
+            for name in UNKNOWN.split(' ').chain([""]) {
                 let error = target
                     .changed(part, pointer, |object| {
                         drop(object.insert(name.to_owned(), json!(["exp"])))
@@ -240,13 +229,17 @@ fn every_unknown_member() {
             }
         }
     }
+}
+
+#[test]
+fn members_of_the_other_object_are_unknown() {
     let [order, authorization] = Target::both();
     let with_x5t = order.changed("header", "", |header| {
-        drop(header.insert("x5t#S256".to_owned(), json!("A")))
+        header.insert("x5t#S256".to_owned(), json!("A"));
     });
     assert_eq!(with_x5t.unwrap_err().field(), "header.x5t#S256");
     let with_account = authorization.changed("payload", "", |payload| {
-        drop(payload.insert("account".to_owned(), json!("A")))
+        payload.insert("account".to_owned(), json!("A"));
     });
     assert_eq!(with_account.unwrap_err().field(), "payload.account");
 }

@@ -1,70 +1,76 @@
 //! Members of the right type whose values break a rule, and payloads that are no object.
 
 use semops_objects::Rule;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{Target, path};
 
-/// Gives each member in turn a value of the right type that breaks its rule, in both objects where they have it.
-fn wrong_values(part: &str, pointer: &str, rows: &[(&str, Value)]) {
-    for (name, value) in rows {
-        let mut tried = 0;
-        for target in Target::both() {
-            let has = |(of, at, member): &(&str, &str, String)| {
-                (*of, *at, member.as_str()) == (part, pointer, *name)
-            };
-            if !target.members().iter().any(has) {
-                continue;
-            }
-            tried += 1;
-            let error = target
-                .changed(part, pointer, |object| {
-                    drop(object.insert((*name).to_owned(), value.clone()))
-                })
-                .expect_err(&format!("{name} = {value}"));
-            assert_eq!(error.field(), path(part, pointer, name), "{value}");
-            assert!(
-                !matches!(error.rule(), Rule::Type { .. }),
-                "{name} {value} {error}"
-            );
+/// Gives the string at `member`, as `payload.payee.id`, each of `texts` in turn, in both objects if they have it.
+fn wrong(member: &str, texts: &[&str]) {
+    let targets: Vec<_> = Target::both()
+        .into_iter()
+        .filter_map(|target| {
+            let place = target
+                .members()
+                .into_iter()
+                .find(|(part, pointer, name)| path(part, pointer, name) == member);
+            Some((target, place?))
+        })
+        .collect();
+    assert!(!targets.is_empty(), "no object has {member}");
+    for (target, (part, pointer, name)) in &targets {
+        for text in texts {
+            let change =
+                |object: &mut Map<String, Value>| drop(object.insert(name.clone(), json!(text)));
+            let error = target.changed(part, pointer, change).expect_err(text);
+            assert_eq!(error.field(), member, "{text}");
+            assert!(!matches!(error.rule(), Rule::Type { .. }), "{text} {error}");
         }
-        assert!(tried > 0, "no object has {name}");
     }
 }
 
-const B64_31: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// 32 octets in base64url, and texts of nearly the same length that are not.
 const B64_32: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-const B64_33: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Spellings of 32 octets that are none.
-fn not_32_octets(name: &str) -> Vec<(&str, Value)> {
+fn wrong_digest(member: &str) {
+    let (shorter, longer) = (&B64_32[1..], format!("{B64_32}A"));
     let padded = format!("{B64_32}=");
-    let slack = format!("{}B", &B64_32[1..]);
-    let plus = format!("+{}", &B64_32[1..]);
-    ["", B64_31, B64_33, &padded, &slack, &plus, " "]
-        .map(|text| (name, json!(text)))
-        .to_vec()
+    let slack = format!("{shorter}B");
+    let other_alphabet = format!("+{shorter}");
+    wrong(
+        member,
+        &["", " ", shorter, &longer, &padded, &slack, &other_alphabet],
+    );
 }
 
 #[test]
 fn wrong_headers() {
-    let words = [
-        "none", "None", "", "HS256", "HS512", "RS256", "PS256", "ES256K", "ES384", "ES512",
-        "EdDSA", "es256", "ES256 ",
-    ];
-    wrong_values("header", "", &words.map(|alg| ("alg", json!(alg))));
-    let types = [
-        "",
-        "JWT",
-        "jwt",
-        "semops-order-v2+jwt",
-        "SEMOPS-ORDER-V1+JWT",
-        "application/semops-order-v1+jwt",
-        "semops-authorization-v2+jwt",
-    ];
-    wrong_values("header", "", &types.map(|typ| ("typ", json!(typ))));
-    wrong_values("header", "", &not_32_octets("kid"));
-    wrong_values("header", "", &not_32_octets("x5t#S256"));
+    wrong(
+        "header.alg",
+        &[
+            "none", "None", "", "HS256", "RS256", "PS256", "ES256K", "ES384", "ES512",
+        ],
+    );
+    wrong("header.alg", &["EdDSA", "es256", "ES256 ", "ES256\u{0}"]);
+    wrong(
+        "header.typ",
+        &[
+            "",
+            "JWT",
+            "jwt",
+            "semops-order-v2+jwt",
+            "SEMOPS-ORDER-V1+JWT",
+        ],
+    );
+    wrong(
+        "header.typ",
+        &[
+            "application/semops-order-v1+jwt",
+            "semops-authorization-v2+jwt",
+        ],
+    );
+    wrong_digest("header.kid");
+    wrong_digest("header.x5t#S256");
 }
 
 #[test]
@@ -83,76 +89,71 @@ fn one_object_is_never_the_other() {
 
 #[test]
 fn wrong_payloads() {
-    let jtis = [
-        "",
-        "01936e0e-0e80-1abc-8def-0123456789ab",
-        "01936e0e-0e80-7abc-cdef-0123456789ab",
-        "01936E0E-0E80-7ABC-8DEF-0123456789AB",
-        "01936e0e0e807abc8def0123456789ab",
-        "urn:uuid:01936e0e-0e80-7abc-8def-0123456789ab",
-        "00000000-0000-0000-0000-000000000000",
-        "x",
-    ];
-    wrong_values("payload", "", &jtis.map(|jti| ("jti", json!(jti))));
-    let institutions = [
-        "",
-        "Alfa",
-        "alfa ",
-        "al/fa",
-        "spiffe://x",
-        "a23456789012345678901234567890123",
-    ];
-    wrong_values("payload", "", &institutions.map(|id| ("aud", json!(id))));
-    wrong_values("payload", "", &institutions.map(|id| ("iss", json!(id))));
-    wrong_values(
-        "payload",
-        "",
-        &["", "refund", "Payment", "payment "].map(|kind| ("kind", json!(kind))),
+    wrong(
+        "payload.jti",
+        &["", "x", "00000000-0000-0000-0000-000000000000"],
     );
-    wrong_values(
-        "payload",
-        "",
-        &["", "pos", "REAL_POS", "real-pos"].map(|channel| ("channel", json!(channel))),
+    wrong("payload.jti", &["01936e0e-0e80-1abc-8def-0123456789ab"]); // version 1
+    wrong("payload.jti", &["01936e0e-0e80-7abc-cdef-0123456789ab"]); // another variant
+    wrong(
+        "payload.jti",
+        &[
+            "01936E0E-0E80-7ABC-8DEF-0123456789AB",
+            "01936e0e0e807abc8def0123456789ab",
+        ],
     );
-    for name in ["offer_sha256", "order_sha256", "policy"] {
-        wrong_values("payload", "", &not_32_octets(name));
+    wrong(
+        "payload.jti",
+        &["urn:uuid:01936e0e-0e80-7abc-8def-0123456789ab"],
+    );
+}
+
+#[test]
+fn wrong_words_and_references() {
+    for member in ["payload.aud", "payload.iss", "payload.payee.institution"] {
+        wrong(
+            member,
+            &["", "Alfa", "alfa ", "al/fa", "spiffe://x", &"a".repeat(33)],
+        );
     }
-    wrong_values(
-        "payload",
-        "",
+    wrong("payload.kind", &["", "refund", "Payment", "payment "]);
+    wrong("payload.channel", &["", "pos", "REAL_POS", "real-pos"]);
+    for member in [
+        "payload.offer_sha256",
+        "payload.order_sha256",
+        "payload.policy",
+    ] {
+        wrong_digest(member);
+    }
+    wrong(
+        "payload.payer",
         &[
             "",
             "A",
             B64_32,
             "AAAAAAAAAAAAAAAAAAAAAB",
             "AAAAAAAAAAAAAAAAAAAAAA==",
-        ]
-        .map(|payer| ("payer", json!(payer))),
-    );
-    wrong_values(
-        "payload",
-        "",
-        &["", "a_b", " a", "012345678901234567890123456789012345"]
-            .map(|id| ("end_to_end_id", json!(id))),
-    );
-    wrong_values(
-        "payload",
-        "",
-        &[
-            "",
-            "8A562C67-CA16-48BA-B074-65581BE6F001",
-            "01936e0e-0e80-7abc-8def-0123456789ab",
-        ]
-        .map(|uetr| ("uetr", json!(uetr))),
-    );
-    wrong_values(
-        "payload",
-        "",
-        &[
-            ("iat", json!(9_007_199_254_740_992_u64)),
-            ("exp", json!(u64::MAX)),
         ],
     );
+    wrong("payload.end_to_end_id", &["", "a_b", " a", &"1".repeat(36)]);
+    wrong(
+        "payload.uetr",
+        &["", "8A562C67-CA16-48BA-B074-65581BE6F001"],
+    );
+    wrong("payload.uetr", &["01936e0e-0e80-7abc-8def-0123456789ab"]); // version 7
+}
+
+#[test]
+fn the_orders_jti_is_of_version_7() {
+    let [order, authorization] = Target::both();
+    let version_4 = "8a562c67-ca16-48ba-b074-65581be6f001";
+    let with = |target: &Target| {
+        target.changed("payload", "", |payload| {
+            payload.insert("jti".to_owned(), json!(version_4));
+        })
+    };
+    assert_eq!(with(&order).unwrap_err().rule(), &Rule::Uuid("7"));
+    assert!(with(&authorization).is_ok());
 }
 
 #[test]
@@ -168,63 +169,33 @@ fn an_authorization_is_for_the_payees_institution() {
 
 #[test]
 fn wrong_amounts_and_payees() {
-    let values = [
-        "",
-        "0.00",
-        "23.7",
-        "23.720",
-        "23",
-        "023.72",
-        ".72",
-        "-23.72",
-        "+23.72",
-        "2,372",
-        "2.372e1",
-        "23.72 ",
-        "10000000000000000.00",
-        "\u{662}\u{663}.72",
-    ];
-    wrong_values(
-        "payload",
-        "/amount",
-        &values.map(|value| ("value", json!(value))),
-    );
-    wrong_values(
-        "payload",
-        "/amount",
-        &["", "cny", "CN", "XXX", "XAU", "156", "BTC"].map(|code| ("currency", json!(code))),
-    );
-    wrong_values(
-        "payload",
-        "/payee",
-        &["", "Beta", "be ta"].map(|id| ("institution", json!(id))),
-    );
-    wrong_values(
-        "payload",
-        "/payee",
+    wrong(
+        "payload.amount.value",
         &[
-            "",
-            " A",
-            "A\n",
-            "\u{e9}",
-            "012345678901234567890123456789012345",
-        ]
-        .map(|id| ("id", json!(id))),
+            "", "0.00", "23.7", "23.720", "23", "023.72", ".72", "23.72 ",
+        ],
     );
-    let names = [
-        "",
-        " ",
-        "a\u{0}",
-        "a\u{202e}b",
-        "a\u{2067}b",
-        "Cafe\u{301}",
-        &"x".repeat(141),
-    ]
-    .map(|name| ("name", json!(name)));
-    wrong_values("payload", "/payee", &names);
+    wrong(
+        "payload.amount.value",
+        &["-23.72", "+23.72", "2,372", "2.372e1", "\u{662}\u{663}.72"],
+    );
+    wrong("payload.amount.value", &["10000000000000000.00"]);
+    wrong(
+        "payload.amount.currency",
+        &["", "cny", "CN", "XXX", "XAU", "156", "BTC"],
+    );
+    wrong(
+        "payload.payee.id",
+        &["", " A", "A\n", "\u{e9}", &"1".repeat(36)],
+    );
+    wrong(
+        "payload.payee.name",
+        &["", " ", "a\u{0}", "a\u{202e}b", "a\u{2067}b", "Cafe\u{301}"],
+    );
+    wrong("payload.payee.name", &[&"x".repeat(141)]);
     let [order, _] = Target::both();
     let yen = order.changed("payload", "/amount", |amount| {
-        drop(amount.insert("currency".to_owned(), json!("JPY")))
+        amount.insert("currency".to_owned(), json!("JPY"));
     });
     assert_eq!(yen.unwrap_err().field(), "payload.amount.value");
 }
@@ -257,6 +228,22 @@ fn lifetimes() {
             assert_eq!(
                 (error.field(), error.rule()),
                 ("payload.exp", &Rule::Lifetime { max: 600 })
+            );
+        }
+    }
+}
+
+#[test]
+fn times_no_reader_keeps_exact() {
+    for target in Target::both() {
+        for name in ["iat", "exp"] {
+            let change = |payload: &mut Map<String, Value>| {
+                drop(payload.insert(name.to_owned(), json!(1_u64 << 53)))
+            };
+            let error = target.changed("payload", "", change).unwrap_err();
+            assert_eq!(
+                (error.field(), error.rule()),
+                (path("payload", "", name).as_str(), &Rule::TimeRange)
             );
         }
     }

@@ -67,80 +67,48 @@ fn a_good_authorization_counts_until_it_expires() {
 }
 
 #[test]
-fn refused_authorizations() {
+fn refused_for_their_time_or_reader() {
     let scheme = Hierarchy::new();
     let trust = trust(&scheme.document());
-    let (alfa, beta) = (&scheme.alfa, &scheme.beta);
-    let good = authorization(&scheme, |_| ());
+    let jws = authorization(&scheme, |_| ());
+    assert_eq!(refusal(&jws, &trust, "mobilis", NOW), Refusal::NotForCaller);
+    assert_eq!(
+        refusal(&jws, &trust, "beta", NOW - 31),
+        Refusal::IssuedInFuture
+    );
+}
+
+#[test]
+fn refused_for_their_signer() {
+    let scheme = Hierarchy::new();
+    let trust = trust(&scheme.document());
     let mut content = sample::authorization(&sample::order(), [1; 32]);
     (content.iat, content.exp) = (NOW, NOW + 60);
-    let by = |named: &Key, signer: &Key, x5t| signed(&content, named, signer, x5t);
-    let (a, b) = (alfa.leaf.sha256(), beta.leaf.sha256());
-    let stranger = Key::generate();
-    for (jws, caller, now, reason) in [
-        (good.clone(), "mobilis", NOW, Refusal::NotForCaller),
-        (good, "beta", NOW - 31, Refusal::IssuedInFuture),
-        (
-            by(&alfa.key, &alfa.key, [0; 32]),
-            "beta",
-            NOW,
-            Refusal::UnknownCertificate,
-        ),
-        (
-            by(&alfa.key, &alfa.key, alfa.ca.sha256()),
-            "beta",
-            NOW,
-            Refusal::UnknownCertificate,
-        ),
-        (
-            by(&alfa.key, &alfa.key, b),
-            "beta",
-            NOW,
-            Refusal::KeyMismatch,
-        ),
-        (
-            by(&beta.key, &alfa.key, a),
-            "beta",
-            NOW,
-            Refusal::KeyMismatch,
-        ),
-        (
-            by(&beta.key, &beta.key, b),
-            "beta",
-            NOW,
-            Refusal::IssuerMismatch,
-        ),
-        (
-            by(&alfa.key, &beta.key, a),
-            "beta",
-            NOW,
-            Refusal::BadSignature,
-        ),
-        (
-            by(&alfa.key, &stranger, a),
-            "beta",
-            NOW,
-            Refusal::BadSignature,
-        ),
-        (
-            by(&stranger, &stranger, a),
-            "beta",
-            NOW,
-            Refusal::KeyMismatch,
-        ),
+    let (alfa, beta, stranger) = (&scheme.alfa.key, &scheme.beta.key, &Key::generate());
+    let (a, b) = (scheme.alfa.leaf.sha256(), scheme.beta.leaf.sha256());
+    let ca = scheme.alfa.ca.sha256();
+    for (named, signer, x5t, reason) in [
+        (alfa, alfa, [0; 32], Refusal::UnknownCertificate),
+        (alfa, alfa, ca, Refusal::UnknownCertificate),
+        (alfa, alfa, b, Refusal::KeyMismatch),
+        (beta, alfa, a, Refusal::KeyMismatch),
+        (stranger, stranger, a, Refusal::KeyMismatch),
+        (beta, beta, b, Refusal::IssuerMismatch),
+        (alfa, beta, a, Refusal::BadSignature),
+        (alfa, stranger, a, Refusal::BadSignature),
     ] {
-        assert_eq!(refusal(&jws, &trust, caller, now), reason);
+        let jws = signed(&content, named, signer, x5t);
+        assert_eq!(refusal(&jws, &trust, "beta", NOW), reason);
     }
-    let order = sample::Key::generate().compact(&sample::order().signing_input(&[0; 32]));
+}
+
+#[test]
+fn an_order_is_no_authorization() {
+    let order = Key::generate().compact(&sample::order().signing_input(&[0; 32]));
     assert!(OrderJws::parse(&order).is_ok());
-    let malformed = refusal(&order, &trust, "beta", NOW);
-    assert_eq!(
-        (
-            malformed.name(),
-            malformed.to_string().contains("header.typ")
-        ),
-        ("MALFORMED", true)
-    );
+    let reason = refusal(&order, &trust(&Hierarchy::new().document()), "beta", NOW);
+    assert_eq!(reason.name(), "MALFORMED");
+    assert!(reason.to_string().starts_with("`header.typ`"), "{reason}");
 }
 
 #[test]
