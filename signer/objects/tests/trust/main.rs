@@ -173,15 +173,17 @@ fn revocation_counts_as_of_now() {
 
 #[test]
 fn a_stale_crl_refuses() {
-    let scheme = Hierarchy::new();
-    let trust = trust(&scheme.document());
-    let ca_next = u64::try_from(scheme.alfa.crl.next_update()).unwrap();
-    let jws = authorization(&scheme, |authorization| {
-        (authorization.iat, authorization.exp) = (ca_next - 2, ca_next + 60);
-    });
-    assert!(matches!(
-        verify_authorization(&jws, &trust, &id("beta"), ca_next - 1),
-        Verdict::Valid(_)
-    ));
-    assert_eq!(refusal(&jws, &trust, "beta", ca_next), Refusal::CrlStale);
+    let mut scheme = Hierarchy::new();
+    let of_ca = u64::try_from(scheme.alfa.crl.next_update()).unwrap();
+    let long = trust(&scheme.document());
+    let of_root = scheme.shorten_root_crl();
+    let short = trust(&scheme.document());
+    for (trust, next_update) in [(&long, of_ca), (&short, of_root)] {
+        let jws = authorization(&scheme, |authorization| {
+            (authorization.iat, authorization.exp) = (next_update - 2, next_update + 60);
+        });
+        let before = verify_authorization(&jws, trust, &id("beta"), next_update - 1);
+        assert!(matches!(before, Verdict::Valid(_)), "{before:?}");
+        assert_eq!(refusal(&jws, trust, "beta", next_update), Refusal::CrlStale);
+    }
 }
