@@ -1,0 +1,341 @@
+//! Owns the layout of a scheme's directory: where each file is, who may read it, and that none is ever overwritten.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use semops_objects::institution::InstitutionId;
+
+use crate::error::SetupError;
+use crate::scheme::Role;
+
+/// Folders that a directory has besides those of its institutions. `tokens` is made first: whoever makes it owns the
+/// directory.
+const FOLDERS: [&str; 6] = ["pins", "offline", "tls", "callers", "documents", "profiles"];
+const TOKENS: &str = "tokens";
+/// SoftHSM reads its configuration in lines of 1024 bytes.
+const MAX_PATH: usize = 900;
+
+/// Who may read a file.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    /// Its owner alone: mode 0600.
+    Owner,
+    /// Everybody who may enter the directory: mode 0644.
+    All,
+}
+
+/// One of the three hierarchies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hierarchy {
+    /// Device certificates.
+    Device,
+    /// Authorization certificates.
+    Signing,
+    /// Callers and servers.
+    Tls,
+}
+
+impl Hierarchy {
+    /// `device`, `signing` or `tls`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Signing => "signing",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// The files of one caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerFiles {
+    /// Its chain: leaf, then TLS CA (PEM).
+    pub chain: PathBuf,
+    /// Its private key (PEM of PKCS#8).
+    pub key: PathBuf,
+    /// Its connection profile.
+    pub profile: PathBuf,
+}
+
+/// A scheme's directory. Its methods give absolute paths and read nothing.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The directory that `init` made at `path`.
+    ///
+    /// # Errors
+    /// [`SetupError::File`] if there is no finished one: `signer.toml` is written last.
+    pub fn open(path: &Path) -> Result<Self, SetupError> {
+        let path = path.canonicalize().map_err(at(path))?;
+        let directory = Self { path };
+        let config = directory.config();
+        config.metadata().map_err(at(&config))?;
+        Ok(directory)
+    }
+
+    /// Takes an empty or missing `path` for a new directory, for its owner alone.
+    pub(crate) fn create(path: &Path) -> Result<Self, SetupError> {
+        check_usable(&std::path::absolute(path).map_err(at(path))?)?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).map_err(at(path))?;
+        let path = path.canonicalize().map_err(at(path))?;
+        check_usable(&path)?;
+        let occupied = || SetupError::NotEmpty {
+            unfinished: path.join(TOKENS).exists() && !path.join("signer.toml").exists(),
+            path: path.clone(),
+        };
+        if fs::read_dir(&path).map_err(at(&path))?.next().is_some() {
+            return Err(occupied());
+        }
+        let tokens = path.join(TOKENS);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        builder
+            .create(&tokens)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => occupied(),
+                _ => at(&tokens)(error),
+            })?;
+        Ok(Self { path })
+    }
+
+    /// Makes the folders of a directory just created.
+    pub(crate) fn make_folders<'a>(
+        &self,
+        institutions: impl Iterator<Item = &'a InstitutionId>,
+    ) -> Result<(), SetupError> {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        let folders = FOLDERS
+            .into_iter()
+            .chain(institutions.map(InstitutionId::as_str));
+        for folder in folders {
+            let folder = self.path.join(folder);
+            builder.create(&folder).map_err(at(&folder))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a failed setup made; the folder itself stays, empty.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file that is not there yet.
+    pub(crate) fn write(
+        &self,
+        path: &Path,
+        access: Access,
+        content: &[u8],
+    ) -> Result<(), SetupError> {
+        let mode = match access {
+            Access::Owner => 0o600,
+            Access::All => 0o644,
+        };
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+            .and_then(|mut file| {
+                file.write_all(content)?;
+                file.sync_all()
+            })
+            .map_err(at(path))
+    }
+
+    /// The directory itself, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The signer's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("signer.toml")
+    }
+
+    /// SoftHSM's configuration: the value of SOFTHSM2_CONF for the signer.
+    pub fn softhsm_configuration(&self) -> PathBuf {
+        self.path.join("softhsm2.conf")
+    }
+
+    /// Where SoftHSM keeps its tokens.
+    pub fn tokens(&self) -> PathBuf {
+        self.path.join(TOKENS)
+    }
+
+    /// The file with the user PIN of an institution's token.
+    pub fn pin(&self, institution: &InstitutionId) -> PathBuf {
+        self.path.join("pins").join(institution.as_str())
+    }
+
+    /// The file with the PIN of the token's security officer, who can set a new user PIN. The signer never reads it.
+    pub fn so_pin(&self, institution: &InstitutionId) -> PathBuf {
+        self.path.join(format!("offline/{institution}-so-pin"))
+    }
+
+    /// The root certificate of a hierarchy (PEM).
+    pub fn root(&self, hierarchy: Hierarchy) -> PathBuf {
+        self.path.join(format!("{}-root.pem", hierarchy.as_str()))
+    }
+
+    /// The CRL that a root issued at the ceremony (DER).
+    pub fn root_crl(&self, hierarchy: Hierarchy) -> PathBuf {
+        self.path
+            .join(format!("{}-root-crl.der", hierarchy.as_str()))
+    }
+
+    /// The private key of a root (PEM of PKCS#8), to be taken offline.
+    pub fn root_key(&self, hierarchy: Hierarchy) -> PathBuf {
+        self.path
+            .join(format!("offline/{}-root-key.pem", hierarchy.as_str()))
+    }
+
+    /// The certificate of an institution's CA in a hierarchy (PEM).
+    pub fn ca(&self, hierarchy: Hierarchy, institution: &InstitutionId) -> PathBuf {
+        self.of(institution, &format!("{}-ca.pem", hierarchy.as_str()))
+    }
+
+    /// The first CRL of an institution's device or signing CA (DER). TLS CAs issue none: a caller is removed from the
+    /// register.
+    pub fn ca_crl(&self, hierarchy: Hierarchy, institution: &InstitutionId) -> PathBuf {
+        self.of(institution, &format!("{}-ca-crl.der", hierarchy.as_str()))
+    }
+
+    /// The private key of an institution's TLS CA (PEM of PKCS#8).
+    pub fn tls_ca_key(&self, institution: &InstitutionId) -> PathBuf {
+        self.of(institution, "tls-ca-key.pem")
+    }
+
+    /// The chain of an institution's authorization key: leaf, then signing CA (PEM).
+    pub fn authorization_chain(&self, institution: &InstitutionId) -> PathBuf {
+        self.of(institution, "authorization-chain.pem")
+    }
+
+    /// The server's chain: leaf, then the operator's TLS CA (PEM).
+    pub fn server_chain(&self) -> PathBuf {
+        self.path.join("tls/server-chain.pem")
+    }
+
+    /// The server's private key (PEM of PKCS#8).
+    pub fn server_key(&self) -> PathBuf {
+        self.path.join("tls/server-key.pem")
+    }
+
+    /// The first policy document of an institution.
+    pub fn policy(&self, institution: &InstitutionId) -> PathBuf {
+        self.document(institution, "policy")
+    }
+
+    /// The first trust document of an institution.
+    pub fn trust(&self, institution: &InstitutionId) -> PathBuf {
+        self.document(institution, "trust")
+    }
+
+    /// The first callers document of an institution.
+    pub fn callers(&self, institution: &InstitutionId) -> PathBuf {
+        self.document(institution, "callers")
+    }
+
+    /// The files of a caller, whether or not there is such a caller.
+    pub fn caller(&self, institution: &InstitutionId, role: Role, name: &str) -> CallerFiles {
+        let stem = format!("{institution}-{role}-{name}");
+        CallerFiles {
+            chain: self.path.join(format!("callers/{stem}-chain.pem")),
+            key: self.path.join(format!("callers/{stem}-key.pem")),
+            profile: self.path.join(format!("profiles/{stem}.toml")),
+        }
+    }
+
+    fn of(&self, institution: &InstitutionId, file: &str) -> PathBuf {
+        self.path.join(institution.as_str()).join(file)
+    }
+
+    fn document(&self, institution: &InstitutionId, kind: &str) -> PathBuf {
+        self.path
+            .join(format!("documents/{institution}-{kind}.toml"))
+    }
+}
+
+fn check_usable(path: &Path) -> Result<(), SetupError> {
+    let text = path.to_str().filter(|text| text.len() <= MAX_PATH);
+    let unusable = |c: char| c == '#' || c == '=' || c.is_control();
+    if text.is_none_or(|text| text.contains(unusable)) {
+        return Err(SetupError::UnusablePath(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Names the file in an I/O error.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> SetupError {
+    let path = path.to_owned();
+    move |source| SetupError::File { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_occupied_directory_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("mine"), "x").unwrap();
+        let refused = Directory::create(folder.path()).unwrap_err();
+        assert!(matches!(
+            refused,
+            SetupError::NotEmpty {
+                unfinished: false,
+                ..
+            }
+        ));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_is_taken_once_and_clearing_leaves_it_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let directory = Directory::create(&path).unwrap();
+        let refused = Directory::create(&path).unwrap_err();
+        assert!(matches!(
+            refused,
+            SetupError::NotEmpty {
+                unfinished: true,
+                ..
+            }
+        ));
+        let file = directory.config();
+        directory.write(&file, Access::All, b"1").unwrap();
+        assert!(directory.write(&file, Access::All, b"2").is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"1");
+        directory.clear().unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        assert!(Directory::open(&path).is_err());
+    }
+
+    #[test]
+    fn a_path_that_softhsm_cannot_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a#b", "a=b", "a\nb"] {
+            let refused = Directory::create(&folder.path().join(name)).unwrap_err();
+            assert!(matches!(refused, SetupError::UnusablePath(_)));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

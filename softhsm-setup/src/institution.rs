@@ -1,0 +1,130 @@
+//! Owns one institution's part of the ceremony: its token, PINs and keys, and what they issue first.
+
+use semops_objects::institution::InstitutionId;
+use semops_pki::certificate::Certificate;
+use semops_pki::crl::CertificateRevocationList;
+use semops_pki::issuer::Subject;
+
+use crate::authority::{Authority, Lifetime};
+use crate::ceremony::Ceremony;
+use crate::directory::{Access, Hierarchy};
+use crate::documents::Credentials;
+use crate::error::SetupError;
+use crate::random;
+use crate::roots::{Published, Root, Roots};
+use crate::scheme::Institution;
+use crate::token::TokenProcess;
+
+/// The label of the authorization key.
+const AUTHORIZATION: &str = "authorization";
+
+/// What an institution's signing keys issued.
+pub(crate) struct InstitutionKeys {
+    pub(crate) id: InstitutionId,
+    signing_ca: Certificate,
+    signing_ca_crl: CertificateRevocationList,
+    authorization: Certificate,
+}
+
+impl InstitutionKeys {
+    /// What others need to trust it.
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            institution: self.id.as_str(),
+            signing_ca: &self.signing_ca,
+            signing_ca_crl: self.signing_ca_crl.der(),
+            authorization: &self.authorization,
+        }
+    }
+}
+
+/// Makes the token of `institution` and its three keys, one after the other.
+pub(crate) fn make(
+    ceremony: &mut Ceremony<'_>,
+    roots: &mut Roots,
+    institution: &Institution,
+) -> Result<InstitutionKeys, SetupError> {
+    let id = institution.id();
+    let mut token = initialise(ceremony, id)?;
+    certify_ca(ceremony, &mut roots.device, &mut token, id)?;
+    let (signing_ca, signing_ca_crl) = certify_ca(ceremony, &mut roots.signing, &mut token, id)?;
+    let authorization = certify_authorization(ceremony, &mut token, &signing_ca, id)?;
+    token.finish()?;
+    Ok(InstitutionKeys {
+        id: id.clone(),
+        signing_ca,
+        signing_ca_crl,
+        authorization,
+    })
+}
+
+/// Writes the PINs first, so that there is no token whose PIN is lost.
+fn initialise(ceremony: &mut Ceremony<'_>, id: &InstitutionId) -> Result<TokenProcess, SetupError> {
+    let directory = ceremony.directory;
+    let (so_pin, pin) = (random::pin()?, random::pin()?);
+    directory.write(&directory.so_pin(id), Access::Owner, so_pin.as_bytes())?;
+    directory.write(&directory.pin(id), Access::Owner, pin.as_bytes())?;
+    let configuration = directory.softhsm_configuration();
+    let mut token = TokenProcess::start(&ceremony.edge.program, &configuration, id.as_str())?;
+    let library = token.initialise(ceremony.scheme.module(), &so_pin, &pin)?;
+    ceremony.say(&format!(
+        "{id}: token \"{id}\" of {library}; its PIN is {}",
+        directory.pin(id).display()
+    ));
+    Ok(token)
+}
+
+/// Generates the key of the institution's CA under `root`, has it certified, and issues its first CRL.
+fn certify_ca(
+    ceremony: &mut Ceremony<'_>,
+    root: &mut Root,
+    token: &mut TokenProcess,
+    id: &InstitutionId,
+) -> Result<(Certificate, CertificateRevocationList), SetupError> {
+    let hierarchy = root.hierarchy();
+    let purpose = format!("{}-ca", hierarchy.as_str());
+    let key = token.generate(&purpose)?;
+    let ca = root.certify_ca(ceremony, id.as_str(), &key)?;
+    let mut authority = Authority::new(ca.clone(), token)?;
+    let crl = authority.first_crl(ceremony.edge.now, Lifetime::FirstCrl)?;
+    let directory = ceremony.directory;
+    let path = directory.ca(hierarchy, id);
+    directory.write(&path, Access::All, ca.to_pem().as_bytes())?;
+    directory.write(&directory.ca_crl(hierarchy, id), Access::All, crl.der())?;
+    ceremony.say(&format!(
+        "{id}: {purpose} key in the token, certified for five years; CRL 1 for 30 days"
+    ));
+    Ok((ca, crl))
+}
+
+fn certify_authorization(
+    ceremony: &mut Ceremony<'_>,
+    token: &mut TokenProcess,
+    signing_ca: &Certificate,
+    id: &InstitutionId,
+) -> Result<Certificate, SetupError> {
+    let key = token.generate(AUTHORIZATION)?;
+    let name = format!("{id}-{}-ca", Hierarchy::Signing.as_str());
+    let published = Published::at(ceremony.scheme.public_base_url(), &name);
+    let subject = Subject::Authorization {
+        common_name: AUTHORIZATION,
+    };
+    let certificate = Authority::new(signing_ca.clone(), token)?.certify(
+        ceremony.terms(),
+        id.as_str(),
+        &key,
+        subject,
+        Some(published.addresses()),
+    )?;
+    let chain = certificate.to_pem() + &signing_ca.to_pem();
+    let directory = ceremony.directory;
+    directory.write(
+        &directory.authorization_chain(id),
+        Access::All,
+        chain.as_bytes(),
+    )?;
+    ceremony.say(&format!(
+        "{id}: authorization key in the token, certified for two years"
+    ));
+    Ok(certificate)
+}
