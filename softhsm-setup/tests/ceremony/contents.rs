@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use semops_objects::trust::TrustDocument;
 use semops_pki::certificate::Certificate;
 use softhsm_setup::directory::Hierarchy;
 use softhsm_setup::scheme::Role;
 
-use crate::{files_below, id, pem, shared};
+use crate::{files_below, id, pem, scheme, shared};
 
 #[test]
 fn secrets_are_in_one_file_each_and_for_the_owner_alone() {
@@ -92,5 +93,17 @@ fn documents_and_profiles_say_what_the_scheme_says() {
     for institution in config["institution"].as_array().unwrap() {
         let pin = institution["pin_file"].as_str().unwrap();
         assert!(made.path().join(pin).is_file());
+    }
+}
+
+#[test]
+fn trust_documents_pass_the_check_of_those_who_load_them() {
+    for institution in ["alfa", "beta", "mobilis"].map(id) {
+        let bytes = fs::read(shared().trust(&institution)).unwrap();
+        let trust = TrustDocument::parse(&bytes, scheme().oids()).unwrap();
+        assert_eq!(*trust.institution(), institution);
+        assert_eq!(trust.version(), 1);
+        let keys: Vec<_> = trust.jwk_set().keys().iter().map(|key| key.kid().to_owned()).collect();
+        assert_eq!(keys.len(), 2, "alfa and beta");
     }
 }
