@@ -21,6 +21,9 @@ pub struct Client {
     deadline: Duration,
 }
 
+/// The longest answer of TrustService that is taken, in bytes: a CRL may be longer than gRPC's usual 4 MiB.
+const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
+
 /// A method per RPC: its name, the service's client, request and answer.
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident on $service:ident: $request:ident -> $response:ident;)*) => {
@@ -69,7 +72,7 @@ impl Client {
         Self {
             enrollment: EnrollmentServiceClient::new(channel.clone()),
             cosigning: CosigningServiceClient::new(channel.clone()),
-            trust: TrustServiceClient::new(channel),
+            trust: TrustServiceClient::new(channel).max_decoding_message_size(LONGEST_ANSWER),
             deadline,
         }
     }

@@ -1,1 +1,10 @@
-//! .
+//! The command line of the signing service's callers: banks, mobile network operators, custodians, auditors. A library
+//! too, so that other programs connect as the profile says and speak to the service with the same client.
+
+pub mod cli;
+pub mod commands;
+pub mod connection;
+pub mod failure;
+pub mod files;
+pub mod output;
+pub mod profile;

@@ -1,0 +1,13 @@
+//! The commands, one per file: what each asks of the service and what it tells its user.
+
+pub mod accept;
+pub mod authorization;
+pub mod cosign;
+pub mod crl;
+pub mod device;
+pub mod enroll;
+pub mod phone;
+pub mod release;
+pub mod revoke;
+pub mod trust;
+pub mod verify;

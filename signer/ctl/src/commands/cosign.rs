@@ -1,0 +1,97 @@
+//! `cosign`: the authorization for a phone's order.
+
+use std::path::PathBuf;
+
+use semops_objects::{AuthorizationJws, OrderJws};
+use semops_proto::{client::Client, v1::CosignOrderRequest};
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    files,
+    output::{Report, path_json},
+};
+
+const JSON: &str = "JSON: {\"device_id\", \"jti\", \"order_jws\", \"authorization_jws\", \"exp\" (Unix seconds), \
+                    \"saved_to\" (path or null)}";
+
+/// The order and the bank's own references.
+#[derive(Debug, clap::Args)]
+#[command(after_help = JSON)]
+pub struct Args {
+    /// The order: a compact JWS signed by the phone
+    #[arg(long, value_name = "FILE")]
+    order: PathBuf,
+    /// ISO 20022 EndToEndIdentification, 1-35 characters
+    #[arg(long, value_name = "ID")]
+    end_to_end_id: Option<String>,
+    /// ISO 20022 UETR: a UUIDv4 in lower case
+    #[arg(long, value_name = "UUID")]
+    uetr: Option<String>,
+    /// Save the authorization here
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Has the order co-signed. The same content again gives the same bytes.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
+    let request = CosignOrderRequest {
+        order_jws: files::read_jws(&args.order)?,
+        end_to_end_id: args.end_to_end_id.clone(),
+        uetr: args.uetr.clone(),
+    };
+    let answer = client.cosign_order(request).await?;
+    let unreadable =
+        |error: &dyn std::fmt::Display| Failure::bad_answer(format!("the authorization: {error}"));
+    let parsed =
+        AuthorizationJws::parse(&answer.authorization_jws).map_err(|error| unreadable(&error))?;
+    let order = OrderJws::parse(&answer.order_jws)
+        .map_err(|error| Failure::bad_answer(format!("the order: {error}")))?;
+    let authorization = parsed.authorization();
+    if authorization.order_sha256 != order.sha256() {
+        return Err(unreadable(&"it is bound to another order"));
+    }
+    if let Some(path) = &args.out {
+        files::write(path, answer.authorization_jws.as_bytes())?;
+    }
+    let report = Report::new(json!({
+        "device_id": answer.device_id,
+        "jti": answer.jti,
+        "order_jws": answer.order_jws,
+        "authorization_jws": answer.authorization_jws,
+        "exp": authorization.exp,
+        "saved_to": path_json(args.out.as_deref()),
+    }));
+    let (amount, payee) = (authorization.amount, &authorization.payee);
+    let currency = amount.currency().code();
+    let report = report
+        .row(
+            "authorized",
+            format!(
+                "{currency} {} to {} ({})",
+                amount.value(),
+                payee.name(),
+                payee.id()
+            ),
+        )
+        .row("payee's side", payee.institution().as_str())
+        .row(
+            "order",
+            format!("{} of device {}", answer.jti, answer.device_id),
+        )
+        .row(
+            "accept until",
+            super::authorization::moment(authorization.exp),
+        );
+    Ok(match &args.out {
+        Some(path) => report.row("saved to", path.display().to_string()),
+        None => report.row("authorization", &answer.authorization_jws),
+    }
+    .next(format!(
+        "send the authorization to {}; the order stays with you",
+        payee.institution().as_str()
+    )))
+}

@@ -1,0 +1,166 @@
+//! A refusal of the service, read out of its status and the google.rpc details in it.
+
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::advice;
+
+/// What the service said when it refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    code: Code,
+    message: String,
+    reason: Option<String>,
+    /// ErrorInfo metadata, by key.
+    metadata: Vec<(String, String)>,
+    /// Field (or subject) and what is wrong with it: BadRequest, PreconditionFailure and QuotaFailure alike.
+    violations: Vec<(String, String)>,
+    retry_after_seconds: Option<f64>,
+    request_id: Option<String>,
+}
+
+impl From<&Status> for Refusal {
+    fn from(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        let mut metadata: Vec<_> = info
+            .into_iter()
+            .flat_map(|info| info.metadata.clone())
+            .collect();
+        metadata.sort();
+        let fields = details
+            .bad_request()
+            .into_iter()
+            .flat_map(|bad| &bad.field_violations);
+        let conditions = details
+            .precondition_failure()
+            .into_iter()
+            .flat_map(|failure| &failure.violations);
+        let quotas = details
+            .quota_failure()
+            .into_iter()
+            .flat_map(|failure| &failure.violations);
+        Self {
+            code: status.code(),
+            message: status.message().to_owned(),
+            reason: info
+                .map(|info| info.reason.clone())
+                .filter(|reason| !reason.is_empty()),
+            metadata,
+            violations: fields
+                .map(|violation| (violation.field.clone(), violation.description.clone()))
+                .chain(
+                    conditions.map(|violation| {
+                        (violation.subject.clone(), violation.description.clone())
+                    }),
+                )
+                .chain(
+                    quotas.map(|violation| {
+                        (violation.subject.clone(), violation.description.clone())
+                    }),
+                )
+                .collect(),
+            retry_after_seconds: details
+                .retry_info()
+                .and_then(|retry| retry.retry_delay)
+                .map(|delay| delay.as_secs_f64()),
+            request_id: details
+                .request_info()
+                .map(|request| request.request_id.clone()),
+        }
+    }
+}
+
+impl Refusal {
+    /// The gRPC code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The stable reason of ErrorInfo.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    pub(super) fn headline(&self) -> String {
+        let reason = self
+            .reason
+            .as_deref()
+            .map(|reason| format!(" {reason}"))
+            .unwrap_or_default();
+        format!("the service refused: {}{reason}", name(self.code))
+    }
+
+    pub(super) fn rows(&self) -> Vec<(&str, String)> {
+        let mut rows = Vec::new();
+        if !self.message.is_empty() {
+            rows.push(("message", self.message.clone()));
+        }
+        rows.extend(
+            self.violations
+                .iter()
+                .map(|(field, rule)| (field.as_str(), rule.clone())),
+        );
+        rows.extend(
+            self.metadata
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.clone())),
+        );
+        if let Some(seconds) = self.retry_after_seconds {
+            rows.push(("retry", format!("after {seconds} s, with the same content")));
+        }
+        if let Some(id) = &self.request_id {
+            rows.push(("request id", id.clone()));
+        }
+        rows.push((
+            "way out",
+            advice::on(self.code, self.reason.as_deref()).to_owned(),
+        ));
+        rows
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let violations: Vec<_> = self
+            .violations
+            .iter()
+            .map(|(field, rule)| json!({"field": field, "description": rule}))
+            .collect();
+        json!({
+            "kind": "refused",
+            "code": name(self.code),
+            "reason": self.reason,
+            "message": self.message,
+            "violations": violations,
+            "metadata": self.metadata.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "retry_after_seconds": self.retry_after_seconds,
+            "request_id": self.request_id,
+            "way_out": advice::on(self.code, self.reason.as_deref()),
+        })
+    }
+}
+
+/// The name of a code in the words of google.rpc.Code.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

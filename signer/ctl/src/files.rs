@@ -1,0 +1,166 @@
+//! Reading the small files that commands are given, and writing those that they leave.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// The longest file that is read: far above any object, request, chain or offer, far below what would hurt.
+pub const MAX_LENGTH: u64 = 1 << 20;
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Reading failed.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Longer than [`MAX_LENGTH`].
+    #[error("{path} is longer than {MAX_LENGTH} bytes: is it the right file?")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not UTF-8 where text was expected.
+    #[error("{path} is not text")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Writing failed.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The bytes of `path`.
+///
+/// # Errors
+/// [`FileError::Read`], [`FileError::TooLong`].
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let refused = |source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(refused)?;
+    let length = file
+        .take(MAX_LENGTH + 1)
+        .read_to_end(&mut bytes)
+        .map_err(refused)?;
+    if u64::try_from(length).is_ok_and(|length| length <= MAX_LENGTH) {
+        return Ok(bytes);
+    }
+    Err(FileError::TooLong {
+        path: path.to_owned(),
+    })
+}
+
+/// The text of `path`.
+///
+/// # Errors
+/// As [`read`], and [`FileError::NotText`].
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    String::from_utf8(read(path)?).map_err(|_| FileError::NotText {
+        path: path.to_owned(),
+    })
+}
+
+/// The compact JWS in `path`: its text without the line end that editors and shells add.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_jws(path: &Path) -> Result<String, FileError> {
+    let mut text = read_text(path)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
+/// Writes public material to `path`, in place of what is there.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    fs::write(path, bytes).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a secret to a file that must not exist yet, readable by its owner alone from its first moment.
+///
+/// # Errors
+/// [`FileError::Write`]; an existing file is one.
+pub fn write_new_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let refused = |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(refused)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(refused)
+}
+
+/// Makes the folder `path` unless it is there.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_its_owners_and_never_written_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write_new_secret(&path, b"one").unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(matches!(
+            write_new_secret(&path, b"two"),
+            Err(FileError::Write { .. })
+        ));
+        assert_eq!(read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_jws_loses_its_line_end_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("order.jws");
+        write(&path, b" a.b.c \r\n").unwrap();
+        assert_eq!(read_jws(&path).unwrap(), " a.b.c ");
+    }
+
+    #[test]
+    fn an_endless_file_is_refused() {
+        assert!(matches!(
+            read(Path::new("/dev/zero")),
+            Err(FileError::TooLong { .. })
+        ));
+    }
+}

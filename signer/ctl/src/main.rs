@@ -1,0 +1,30 @@
+//! `semopsctl`: parse, run, print, exit code.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use clap::Parser as _;
+use semopsctl::{cli::Cli, output::Exit};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json();
+    match cli.run(SystemTime::now()).await {
+        Ok(report) => match io::stdout().write_all(report.render(json).as_bytes()) {
+            Ok(()) => match report.exit() {
+                Exit::Done => ExitCode::SUCCESS,
+                Exit::NotValid => ExitCode::from(4),
+            },
+            // Whoever reads has gone away; there is nobody to tell.
+            Err(_) => ExitCode::from(2),
+        },
+        Err(failure) => {
+            let _ = io::stderr().write_all(failure.render(json).as_bytes());
+            failure.exit_code()
+        }
+    }
+}
