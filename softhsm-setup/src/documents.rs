@@ -88,7 +88,7 @@ struct TrustDocument<'a> {
 #[derive(Serialize)]
 struct Trusted<'a> {
     institution: &'a str,
-    signing_cas: [String; 1],
+    signing_ca: String,
     authorization_certificates: [String; 1],
     signing_ca_crls: [String; 1],
 }
@@ -101,7 +101,7 @@ pub(crate) fn trust(
 ) -> String {
     let trusted = trusted.iter().map(|credentials| Trusted {
         institution: credentials.institution,
-        signing_cas: [credentials.signing_ca.to_pem()],
+        signing_ca: credentials.signing_ca.to_pem(),
         authorization_certificates: [credentials.authorization.to_pem()],
         signing_ca_crls: [BASE64.encode(credentials.signing_ca_crl)],
     });

@@ -65,7 +65,13 @@ fn listen(document: &mut Reader, name: &str, mistakes: &mut Mistakes) -> Option<
 }
 
 fn read_oids(mut table: Reader, mistakes: &mut Mistakes) -> Option<Oids> {
-    let mut oid = |name| table.parse(name, mistakes, ObjectIdentifier::new);
+    // The X.509 library holds arcs of 32 bits, so a UUID as an arc (X.667) has no place here.
+    let mut oid = |name| {
+        table.parse(name, mistakes, |text| {
+            ObjectIdentifier::new(text)
+                .map_err(|error| format!("must be an OID with arcs below 2^32: {error}"))
+        })
+    };
     let (device, authorization, policy) = (
         oid("device_eku"),
         oid("authorization_eku"),
@@ -274,6 +280,11 @@ mod tests {
                 "32473.1.2\"",
                 "32473.1.1\"",
                 "oids.authorization_eku: is the same",
+            ),
+            (
+                "1.3.6.1.4.1.32473.1.3",
+                "2.25.329800735698586629295641978511506172918.3",
+                "oids.device_policy: must be an OID with arcs below 2^32",
             ),
             (
                 "\"real_pos\"",

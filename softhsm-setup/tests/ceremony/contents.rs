@@ -103,7 +103,12 @@ fn trust_documents_pass_the_check_of_those_who_load_them() {
         let trust = TrustDocument::parse(&bytes, scheme().oids()).unwrap();
         assert_eq!(*trust.institution(), institution);
         assert_eq!(trust.version(), 1);
-        let keys: Vec<_> = trust.jwk_set().keys().iter().map(|key| key.kid().to_owned()).collect();
+        let keys: Vec<_> = trust
+            .jwk_set()
+            .keys()
+            .iter()
+            .map(|key| key.kid().to_owned())
+            .collect();
         assert_eq!(keys.len(), 2, "alfa and beta");
     }
 }
