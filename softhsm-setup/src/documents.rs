@@ -157,58 +157,7 @@ pub(crate) fn softhsm(tokens: &Path) -> String {
 pub(crate) fn configuration(scheme: &Scheme) -> String {
     let oids = scheme.oids();
     let mut text = format!(
-        r#"# The signing service of this scheme; signer.example.toml beside its source explains each member.
-# Run it with SOFTHSM2_CONF set to the softhsm2.conf beside this file.
-scheme = {scheme}
-public_base_url = {public_base_url}
-
-[store]
-sqlite = "signer.db"
-
-[grpc]
-listen = "{grpc}"
-certificate = "tls/server-chain.pem"
-key = "tls/server-key.pem"
-client_root = "tls-root.pem"
-max_connections = 1024
-handshake_seconds = 5
-request_seconds = 10
-
-[http]
-listen = "{http}"
-
-[log]
-level = "info"
-format = "text"
-
-[hsm]
-module = {module}
-threads = 2
-queue = 256
-
-[drain]
-seconds = 15
-
-[oids]
-device_eku = "{device_eku}"
-authorization_eku = "{authorization_eku}"
-device_policy = "{device_policy}"
-
-[device_certificates]
-validity_days = 397
-
-[crl]
-validity_hours = 168
-refresh_hours = 24
-
-[roots.device]
-certificate = "device-root.pem"
-crl = "device-root-crl.der"
-
-[roots.signing]
-certificate = "signing-root.pem"
-crl = "signing-root-crl.der"
-"#,
+        include_str!("signer.toml.in"),
         scheme = quoted(scheme.name()),
         public_base_url = quoted(scheme.public_base_url()),
         grpc = scheme.grpc(),

@@ -32,10 +32,10 @@ pub(super) fn label(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-/// A SPIFFE trust domain that is also a DNS name, with room for the server's label before it.
+/// A SPIFFE trust domain that is also a DNS name, no longer than the signer takes it.
 pub(super) fn trust_domain(text: &str) -> Result<String, &'static str> {
-    if text.len() > 253 - 64 || text.split('.').any(|part| label(part).is_err()) {
-        return Err("must be a DNS name in lower case of at most 189 characters");
+    if text.len() > 64 || text.split('.').any(|part| label(part).is_err()) {
+        return Err("must be a DNS name in lower case of at most 64 characters");
     }
     Ok(text.to_owned())
 }

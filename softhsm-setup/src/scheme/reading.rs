@@ -255,72 +255,74 @@ mod tests {
         );
     }
 
+    /// A member of the example, what it becomes, and how the mistake begins.
+    const WRONG: &[(&str, &str, &str)] = &[
+        (
+            "operator = \"operator\"",
+            "operator = \"tokens\"",
+            "operator: ",
+        ),
+        ("server = \"signer\"", "server = \"-\"", "server: "),
+        (
+            "http://127.0.0.1:8080",
+            "http://127.0.0.1:8080/",
+            "public_base_url: ",
+        ),
+        (
+            "127.0.0.1:8443",
+            "127.0.0.1:8080",
+            "http.listen: is the same",
+        ),
+        ("127.0.0.1:8443", "localhost:8443", "grpc.listen: "),
+        ("/usr/lib", "usr/lib", "hsm.module: "),
+        (
+            "32473.1.2\"",
+            "32473.1.1\"",
+            "oids.authorization_eku: is the same",
+        ),
+        (
+            "1.3.6.1.4.1.32473.1.3",
+            "2.25.329800735698586629295641978511506172918.3",
+            "oids.device_policy: must be an OID with arcs below 2^32",
+        ),
+        (
+            "\"real_pos\"",
+            "\"pos\"",
+            "institution[alfa].policy.channels[0]: ",
+        ),
+        (
+            "CNY = \"500.00\"",
+            "CNY = \"500.0\"",
+            "institution[alfa].policy.amount_per_order.CNY: ",
+        ),
+        (
+            "CNY = \"500.00\"",
+            "CNX = \"500.00\"",
+            "institution[alfa].policy.amount_per_order.CNX: ",
+        ),
+        (
+            "CNY = \"1000.00\"",
+            "",
+            "institution[alfa].policy.device_limits.amount_per_day: ",
+        ),
+        (
+            "orders_per_day = 50",
+            "orders_per_day = 0",
+            "institution[alfa].policy.device_limits.",
+        ),
+        (
+            "devices_per_subscriber = 5",
+            "",
+            "institution[alfa].policy.devices_per_subscriber: missing",
+        ),
+    ];
+
     #[test]
     fn single_members_are_held_to_their_rules() {
-        let table = [
-            (
-                "operator = \"operator\"",
-                "operator = \"tokens\"",
-                "operator: ",
-            ),
-            ("server = \"signer\"", "server = \"-\"", "server: "),
-            (
-                "http://127.0.0.1:8080",
-                "http://127.0.0.1:8080/",
-                "public_base_url: ",
-            ),
-            (
-                "127.0.0.1:8443",
-                "127.0.0.1:8080",
-                "http.listen: is the same",
-            ),
-            ("127.0.0.1:8443", "localhost:8443", "grpc.listen: "),
-            ("/usr/lib", "usr/lib", "hsm.module: "),
-            (
-                "32473.1.2\"",
-                "32473.1.1\"",
-                "oids.authorization_eku: is the same",
-            ),
-            (
-                "1.3.6.1.4.1.32473.1.3",
-                "2.25.329800735698586629295641978511506172918.3",
-                "oids.device_policy: must be an OID with arcs below 2^32",
-            ),
-            (
-                "\"real_pos\"",
-                "\"pos\"",
-                "institution[alfa].policy.channels[0]: ",
-            ),
-            (
-                "CNY = \"500.00\"",
-                "CNY = \"500.0\"",
-                "institution[alfa].policy.amount_per_order.CNY: ",
-            ),
-            (
-                "CNY = \"500.00\"",
-                "CNX = \"500.00\"",
-                "institution[alfa].policy.amount_per_order.CNX: ",
-            ),
-            (
-                "CNY = \"1000.00\"",
-                "",
-                "institution[alfa].policy.device_limits.amount_per_day: ",
-            ),
-            (
-                "orders_per_day = 50",
-                "orders_per_day = 0",
-                "institution[alfa].policy.device_limits.",
-            ),
-            (
-                "devices_per_subscriber = 5",
-                "",
-                "institution[alfa].policy.devices_per_subscriber: missing",
-            ),
-        ];
-        for (from, to, start) in table {
+        for (from, to, start) in WRONG {
             let mistakes = mistakes(&changed(from, to));
             assert!(
-                mistakes.iter().any(|m| m.starts_with(start)),
+                mistakes.iter().any(|m| m.starts_with(*start)),
                 "{start}: {mistakes:#?}"
             );
         }

@@ -61,6 +61,14 @@ fn openssl_accepts_every_chain_with_its_crls() {
         assert!(!good, "an authorization key is no TLS client: {said}");
         let device_root = made.root(Hierarchy::Device);
         assert!(!openssl_verify(&device_root, &[], &[], &chain).0);
+    }
+}
+
+#[test]
+fn openssl_accepts_the_server_and_the_callers() {
+    let made = shared();
+    let accepted = |(good, said): (bool, String)| assert!(good, "{said}");
+    for institution in ["alfa", "beta", "mobilis"].map(id) {
         for (role, name) in [(Role::Enrolment, "ra"), (Role::Payments, "backend")] {
             let chain = made.caller(&institution, role, name).chain;
             let purpose = ["-purpose", "sslclient"];

@@ -49,15 +49,13 @@ fn secrets_are_in_one_file_each_and_for_the_owner_alone() {
     assert_eq!(mode(&made.tokens()), 0o700);
 }
 
+fn read(path: &Path) -> toml::Table {
+    fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
 #[test]
-fn documents_and_profiles_say_what_the_scheme_says() {
+fn documents_say_what_the_scheme_says() {
     let made = shared();
-    let read = |path: &Path| {
-        fs::read_to_string(path)
-            .unwrap()
-            .parse::<toml::Table>()
-            .unwrap()
-    };
     let policy = read(&made.policy(&id("mobilis")));
     assert_eq!(policy["institution"].as_str(), Some("mobilis"));
     assert_eq!(policy["version"].as_integer(), Some(1));
@@ -80,6 +78,11 @@ fn documents_and_profiles_say_what_the_scheme_says() {
     };
     assert_eq!(trusted("alfa"), ["alfa", "beta"]);
     assert_eq!(trusted("mobilis"), ["alfa", "beta"]);
+}
+
+#[test]
+fn profiles_and_configuration_name_files_that_are_there() {
+    let made = shared();
     let profile = made.caller(&id("beta"), Role::Payments, "backend").profile;
     let folder = profile.parent().unwrap();
     let profile = read(&profile);
