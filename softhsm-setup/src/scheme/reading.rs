@@ -276,12 +276,12 @@ mod tests {
         ("127.0.0.1:8443", "localhost:8443", "grpc.listen: "),
         ("/usr/lib", "usr/lib", "hsm.module: "),
         (
-            "32473.1.2\"",
-            "32473.1.1\"",
+            "32473.7.2\"",
+            "32473.7.1\"",
             "oids.authorization_eku: is the same",
         ),
         (
-            "1.3.6.1.4.1.32473.1.3",
+            "1.3.6.1.4.1.32473.7.3",
             "2.25.329800735698586629295641978511506172918.3",
             "oids.device_policy: must be an OID with arcs below 2^32",
         ),
