@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use semops_objects::{AuthorizationJws, OrderJws};
-use semops_proto::{client::Client, v1::CosignOrderRequest};
+use semops_objects::{Authorization, AuthorizationJws, OrderJws};
+use semops_proto::{
+    client::Client,
+    v1::{CosignOrderRequest, CosignOrderResponse},
+};
 use serde_json::json;
 
 use crate::{
@@ -44,19 +47,30 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
         uetr: args.uetr.clone(),
     };
     let answer = client.cosign_order(request).await?;
-    let unreadable =
-        |error: &dyn std::fmt::Display| Failure::bad_answer(format!("the authorization: {error}"));
-    let parsed =
-        AuthorizationJws::parse(&answer.authorization_jws).map_err(|error| unreadable(&error))?;
-    let order = OrderJws::parse(&answer.order_jws)
-        .map_err(|error| Failure::bad_answer(format!("the order: {error}")))?;
-    let authorization = parsed.authorization();
-    if authorization.order_sha256 != order.sha256() {
-        return Err(unreadable(&"it is bound to another order"));
-    }
+    let authorization = read(&answer)?;
     if let Some(path) = &args.out {
         files::write(path, answer.authorization_jws.as_bytes())?;
     }
+    Ok(report(args, &answer, authorization.authorization()))
+}
+
+/// The authorization, if it is one and bound to the order beside it.
+fn read(answer: &CosignOrderResponse) -> Result<AuthorizationJws, Failure> {
+    let order = OrderJws::parse(&answer.order_jws)
+        .map_err(|error| Failure::bad_answer(format!("the order: {error}")))?;
+    let authorization = AuthorizationJws::parse(&answer.authorization_jws)
+        .map_err(|error| Failure::bad_answer(format!("the authorization: {error}")))?;
+    if authorization.authorization().order_sha256 != order.sha256() {
+        return Err(Failure::bad_answer(
+            "the authorization is bound to another order",
+        ));
+    }
+    Ok(authorization)
+}
+
+fn report(args: &Args, answer: &CosignOrderResponse, authorization: &Authorization) -> Report {
+    let (amount, payee) = (authorization.amount, &authorization.payee);
+    let (currency, value) = (amount.currency(), amount.value());
     let report = Report::new(json!({
         "device_id": answer.device_id,
         "jti": answer.jti,
@@ -64,34 +78,26 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
         "authorization_jws": answer.authorization_jws,
         "exp": authorization.exp,
         "saved_to": path_json(args.out.as_deref()),
-    }));
-    let (amount, payee) = (authorization.amount, &authorization.payee);
-    let currency = amount.currency().code();
-    let report = report
-        .row(
-            "authorized",
-            format!(
-                "{currency} {} to {} ({})",
-                amount.value(),
-                payee.name(),
-                payee.id()
-            ),
-        )
-        .row("payee's side", payee.institution().as_str())
-        .row(
-            "order",
-            format!("{} of device {}", answer.jti, answer.device_id),
-        )
-        .row(
-            "accept until",
-            super::authorization::moment(authorization.exp),
-        );
-    Ok(match &args.out {
+    }))
+    .row(
+        "authorized",
+        format!("{currency} {value} to {} ({})", payee.name(), payee.id()),
+    )
+    .row("payee's side", payee.institution().as_str())
+    .row(
+        "order",
+        format!("{} of device {}", answer.jti, answer.device_id),
+    )
+    .row(
+        "accept until",
+        super::authorization::moment(authorization.exp),
+    );
+    match &args.out {
         Some(path) => report.row("saved to", path.display().to_string()),
         None => report.row("authorization", &answer.authorization_jws),
     }
     .next(format!(
         "send the authorization to {}; the order stays with you",
-        payee.institution().as_str()
-    )))
+        payee.institution()
+    ))
 }

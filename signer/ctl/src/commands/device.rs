@@ -55,33 +55,30 @@ pub(super) fn describe(label: &'static str, device: Option<Device>) -> Result<Re
             "accepted_at": acceptance.accepted_at,
         })),
     }));
-    let mut report = report
+    let report = report
         .row(label, &device.device_id)
         .row("status", status)
         .row("assurance", assurance);
-    if let Some(issued) = issued {
-        report = report
-            .row("subscriber", &issued.subscriber_reference)
-            .row("serial", &issued.serial_number)
-            .row(
-                "valid",
-                format!("{} to {}", utc(issued.not_before), utc(issued.not_after)),
-            )
-            .row_if(
-                "revoked",
-                issued
-                    .revoked_at
-                    .map(|at| format!("{}, {}", utc(at), reason_of(issued))),
-            );
-    }
-    if let Some(acceptance) = acceptance {
-        let since = utc(acceptance.accepted_at);
-        report = report.row(
-            "account",
-            format!("{}, accepted {since}", acceptance.account_reference),
-        );
-    }
-    Ok(report)
+    let report = issued.into_iter().fold(report, issued_rows);
+    Ok(report.row_if(
+        "account",
+        acceptance.map(|acceptance| {
+            let since = utc(acceptance.accepted_at);
+            format!("{}, accepted {since}", acceptance.account_reference)
+        }),
+    ))
+}
+
+fn issued_rows(report: Report, issued: &IssuedDevice) -> Report {
+    let (from, to) = (utc(issued.not_before), utc(issued.not_after));
+    let revoked = issued
+        .revoked_at
+        .map(|at| format!("{}, {}", utc(at), reason_of(issued)));
+    report
+        .row("subscriber", &issued.subscriber_reference)
+        .row("serial", &issued.serial_number)
+        .row("valid", format!("{from} to {to}"))
+        .row_if("revoked", revoked)
 }
 
 fn issued_json(issued: &IssuedDevice) -> Result<Value, Failure> {

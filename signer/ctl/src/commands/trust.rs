@@ -63,43 +63,43 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
     if let Some(folder) = &args.out {
         save(folder, bundle.files(&answer))?;
     }
+    Ok(report(args, &answer, &bundle))
+}
+
+fn report(args: &Args, answer: &GetTrustBundleResponse, bundle: &Bundle) -> Report {
     let sha256: String = answer
         .sha256
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let institutions = bundle.institutions.iter().map(|institution| {
-        json!({
-            "institution": institution.id.as_str(),
-            "chains": institution.chains,
-            "jwk_set": institution.jwk_set,
-        })
-    });
-    let mut report = Report::new(json!({
+    let report = Report::new(json!({
         "version": answer.version,
         "sha256": sha256,
         "device_root": bundle.device_root,
         "signing_root": bundle.signing_root,
-        "institutions": institutions.collect::<Vec<_>>(),
+        "institutions": bundle.institutions.iter().map(Institution::json).collect::<Vec<_>>(),
         "saved_to": path_json(args.out.as_deref()),
     }))
     .row(
         "trust version",
         format!("{}, sha256 {sha256}", answer.version),
     );
-    for institution in &bundle.institutions {
-        let keys = institution.chains.len();
-        report = report.row(
-            "trusts",
-            format!("{} ({keys} authorization key(s))", institution.id.as_str()),
-        );
-    }
-    Ok(match &args.out {
+    let report = bundle
+        .institutions
+        .iter()
+        .fold(report, |report, institution| {
+            let keys = institution.chains.len();
+            report.row(
+                "trusts",
+                format!("{} ({keys} authorization key(s))", institution.id),
+            )
+        });
+    match &args.out {
         Some(folder) => report
             .row("saved to", folder.display().to_string())
             .next("before you use a JWK, check its x5c to signing-root.pem, its O, and that its key is x5c[0]'s"),
         None => report.next("--out DIR saves roots, chains, CRLs and JWK Sets"),
-    })
+    }
 }
 
 impl Bundle {
@@ -140,6 +140,14 @@ impl Bundle {
 }
 
 impl Institution {
+    fn json(&self) -> Value {
+        json!({
+            "institution": self.id.as_str(),
+            "chains": self.chains,
+            "jwk_set": self.jwk_set,
+        })
+    }
+
     /// Its id becomes part of file names, so it must be one.
     fn read(sent: &TrustedInstitution) -> Result<Self, Failure> {
         let id: InstitutionId = sent

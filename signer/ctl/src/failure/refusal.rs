@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::advice;
 
@@ -29,18 +29,7 @@ impl From<&Status> for Refusal {
             .flat_map(|info| info.metadata.clone())
             .collect();
         metadata.sort();
-        let fields = details
-            .bad_request()
-            .into_iter()
-            .flat_map(|bad| &bad.field_violations);
-        let conditions = details
-            .precondition_failure()
-            .into_iter()
-            .flat_map(|failure| &failure.violations);
-        let quotas = details
-            .quota_failure()
-            .into_iter()
-            .flat_map(|failure| &failure.violations);
+        let retry = details.retry_info().and_then(|retry| retry.retry_delay);
         Self {
             code: status.code(),
             message: status.message().to_owned(),
@@ -48,28 +37,40 @@ impl From<&Status> for Refusal {
                 .map(|info| info.reason.clone())
                 .filter(|reason| !reason.is_empty()),
             metadata,
-            violations: fields
-                .map(|violation| (violation.field.clone(), violation.description.clone()))
-                .chain(
-                    conditions.map(|violation| {
-                        (violation.subject.clone(), violation.description.clone())
-                    }),
-                )
-                .chain(
-                    quotas.map(|violation| {
-                        (violation.subject.clone(), violation.description.clone())
-                    }),
-                )
-                .collect(),
-            retry_after_seconds: details
-                .retry_info()
-                .and_then(|retry| retry.retry_delay)
-                .map(|delay| delay.as_secs_f64()),
+            violations: violations(&details),
+            retry_after_seconds: retry.map(|delay| delay.as_secs_f64()),
             request_id: details
                 .request_info()
                 .map(|request| request.request_id.clone()),
         }
     }
+}
+
+fn violations(details: &ErrorDetails) -> Vec<(String, String)> {
+    let fields = details
+        .bad_request()
+        .map(|bad| bad.field_violations.as_slice())
+        .unwrap_or_default();
+    let conditions = details
+        .precondition_failure()
+        .map(|failure| failure.violations.as_slice())
+        .unwrap_or_default();
+    let quotas = details
+        .quota_failure()
+        .map(|failure| failure.violations.as_slice())
+        .unwrap_or_default();
+    let fields = fields
+        .iter()
+        .map(|field| (&field.field, &field.description));
+    let conditions = conditions
+        .iter()
+        .map(|condition| (&condition.subject, &condition.description));
+    let quotas = quotas
+        .iter()
+        .map(|quota| (&quota.subject, &quota.description));
+    let all = fields.chain(conditions).chain(quotas);
+    all.map(|(what, rule)| (what.clone(), rule.clone()))
+        .collect()
 }
 
 impl Refusal {

@@ -1,0 +1,114 @@
+//! The rules themselves: which module may name which, what has its one place, what is pure, how long is too long.
+
+/// Each top-level module of `signer` and the others that it may name. Deciding goes rpc, http, schedule -> authority ->
+/// policy -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
+pub(crate) const ARROWS: &[(&str, &[&str])] = &[
+    ("main", &["config", "operator", "server"]),
+    ("clock", &[]),
+    ("ids", &[]),
+    ("domain", &["clock", "ids"]),
+    ("policy", &["clock", "domain"]),
+    ("store", &["clock", "domain"]),
+    ("hsm", &["clock", "domain"]),
+    ("signing", &["clock", "domain", "policy", "store", "hsm"]),
+    // What happened, grouped by what the caller can do about it: the errors of what lies below.
+    ("error", &["domain", "policy", "signing", "store", "hsm"]),
+    // `store` for its reads, `hsm` for random numbers; signatures go through `signing` alone (see PLACES).
+    (
+        "authority",
+        &[
+            "clock", "domain", "error", "hsm", "ids", "policy", "signing", "store",
+        ],
+    ),
+    ("schedule", &["authority", "clock", "domain", "error"]),
+    (
+        "rpc",
+        &["authority", "clock", "domain", "error", "ids", "policy"],
+    ),
+    ("http", &["authority", "clock", "domain", "error"]),
+    ("config", &["domain"]),
+    ("telemetry", &["config"]),
+    // Assembles the parts.
+    (
+        "server",
+        &[
+            "authority",
+            "clock",
+            "config",
+            "domain",
+            "error",
+            "hsm",
+            "http",
+            "ids",
+            "policy",
+            "rpc",
+            "schedule",
+            "signing",
+            "store",
+            "telemetry",
+        ],
+    ),
+    // The acts of a local operator beside the server: documents and migrations.
+    (
+        "operator",
+        &[
+            "authority",
+            "clock",
+            "config",
+            "domain",
+            "error",
+            "policy",
+            "server",
+            "store",
+        ],
+    ),
+];
+
+/// Paths that have their place, and the modules that are it.
+pub(crate) const PLACES: &[(&str, &[&str])] = &[
+    ("axum", &["http"]),
+    ("clap", &["main", "operator"]),
+    ("cryptoki", &["hsm"]),
+    ("mimalloc", &["main"]),
+    ("prost", &["rpc"]),
+    ("rusqlite", &["store"]),
+    ("rustls", &["config", "rpc", "server"]),
+    ("semops_proto", &["rpc"]),
+    ("tokio_rustls", &["rpc", "server"]),
+    ("tonic", &["rpc", "server"]),
+    ("tonic_health", &["rpc"]),
+    ("tonic_reflection", &["rpc"]),
+    ("tonic_types", &["rpc"]),
+    ("tracing_subscriber", &["telemetry"]),
+    // One clock, made in main's server or operator.
+    ("std::time::SystemTime::now", &["clock"]),
+    ("std::time::UNIX_EPOCH::elapsed", &["clock"]),
+    ("uuid::Uuid::now_v7", &[]),
+    // Nothing outside changes behaviour.
+    ("std::env", &["main"]),
+    // One road to a signature: the HSM's signing half is the recorded signer's; no key of the service is in memory.
+    ("crate::hsm::Signer", &["hsm", "server", "signing"]),
+    ("aws_lc_rs::signature", &[]),
+    ("semops_pki::local_key", &[]),
+    ("unsafe", &[]),
+];
+
+/// Modules and crates that decide: no input, no output, no waiting.
+pub(crate) const PURE: &[&str] = &[
+    "clock", "ids", "domain", "policy", "error", "pki", "objects",
+];
+pub(crate) const IMPURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::UdpSocket",
+    "std::process",
+    "std::thread",
+    "tokio",
+];
+
+/// Longest function in lines of code, longest operation (`authority`), longest file with its tests.
+pub(crate) const FUNCTION: usize = 40;
+pub(crate) const OPERATION: usize = 80;
+pub(crate) const FILE: usize = 400;
