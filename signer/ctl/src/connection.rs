@@ -212,6 +212,9 @@ fn advice_on_tls(error: &rustls::Error) -> &'static str {
         Tls::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the server does not speak TLS 1.3"
         }
+        Tls::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the server does not speak HTTP/2, so not gRPC"
+        }
         Tls::AlertReceived(_) => {
             "the service does not take the profile's `certificate`: is it in time, and a caller's of this scheme?"
         }

@@ -39,11 +39,21 @@ impl From<&Status> for Refusal {
             metadata,
             violations: violations(&details),
             retry_after_seconds: retry.map(|delay| delay.as_secs_f64()),
-            request_id: details
-                .request_info()
-                .map(|request| request.request_id.clone()),
+            request_id: request_id(status, &details),
         }
     }
+}
+
+/// RequestInfo's, else the one that every reply carries.
+fn request_id(status: &Status, details: &ErrorDetails) -> Option<String> {
+    let header = status
+        .metadata()
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok());
+    let detail = details
+        .request_info()
+        .map(|request| request.request_id.as_str());
+    detail.or(header).map(str::to_owned)
 }
 
 fn violations(details: &ErrorDetails) -> Vec<(String, String)> {
