@@ -1,1 +1,4 @@
-//! .
+//! The SEMOPS signing service.
+
+pub mod domain;
+pub mod hsm;

@@ -1,0 +1,3 @@
+//! Owns the words of the service as types. No I/O.
+
+pub mod key;
