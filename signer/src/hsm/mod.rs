@@ -1,0 +1,156 @@
+//! Owns the way to the keys: per token one bounded queue and a few threads, each with one long-lived PKCS#11
+//! session. It is the only place that names cryptoki, and no handle crosses its seam: a key's id, a digest and a
+//! deadline go in, `r || s` or an error comes out, so that the threads can move into a process of their own.
+
+mod ckr;
+mod error;
+mod login;
+mod module;
+mod monitor;
+mod pool;
+mod probe;
+mod report;
+mod start;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use secrecy::SecretString;
+use semops_objects::institution::InstitutionId;
+use semops_pki::algorithm::PublicKey;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+pub use self::error::{Fault, HsmError, KeyDefect, StartError, StopError};
+pub use self::monitor::Monitor;
+pub use self::pool::{Gauges, Health};
+pub use self::report::{KeyReport, TokenReport};
+pub use self::start::start;
+
+use self::pool::{Job, TokenPool, Work};
+use crate::domain::key::KeyId;
+
+/// Of the module, the same for all tokens.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The PKCS#11 library.
+    pub module: PathBuf,
+    /// Threads, hence sessions, per token; fewer if the token allows fewer sessions.
+    pub threads: usize,
+    /// Jobs that may wait per token; one more is [`HsmError::QueueFull`].
+    pub queue: usize,
+}
+
+/// One institution's token.
+#[derive(Debug)]
+pub struct Token {
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// CKA_LABEL of the token.
+    pub label: String,
+    /// The PIN of the normal user (CKU_USER).
+    pub pin: SecretString,
+    /// The keys that may be used; no other key of the token ever is.
+    pub keys: Vec<Key>,
+}
+
+/// One key of a token.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Its CKA_ID.
+    pub id: KeyId,
+    /// Its CKA_LABEL: its purpose, for example `device-ca`.
+    pub label: String,
+    /// Its public half, from its certificate.
+    pub public: PublicKey,
+}
+
+/// The half that signs.
+pub struct Signer {
+    tokens: Arc<Tokens>,
+}
+
+/// The half that knows the keys and draws random numbers.
+pub struct Keys {
+    tokens: Arc<Tokens>,
+}
+
+/// The tokens, for asking; a handful, so they are searched in order.
+struct Tokens(Vec<Arc<TokenPool>>);
+
+impl Signer {
+    /// Has `digest`, a SHA-256, signed with the institution's key `key` (ECDSA on P-256); gives `r || s`.
+    /// It is not verified here: `PublicKey::verify_raw` makes a signature of it.
+    ///
+    /// # Errors
+    /// [`HsmError`]. After `DeadlineExceeded` a signature may have been made; nobody has it.
+    pub async fn sign(
+        &self,
+        institution: &InstitutionId,
+        key: KeyId,
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<[u8; 64], HsmError> {
+        let token = self.tokens.find(institution)?;
+        if !token.report.keys.iter().any(|known| known.id == key) {
+            let fault = Fault::new("C_FindObjects", "no such key is configured");
+            return Err(HsmError::Rejected(fault));
+        }
+        ask(token, deadline, |reply| Work::Sign { key, digest, reply }).await
+    }
+}
+
+impl Keys {
+    /// Draws `N` octets from the random number generator of the institution's token.
+    ///
+    /// # Errors
+    /// [`HsmError`].
+    pub async fn random<const N: usize>(
+        &self,
+        institution: &InstitutionId,
+        deadline: Instant,
+    ) -> Result<[u8; N], HsmError> {
+        const { assert!(N > 0 && N <= 256, "a few octets: nonces and serial numbers") };
+        let token = self.tokens.find(institution)?;
+        let octets = ask(token, deadline, |reply| Work::Random { length: N, reply }).await?;
+        octets.try_into().map_err(|_| {
+            HsmError::Rejected(Fault::new("C_GenerateRandom", "another number of octets"))
+        })
+    }
+
+    /// The institution's keys as the probe found them; none if it has no token.
+    pub fn list(&self, institution: &InstitutionId) -> &[KeyReport] {
+        let token = self.tokens.find(institution);
+        token.map_or(&[], |token| token.report.keys.as_slice())
+    }
+}
+
+impl Tokens {
+    fn find(&self, institution: &InstitutionId) -> Result<&TokenPool, HsmError> {
+        let mut tokens = self.0.iter();
+        let found = tokens.find(|token| token.institution == *institution);
+        found.map(AsRef::as_ref).ok_or_else(|| {
+            let fault = Fault::new("C_GetSlotList", "the institution has no token here");
+            HsmError::Rejected(fault)
+        })
+    }
+}
+
+/// Queues work and waits for its result, until the deadline.
+async fn ask<T>(
+    token: &TokenPool,
+    deadline: Instant,
+    work: impl FnOnce(oneshot::Sender<Result<T, HsmError>>) -> Work,
+) -> Result<T, HsmError> {
+    let (reply, answer) = oneshot::channel();
+    let work = work(reply);
+    token.submit(Job { deadline, work })?;
+    match timeout_at(deadline.into(), answer).await {
+        Ok(Ok(result)) => result,
+        // The job was dropped with its queue.
+        Ok(Err(_)) => Err(HsmError::Stopped),
+        Err(_) => Err(HsmError::DeadlineExceeded),
+    }
+}

@@ -1,0 +1,117 @@
+//! Owns the threads' handles: what they report, how they fare, and how they end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+use semops_objects::institution::InstitutionId;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::error::{Fault, StopError};
+use super::module::Module;
+use super::pool::{Gauges, Health, TokenPool};
+use super::report::TokenReport;
+
+/// The half that watches the threads and ends them. If it is dropped instead, the threads end, but the
+/// module is not finalised.
+pub struct Monitor {
+    module: Arc<Module>,
+    tokens: Vec<Watched>,
+    stop: Sender<Infallible>,
+}
+
+/// A token and its threads.
+pub(super) struct Watched {
+    pub(super) token: Arc<TokenPool>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+}
+
+impl Monitor {
+    pub(super) fn new(module: Arc<Module>, tokens: Vec<Watched>, stop: Sender<Infallible>) -> Self {
+        Self {
+            module,
+            tokens,
+            stop,
+        }
+    }
+
+    /// What was found at start, one report per token.
+    pub fn report(&self) -> Vec<TokenReport> {
+        let tokens = self.tokens.iter();
+        tokens.map(|watched| watched.token.report.clone()).collect()
+    }
+
+    /// How the institution's token fares.
+    pub fn health(&self, institution: &InstitutionId) -> Health {
+        match self.watched(institution) {
+            None => Health::Unknown,
+            Some(watched) if watched.alive() < watched.threads.len() => Health::ThreadLost,
+            Some(watched) => watched.token.health(),
+        }
+    }
+
+    /// What the metrics show of the institution's token; nothing if it has none.
+    pub fn gauges(&self, institution: &InstitutionId) -> Option<Gauges> {
+        let watched = self.watched(institution)?;
+        Some(watched.token.gauges(watched.alive()))
+    }
+
+    /// Ends the threads after the call that each is in, answers what still waits with
+    /// [`super::HsmError::Stopped`], closes every session and makes C_Finalize last.
+    ///
+    /// # Errors
+    /// [`StopError::Hung`] if `deadline` passes first. C_Finalize is then made as soon as the last call
+    /// returns, if the process lives that long.
+    pub async fn stop(self, deadline: Instant) -> Result<(), StopError> {
+        for watched in &self.tokens {
+            watched.token.stop();
+        }
+        drop(self.stop);
+        let module = self.module;
+        let pools: Vec<_> = self.tokens.iter().map(|w| Arc::clone(&w.token)).collect();
+        let (finished, finish) = oneshot::channel();
+        let ending = move || {
+            let result = end(&module, self.tokens);
+            // The deadline may have passed; then nobody waits for this.
+            let _ = finished.send(result);
+        };
+        thread::Builder::new()
+            .name("hsm-stop".to_owned())
+            .spawn(ending)
+            .map_err(|error| StopError::Thread(error.kind()))?;
+        match timeout_at(deadline.into(), finish).await {
+            Ok(Ok(result)) => result.map_err(StopError::Finalize),
+            Ok(Err(_)) | Err(_) => Err(StopError::Hung(
+                pools.iter().flat_map(|p| p.in_call()).collect(),
+            )),
+        }
+    }
+
+    fn watched(&self, institution: &InstitutionId) -> Option<&Watched> {
+        let mut tokens = self.tokens.iter();
+        tokens.find(|watched| watched.token.institution == *institution)
+    }
+}
+
+impl Watched {
+    fn alive(&self) -> usize {
+        let threads = self.threads.iter();
+        threads.filter(|thread| !thread.is_finished()).count()
+    }
+}
+
+/// Waits for every thread, then closes what is left and finalises the module.
+pub(super) fn end(module: &Module, tokens: Vec<Watched>) -> Result<(), Fault> {
+    for Watched { token, threads } in tokens {
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!(institution = %token.institution, "an HSM thread panicked");
+            }
+        }
+        token.login.close(&token.module);
+    }
+    module.finalize().map_err(|failure| failure.fault)
+}

@@ -1,0 +1,13 @@
+//! The HSM threads against real SoftHSM tokens: signing, refusing, recovering and ending.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod life;
+mod probe;
+mod signing;
+mod stage;
