@@ -4,6 +4,7 @@
 use std::fmt;
 
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use der::pem::LineEnding;
 use der::zeroize::Zeroizing;
@@ -96,6 +97,20 @@ impl LocalKey {
         let signature = self
             .pair
             .sign(&SystemRandom::new(), message)
+            .map_err(|_| LocalKeyError::Library)?;
+        signature
+            .as_ref()
+            .try_into()
+            .map_err(|_| LocalKeyError::Library)
+    }
+
+    /// Signs a message whose SHA-256 is `digest`, as a token does (CKM_ECDSA), and gives `r || s`.
+    ///
+    /// # Errors
+    /// [`LocalKeyError::Library`].
+    pub fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64], LocalKeyError> {
+        let signature = Digest::import_less_safe(digest, &SHA256)
+            .and_then(|digest| self.pair.sign_digest(&digest))
             .map_err(|_| LocalKeyError::Library)?;
         signature
             .as_ref()

@@ -148,10 +148,11 @@ fn lengths_of(path: &Path, workspace: &Path) -> Vec<String> {
             shown.display()
         ));
     }
-    let is_test = shown
-        .iter()
-        .any(|part| part == "e2e" || part == "benches" || part == "tests.rs")
-        || (shown.iter().any(|part| part == "tests") && !shown.starts_with("tests/src"));
+    let is_test = shown.iter().any(|part| {
+        ["e2e", "benches", "tests.rs", "contract", "interleavings"]
+            .contains(&part.to_str().unwrap_or_default())
+    }) || (shown.iter().any(|part| part == "tests")
+        && !shown.starts_with("tests/src"));
     if is_test {
         return found;
     }

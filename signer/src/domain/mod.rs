@@ -1,3 +1,10 @@
-//! Owns the words of the service as types. No I/O.
+//! Owns the words of the service as types: who calls, what is kept, what is done, how it ends, what is audited. No I/O.
 
+pub mod actor;
+pub mod audit;
+pub mod device;
+pub mod document;
 pub mod key;
+pub mod operation;
+pub mod outcome;
+pub mod reason;

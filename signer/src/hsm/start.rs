@@ -49,7 +49,7 @@ pub fn start(
         return Err(error);
     }
     let pools = watched.iter().map(|watched| Arc::clone(&watched.token));
-    let tokens = Arc::new(Tokens(pools.collect()));
+    let tokens = Arc::new(Tokens::Pools(pools.collect()));
     let signer = Signer {
         tokens: Arc::clone(&tokens),
     };

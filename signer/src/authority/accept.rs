@@ -1,0 +1,96 @@
+//! Owns the acceptance of a device by a payer's institution, and its end.
+
+use crate::{
+    authority::{Authority, Context, DeviceShown},
+    domain::{
+        audit::{Event, Resulted},
+        device::{DeviceId, Reference},
+    },
+    error::{Error, Reason},
+    store::Accepted,
+};
+
+impl Authority {
+    /// Binds a device to an account of the caller's institution. Unknown, revoked, expired, or of an issuer outside
+    /// policy is one refusal.
+    pub async fn accept(
+        &self,
+        ctx: &Context,
+        id: DeviceId,
+        account: Reference,
+    ) -> Result<DeviceShown, Error> {
+        let view = self.store.device(&ctx.institution, id).await?;
+        ctx.still(view.generation)?;
+        let (policy, now) = (ctx.policy()?, self.clock.now());
+        let device = view
+            .device
+            .filter(|d| policy.allows_issuer(&d.issuer) && !d.expired(now));
+        let Some(device) = device else {
+            return self
+                .refuse_acceptance(ctx, id, Reason::DeviceNotAcceptable)
+                .await;
+        };
+        let generation = ctx.snapshot.generation();
+        let origin = ctx.origin.clone();
+        match self
+            .store
+            .accept(&ctx.institution, id, account, generation, origin, now)
+            .await?
+        {
+            Accepted::Accepted(acceptance) => self.show(ctx, device, Some(acceptance)),
+            Accepted::Otherwise => {
+                self.audit_acceptance(ctx, id, Reason::DeviceAcceptedOtherwise)
+                    .await?;
+                Err(Error::Conflict(Reason::DeviceAcceptedOtherwise))
+            }
+            Accepted::NotAcceptable => {
+                self.refuse_acceptance(ctx, id, Reason::DeviceNotAcceptable)
+                    .await
+            }
+            Accepted::Stale => Err(Error::Stale),
+        }
+    }
+
+    /// Ends the acceptance by the caller's institution. One that does not stand is released already.
+    pub async fn release(&self, ctx: &Context, id: DeviceId) -> Result<(), Error> {
+        let view = self.store.device(&ctx.institution, id).await?;
+        ctx.still(view.generation)?;
+        self.store
+            .release(&ctx.institution, id, ctx.origin.clone(), self.clock.now())
+            .await?;
+        Ok(())
+    }
+
+    async fn refuse_acceptance(
+        &self,
+        ctx: &Context,
+        id: DeviceId,
+        reason: Reason,
+    ) -> Result<DeviceShown, Error> {
+        self.audit_acceptance(ctx, id, reason).await?;
+        Err(Error::Precondition(reason))
+    }
+
+    async fn audit_acceptance(
+        &self,
+        ctx: &Context,
+        id: DeviceId,
+        reason: Reason,
+    ) -> Result<(), Error> {
+        let event = Event {
+            origin: ctx.origin.clone(),
+            institution: ctx.institution.clone(),
+            operation: "accept",
+            object: None,
+            device: Some(id),
+            policy: ctx
+                .snapshot
+                .policy(&ctx.institution)
+                .map(|policy| policy.sha256()),
+            key: None,
+            result: Resulted::Refused,
+            reason: Some(reason.name().to_owned()),
+        };
+        Ok(self.signer.audit(event).await?)
+    }
+}

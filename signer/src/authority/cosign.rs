@@ -1,0 +1,293 @@
+//! Owns the co-signing of an order, and the showing of what became of one.
+
+use std::sync::Arc;
+
+use semops_objects::order::OrderJws;
+use semops_pki::algorithm::sha256;
+use uuid::{Builder, Uuid};
+
+use crate::{
+    authority::{Authority, Context},
+    clock::Timestamp,
+    domain::{
+        audit::{Event, Resulted},
+        device::DeviceId,
+        operation::{Kind, MoneyLimits},
+        outcome::{Ending, Outcome, State},
+    },
+    error::{Error, Reason},
+    policy::{Approved, Denial, ProvenOrder, prove},
+    signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, SigningError},
+    store::{Earlier, OrderRecall, Refusal},
+};
+
+/// An order with the bank's own references.
+#[derive(Clone, Debug)]
+pub struct Cosign {
+    /// The order as it came.
+    pub order: OrderJws,
+    /// The calling bank's references.
+    pub references: BankReferences,
+}
+
+/// A co-signed order: the stored bytes, the same at every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosigned {
+    /// Who signed the order.
+    pub device: DeviceId,
+    /// The order's `jti`.
+    pub jti: Uuid,
+    /// The first order that was recorded, compact.
+    pub order_jws: String,
+    /// The authorization, compact.
+    pub authorization_jws: String,
+}
+
+impl Cosign {
+    /// The digest of everything the caller set. Never of signature bytes: ES256 is randomised and malleable.
+    fn content(&self) -> [u8; 32] {
+        let end_to_end_id = self
+            .references
+            .end_to_end_id
+            .as_ref()
+            .map_or("", |id| id.as_str());
+        let uetr = self
+            .references
+            .uetr
+            .map_or_else(String::new, |uetr| uetr.uuid().to_string());
+        // NUL stands in none of the three, so that no two triples have one encoding.
+        sha256(
+            [self.order.signing_input(), end_to_end_id, &uetr]
+                .join("\0")
+                .as_bytes(),
+        )
+    }
+}
+
+impl Authority {
+    /// Co-signs an order, or recalls what became of it.
+    pub async fn cosign(&self, ctx: &Context, ask: Cosign) -> Result<Cosigned, Error> {
+        let jti = ask.order.order().jti;
+        let content = ask.content();
+
+        // 2 recall
+        let recall = self
+            .store
+            .recall_order(&ctx.institution, ask.order.kid(), jti)
+            .await?;
+        ctx.still(recall.generation)?;
+        let pending = match &recall.earlier {
+            Some(earlier) if earlier.content != content => {
+                self.audit_refusal(ctx, &recall, jti, Reason::OrderConflict)
+                    .await?;
+                return Err(Error::Conflict(Reason::OrderConflict));
+            }
+            Some(earlier) if earlier.outcome.state != State::Pending => {
+                return answer(jti, earlier.outcome.clone());
+            }
+            Some(earlier) => Some(earlier),
+            None => None,
+        };
+
+        // 3 prove, 5 decide: on a resumed intent the recorded order is proven, whatever signature came now
+        let order = match pending {
+            Some(earlier) => recorded_order(earlier)?,
+            None => ask.order,
+        };
+        let now = self.clock.now();
+        let approved = match decide(ctx, order, &recall, now) {
+            Ok(approved) => approved,
+            Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
+        };
+
+        // 6 freeze
+        let draft = OrderDraft {
+            origin: ctx.origin.clone(),
+            generation: ctx.snapshot.generation(),
+            content,
+            ids: self.authorization_ids(ctx).await?,
+            references: ask.references,
+        };
+        let key = self
+            .keys(&ctx.institution)?
+            .authorization
+            .for_signing(now)
+            .map_err(|e| Error::Unavailable {
+                reason: Reason::KeyNotActive,
+                cause: e.to_string(),
+            })?;
+        let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
+
+        // 7 sign
+        match self.signer.sign_once(draft, ctx.deadline).await {
+            Ok(outcome) => answer(jti, outcome),
+            Err(refused) => {
+                if let Some(reason) = audited(&refused) {
+                    self.audit_refusal(ctx, &recall, jti, reason).await?;
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// What became of an order that the caller's institution was asked to co-sign.
+    pub async fn authorization(
+        &self,
+        ctx: &Context,
+        device: DeviceId,
+        jti: Uuid,
+    ) -> Result<Outcome, Error> {
+        let (generation, outcome) = self.store.order(&ctx.institution, device, jti).await?;
+        ctx.still(generation)?;
+        outcome.ok_or(Error::NotFound(Reason::OrderNotFound))
+    }
+
+    async fn authorization_ids(&self, ctx: &Context) -> Result<AuthorizationIds, Error> {
+        let octets = self
+            .random
+            .random::<32>(&ctx.institution, ctx.deadline)
+            .await?;
+        let ([jti, payer], []) = octets.as_chunks::<16>() else {
+            return Err(Error::internal("32 octets are not twice 16"));
+        };
+        Ok(AuthorizationIds {
+            jti: Builder::from_random_bytes(*jti).into_uuid(),
+            payer: *payer,
+        })
+    }
+
+    /// A refusal by proof or policy: audited; a resumed intent ends with it.
+    async fn deny(
+        &self,
+        ctx: &Context,
+        recall: &OrderRecall,
+        jti: Uuid,
+        denial: Denial,
+    ) -> Result<Cosigned, Error> {
+        let Denial(reason) = denial;
+        if let Some(intent) = recall
+            .earlier
+            .as_ref()
+            .and_then(|earlier| earlier.intent.as_ref())
+        {
+            let ending = Ending::Denied(reason.name());
+            return answer(
+                jti,
+                self.signer.end(intent, ctx.origin.clone(), ending).await?,
+            );
+        }
+        self.audit_refusal(ctx, recall, jti, reason).await?;
+        Err(refusal(reason))
+    }
+
+    async fn audit_refusal(
+        &self,
+        ctx: &Context,
+        recall: &OrderRecall,
+        jti: Uuid,
+        reason: Reason,
+    ) -> Result<(), Error> {
+        let known = recall.acceptance.is_some() || recall.earlier.is_some();
+        let event = Event {
+            origin: ctx.origin.clone(),
+            institution: ctx.institution.clone(),
+            operation: Kind::Authorization.name(),
+            object: Some(jti.to_string()),
+            device: recall
+                .device
+                .as_ref()
+                .filter(|_| known)
+                .map(|device| device.id),
+            policy: ctx
+                .snapshot
+                .policy(&ctx.institution)
+                .map(|policy| policy.sha256()),
+            key: None,
+            result: Resulted::Refused,
+            reason: Some(reason.name().to_owned()),
+        };
+        Ok(self.signer.audit(event).await?)
+    }
+}
+
+fn recorded_order(earlier: &Earlier) -> Result<OrderJws, Error> {
+    let stored = earlier.outcome.order_jws.as_deref().unwrap_or_default();
+    OrderJws::parse(stored)
+        .map_err(|e| Error::internal(format!("a recorded order cannot be read: {e}")))
+}
+
+fn decide(
+    ctx: &Context,
+    order: OrderJws,
+    recall: &OrderRecall,
+    now: Timestamp,
+) -> Result<Approved<ProvenOrder, MoneyLimits>, Denial> {
+    // Unknown and not accepted are one refusal: an institution learns nothing about others' devices.
+    let (Some(device), Some(_)) = (&recall.device, &recall.acceptance) else {
+        return Err(Denial(Reason::DeviceNotAccepted));
+    };
+    let policy = ctx
+        .snapshot
+        .policy(&ctx.institution)
+        .ok_or(Denial(Reason::NoPolicy))?;
+    let proven = prove(order, &ctx.institution, device, now)?;
+    Arc::clone(policy).approve_order(proven)
+}
+
+/// How a refusal by proof or policy reaches the caller.
+fn refusal(reason: Reason) -> Error {
+    match reason {
+        Reason::OrderSignature => Error::invalid(
+            reason,
+            "order_jws",
+            "the signature is not that of the device in kid",
+        ),
+        Reason::OrderAudience => Error::Forbidden(reason),
+        _ => Error::Precondition(reason),
+    }
+}
+
+/// The reason under which a refusal of the record is audited. A conflict was audited where it was found.
+fn audited(error: &SigningError) -> Option<Reason> {
+    match error {
+        SigningError::OverLimit(limit) => Some((*limit).into()),
+        SigningError::Refused(Refusal::DeviceRevoked) => Some(Reason::DeviceRevoked),
+        SigningError::Refused(Refusal::NotAccepted) => Some(Reason::DeviceNotAccepted),
+        SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
+        SigningError::Refused(
+            Refusal::Stale | Refusal::PublicKeyTaken | Refusal::CrlNumberTaken,
+        )
+        | SigningError::Conflict
+        | SigningError::Store(_)
+        | SigningError::Hsm(_)
+        | SigningError::FaultySignature(_) => None,
+    }
+}
+
+fn answer(jti: Uuid, outcome: Outcome) -> Result<Cosigned, Error> {
+    match (
+        outcome.state,
+        outcome.device,
+        outcome.order_jws,
+        outcome.artifact,
+    ) {
+        (State::Authorized, Some(device), Some(order_jws), Some(artifact)) => {
+            let authorization_jws = String::from_utf8(artifact).map_err(Error::internal)?;
+            Ok(Cosigned {
+                device,
+                jti,
+                order_jws,
+                authorization_jws,
+            })
+        }
+        (State::Denied | State::Expired | State::Failed, ..) => {
+            let reason = outcome.reason.as_deref().and_then(Reason::named);
+            Err(refusal(reason.ok_or_else(|| {
+                Error::internal("an ended order has no known reason")
+            })?))
+        }
+        (State::Pending | State::Authorized, ..) => {
+            Err(Error::internal("an ended order has no signed object"))
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Owns the enrolment of a device: a certification request becomes a device certificate of the caller's institution.
+
+use semops_pki::{
+    error::RequestError,
+    issuer::{Addresses, Content, Issuer, Subject},
+    request::CertificationRequest,
+    signed::ToBeSigned,
+};
+
+use crate::{
+    authority::{Authority, Context},
+    clock::Timestamp,
+    domain::{
+        audit::{Event, Resulted},
+        device::{DeviceId, Reference},
+        key::SigningKey,
+        operation::Kind,
+        outcome::{Outcome, State},
+    },
+    error::{Error, Reason},
+    signing::{CertificateDraft, Draft, SigningError, enrollment_content},
+    store::{EnrollmentRecall, Refusal},
+};
+
+/// How far before now a certificate's validity begins, seconds: phones and verifiers have clocks of their own.
+const BACKDATED_SECONDS: i64 = 60;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// An enrolled device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Its id.
+    pub device: DeviceId,
+    /// DER: its certificate, then its issuing CA's.
+    pub chain: Vec<Vec<u8>>,
+}
+
+impl Authority {
+    /// Certifies the key in a certification request (DER, at most 8 KiB), or recalls its certificate.
+    pub async fn enroll(
+        &self,
+        ctx: &Context,
+        request: &[u8],
+        subscriber: Reference,
+    ) -> Result<Enrolled, Error> {
+        // 1 possession of the key is proven by parsing
+        let request = CertificationRequest::parse(request).map_err(|mistake| {
+            let reason = match mistake {
+                RequestError::Key(_) => Reason::KeyNotAcceptable,
+                _ => Reason::RequestNotAcceptable,
+            };
+            Error::invalid(reason, "certification_request", mistake)
+        })?;
+        let content = enrollment_content(&request, &subscriber);
+
+        // 2 recall
+        let recall = self
+            .store
+            .recall_enrollment(&ctx.institution, request.info_sha256())
+            .await?;
+        ctx.still(recall.generation)?;
+        match &recall.earlier {
+            Some(earlier) if earlier.content != content => {
+                self.audit_enrollment(ctx, Reason::RequestConflict).await?;
+                return Err(Error::Conflict(Reason::RequestConflict));
+            }
+            Some(earlier) if earlier.outcome.state == State::Authorized => {
+                return self.recalled(recall);
+            }
+            _ => {}
+        }
+
+        // 5 decide
+        let approved = ctx.policy()?.approve_enrollment(request);
+
+        // 6 freeze
+        let now = self.clock.now();
+        let key = self
+            .keys(&ctx.institution)?
+            .device_ca
+            .for_signing(now)
+            .map_err(|e| Error::Unavailable {
+                reason: Reason::KeyNotActive,
+                cause: e.to_string(),
+            })?;
+        let device =
+            DeviceId::from_random(self.random.random(&ctx.institution, ctx.deadline).await?);
+        let serial = self
+            .random
+            .random::<16>(&ctx.institution, ctx.deadline)
+            .await?;
+        let not_after = self.not_after(&key, now);
+        let draft = CertificateDraft {
+            origin: ctx.origin.clone(),
+            generation: ctx.snapshot.generation(),
+            device,
+            subscriber,
+            serial: serial
+                .iter()
+                .copied()
+                .skip_while(|octet| *octet == 0)
+                .collect(),
+            not_after,
+            to_be_signed: self.device_certificate(
+                &key,
+                approved.subject(),
+                device,
+                serial,
+                now,
+                not_after,
+            )?,
+        };
+        let draft =
+            Draft::device_certificate(&approved, &key, draft, now).map_err(Error::internal)?;
+
+        // 7 sign
+        match self.signer.sign_once(draft, ctx.deadline).await {
+            Ok(outcome) => self.enrolled(&key, outcome),
+            Err(SigningError::Conflict) => Err(Error::Conflict(Reason::RequestConflict)),
+            Err(refused) => {
+                if let Some(reason) = audited(&refused) {
+                    self.audit_enrollment(ctx, reason).await?;
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    fn recalled(&self, recall: EnrollmentRecall) -> Result<Enrolled, Error> {
+        let device = recall
+            .device
+            .ok_or_else(|| Error::internal("a certified request has no device"))?;
+        if device.revoked.is_some() {
+            return Err(Error::Precondition(Reason::DeviceRevoked));
+        }
+        Ok(Enrolled {
+            device: device.id,
+            chain: self.device_chain(&device)?,
+        })
+    }
+
+    fn enrolled(&self, key: &SigningKey, outcome: Outcome) -> Result<Enrolled, Error> {
+        match (outcome.state, outcome.device, outcome.artifact) {
+            (State::Authorized, Some(device), Some(certificate)) => {
+                let ca = key
+                    .record()
+                    .chain
+                    .first()
+                    .ok_or_else(|| Error::internal("a CA key has no certificate"))?;
+                Ok(Enrolled {
+                    device,
+                    chain: vec![certificate, ca.der().to_vec()],
+                })
+            }
+            _ => {
+                let reason = outcome
+                    .reason
+                    .as_deref()
+                    .and_then(Reason::named)
+                    .unwrap_or(Reason::Overdue);
+                Err(Error::Unavailable {
+                    reason,
+                    cause: "the enrolment ended without a certificate".into(),
+                })
+            }
+        }
+    }
+
+    /// The profile's days, but never beyond the CA's own certificate.
+    fn not_after(&self, key: &SigningKey, now: Timestamp) -> Timestamp {
+        let days = i64::from(self.setup.device_validity_days).saturating_mul(SECONDS_PER_DAY);
+        let profile = Timestamp::from_seconds(now.seconds())
+            .plus_seconds(days.saturating_sub(BACKDATED_SECONDS));
+        profile.min(key.record().not_after)
+    }
+
+    fn device_certificate(
+        &self,
+        key: &SigningKey,
+        request: &CertificationRequest,
+        device: DeviceId,
+        serial: [u8; 16],
+        now: Timestamp,
+        not_after: Timestamp,
+    ) -> Result<ToBeSigned, Error> {
+        let record = key.record();
+        let ca = record
+            .chain
+            .first()
+            .ok_or_else(|| Error::internal("a CA key has no certificate"))?;
+        let base = &self.setup.public_base_url;
+        let (institution, device) = (record.institution.as_str(), device.to_string());
+        let not_before = now
+            .seconds()
+            .saturating_sub(BACKDATED_SECONDS)
+            .max(record.not_before.seconds());
+        Issuer::new(ca.clone())
+            .and_then(|issuer| {
+                issuer.certificate(
+                    &Content {
+                        organization: institution,
+                        public_key: request.public_key(),
+                        serial,
+                        not_before,
+                        not_after: not_after.seconds(),
+                    },
+                    Subject::Device { device_id: &device },
+                    Some(Addresses {
+                        crl: &format!("{base}/crl/{institution}-device-ca.crl"),
+                        ca_certificate: &format!("{base}/ca/{institution}-device-ca.cer"),
+                    }),
+                    &self.setup.oids,
+                )
+            })
+            .map_err(Error::internal)
+    }
+
+    async fn audit_enrollment(&self, ctx: &Context, reason: Reason) -> Result<(), Error> {
+        let event = Event {
+            origin: ctx.origin.clone(),
+            institution: ctx.institution.clone(),
+            operation: Kind::DeviceCertificate.name(),
+            object: None,
+            device: None,
+            policy: ctx
+                .snapshot
+                .policy(&ctx.institution)
+                .map(|policy| policy.sha256()),
+            key: None,
+            result: Resulted::Refused,
+            reason: Some(reason.name().to_owned()),
+        };
+        Ok(self.signer.audit(event).await?)
+    }
+}
+
+fn audited(error: &SigningError) -> Option<Reason> {
+    match error {
+        SigningError::OverLimit(limit) => Some((*limit).into()),
+        SigningError::Refused(Refusal::PublicKeyTaken) => Some(Reason::KeyNotAcceptable),
+        SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
+        _ => None,
+    }
+}

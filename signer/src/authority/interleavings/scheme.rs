@@ -1,0 +1,131 @@
+//! Owns the setting up of the service under test: institutions with keys in memory, and the use cases over a file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, atomic::AtomicI64},
+};
+
+use semops_objects::institution::InstitutionId;
+use semops_pki::{
+    issuer::{Issuer, Subject},
+    signed::assemble,
+};
+
+use super::DAY;
+use crate::authority::*;
+use crate::{
+    hsm::LocalToken,
+    specimen::{self, Certified, NOW},
+    store::{KeyRegistration, group::Group, sqlite::SqliteStore},
+};
+
+/// The three keys of an institution, and the first CRL of each CA.
+pub(super) struct InstitutionKeysOf {
+    pub(super) device_ca: Certified,
+    pub(super) signing_ca: Certified,
+    pub(super) authorization: Certified,
+}
+
+impl InstitutionKeysOf {
+    pub(super) fn new(institution: &str) -> Self {
+        let ca = |common_name| {
+            Certified::root().issue(institution, Subject::InstitutionCa { common_name }, 300)
+        };
+        let signing_ca = ca("signing-ca");
+        let authorization = signing_ca.issue(
+            institution,
+            Subject::Authorization {
+                common_name: "authorization",
+            },
+            200,
+        );
+        Self {
+            device_ca: ca("device-ca"),
+            signing_ca,
+            authorization,
+        }
+    }
+
+    pub(super) fn records(&self, id: &InstitutionId) -> InstitutionKeys {
+        InstitutionKeys {
+            device_ca: self.device_ca.record(id, Purpose::DeviceCa),
+            signing_ca: self.signing_ca.record(id, Purpose::SigningCa),
+            authorization: self.authorization.record(id, Purpose::Authorization),
+            device_ca_crl: first_crl(&self.device_ca),
+            signing_ca_crl: first_crl(&self.signing_ca),
+        }
+    }
+}
+
+fn first_crl(ca: &Certified) -> Vec<u8> {
+    let issuer = Issuer::new(ca.certificate.clone()).unwrap();
+    let tbs = issuer
+        .crl(1, NOW.seconds(), NOW.seconds() + DAY, &[])
+        .unwrap();
+    assemble(tbs.bytes(), &ca.key.sign(tbs.bytes()).unwrap())
+}
+
+fn root() -> Root {
+    let root = Certified::root();
+    Root {
+        crl: first_crl(&root),
+        certificate: root.certificate,
+    }
+}
+
+pub(super) async fn authority(
+    file: &Path,
+    hands: &'static AtomicI64,
+    keys: &BTreeMap<InstitutionId, InstitutionKeysOf>,
+    token: &Arc<LocalToken>,
+) -> Arc<Authority> {
+    let clock = Clock::hands(hands);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, NonZeroUsize::MIN).unwrap());
+    let institutions: BTreeMap<_, _> = keys
+        .iter()
+        .map(|(id, keys)| (id.clone(), keys.records(id)))
+        .collect();
+    let records: Vec<Arc<KeyRecord>> = institutions
+        .values()
+        .flat_map(|k| {
+            [
+                Arc::clone(&k.device_ca),
+                Arc::clone(&k.signing_ca),
+                Arc::clone(&k.authorization),
+            ]
+        })
+        .collect();
+    let registrations = records.iter().map(|r| KeyRegistration {
+        id: r.id,
+        institution: r.institution.clone(),
+        purpose: r.purpose,
+    });
+    store.register_keys(registrations.collect()).await.unwrap();
+    let setup = Setup {
+        oids: specimen::oids(),
+        public_base_url: "http://127.0.0.1:8080".into(),
+        device_validity_days: 60,
+        crl_validity_hours: 168,
+        crl_refresh_hours: 24,
+        device_root: root(),
+        signing_root: root(),
+        institutions,
+    };
+    let (group, _) = Group::start(Arc::clone(&store), clock);
+    let (signer, random) = hsm::local(token);
+    let signer = RecordedSigner::new(group, signer, records, clock);
+    Arc::new(
+        Authority::new(setup, store, signer, random, clock)
+            .await
+            .unwrap(),
+    )
+}

@@ -1,0 +1,207 @@
+//! Owns the use cases: one operation per file, read top to bottom, its steps numbered as in the house plan.
+
+mod accept;
+mod cosign;
+mod device;
+mod documents;
+mod enroll;
+mod publish_crl;
+mod revoke;
+mod snapshot;
+mod sweep;
+mod verify;
+
+#[cfg(test)]
+mod interleavings;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+    time::Instant,
+};
+
+use semops_objects::institution::InstitutionId;
+use semops_pki::{certificate::Certificate, profile::Oids};
+use tokio::sync::Notify;
+
+pub use cosign::{Cosign, Cosigned};
+pub use device::{DeviceShown, Issued, Status};
+pub use documents::{LoadError, LoadedDocument, load_document};
+pub use enroll::Enrolled;
+pub use publish_crl::{Ca, Published};
+pub use snapshot::Snapshot;
+
+use crate::{
+    clock::Clock,
+    domain::{
+        actor::Origin,
+        key::{KeyRecord, Purpose},
+    },
+    error::{Error, Reason},
+    hsm,
+    policy::Policy,
+    signing::{RecordedSigner, SigningError},
+    store::Store,
+};
+
+/// One authenticated request.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// For whom.
+    pub institution: InstitutionId,
+    /// By whom, and which request.
+    pub origin: Origin,
+    /// The documents by which the caller was authenticated, and by which the request is decided.
+    pub snapshot: Arc<Snapshot>,
+    /// No wait goes beyond it.
+    pub deadline: Instant,
+}
+
+impl Context {
+    /// Whether a read saw the documents by which this request is decided.
+    fn still(&self, generation: u64) -> Result<(), Error> {
+        (self.snapshot.generation() == generation)
+            .then_some(())
+            .ok_or(Error::Stale)
+    }
+
+    fn policy(&self) -> Result<&Arc<Policy>, Error> {
+        self.snapshot
+            .policy(&self.institution)
+            .ok_or(Error::Precondition(Reason::NoPolicy))
+    }
+}
+
+/// The keys of one institution, with the first CRLs of its CAs, made at the ceremony.
+#[derive(Debug)]
+pub struct InstitutionKeys {
+    /// Signs device certificates and their CRL.
+    pub device_ca: Arc<KeyRecord>,
+    /// Signs the CRL of authorization certificates.
+    pub signing_ca: Arc<KeyRecord>,
+    /// Signs authorizations.
+    pub authorization: Arc<KeyRecord>,
+    /// The first CRL of the device CA, DER.
+    pub device_ca_crl: Vec<u8>,
+    /// The first CRL of the signing CA, DER.
+    pub signing_ca_crl: Vec<u8>,
+}
+
+impl InstitutionKeys {
+    /// The key with this purpose.
+    pub fn of(&self, purpose: Purpose) -> &Arc<KeyRecord> {
+        match purpose {
+            Purpose::DeviceCa => &self.device_ca,
+            Purpose::SigningCa => &self.signing_ca,
+            Purpose::Authorization => &self.authorization,
+        }
+    }
+}
+
+/// An offline root: published here, never used here.
+#[derive(Debug)]
+pub struct Root {
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// Its CRL, DER.
+    pub crl: Vec<u8>,
+}
+
+/// What the use cases are set up with: machine matters, from the configuration.
+#[derive(Debug)]
+pub struct Setup {
+    /// Object identifiers of the scheme.
+    pub oids: Oids,
+    /// What certificates say about where CRLs and CA certificates are, without a slash at the end.
+    pub public_base_url: String,
+    /// The validity of device certificates, days.
+    pub device_validity_days: u16,
+    /// From a CRL's thisUpdate to its nextUpdate, hours.
+    pub crl_validity_hours: u32,
+    /// The longest time between two CRLs, hours.
+    pub crl_refresh_hours: u32,
+    /// The root of the device hierarchy.
+    pub device_root: Root,
+    /// The root of the signing hierarchy.
+    pub signing_root: Root,
+    /// The institutions with tokens here.
+    pub institutions: BTreeMap<InstitutionId, InstitutionKeys>,
+}
+
+/// The use cases, with what they act on.
+pub struct Authority {
+    setup: Setup,
+    store: Arc<dyn Store>,
+    signer: RecordedSigner,
+    random: hsm::Keys,
+    clock: Clock,
+    snapshot: RwLock<Arc<Snapshot>>,
+    crl_due: Notify,
+}
+
+impl Authority {
+    /// Sets up the use cases with the documents now in force.
+    pub async fn new(
+        setup: Setup,
+        store: Arc<dyn Store>,
+        signer: RecordedSigner,
+        random: hsm::Keys,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
+        Ok(Self {
+            setup,
+            store,
+            signer,
+            random,
+            clock,
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            crl_due: Notify::new(),
+        })
+    }
+
+    /// The machine matters that it was set up with.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The clock of the process.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Waits until a revocation makes a CRL due.
+    pub async fn crl_due(&self) {
+        self.crl_due.notified().await;
+    }
+
+    /// Whether the store answers now. For health.
+    pub async fn store_answers(&self) -> bool {
+        self.store.ping().await.is_ok()
+    }
+
+    fn keys(&self, institution: &InstitutionId) -> Result<&InstitutionKeys, Error> {
+        let missing = || {
+            Error::internal(format!(
+                "institution {institution} has no token in the configuration"
+            ))
+        };
+        self.setup.institutions.get(institution).ok_or_else(missing)
+    }
+}
+
+impl From<SigningError> for Error {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Conflict => Self::Conflict(Reason::OrderConflict),
+            SigningError::OverLimit(limit) => Self::Precondition(limit.into()),
+            SigningError::Refused(refusal) => refusal.into(),
+            SigningError::Store(error) => error.into(),
+            SigningError::Hsm(error) => error.into(),
+            SigningError::FaultySignature(_) => Self::Unavailable {
+                reason: Reason::HsmUnavailable,
+                cause: error.to_string(),
+            },
+        }
+    }
+}

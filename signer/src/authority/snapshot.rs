@@ -1,0 +1,115 @@
+//! Owns the snapshot of all documents in force, and its refreshing when the store's generation has moved.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+use semops_objects::{institution::InstitutionId, trust::TrustDocument};
+use semops_pki::profile::Oids;
+use tracing::error;
+
+use crate::{
+    authority::Authority,
+    domain::document::{Document, DocumentKind},
+    error::Error,
+    policy::{Policy, Register},
+    store::{Store, StoreError},
+};
+
+/// All documents in force in one generation.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    generation: u64,
+    policies: BTreeMap<InstitutionId, Arc<Policy>>,
+    trusts: BTreeMap<InstitutionId, Arc<TrustDocument>>,
+    registers: BTreeMap<InstitutionId, Arc<Register>>,
+}
+
+impl Snapshot {
+    pub(super) async fn read(store: &dyn Store, oids: &Oids) -> Result<Self, StoreError> {
+        let documents = store.documents().await?;
+        let mut snapshot = Self {
+            generation: documents.generation,
+            ..Self::default()
+        };
+        for document in documents.documents {
+            // A document that does not parse was refused at load; if the store has one all the same, it rules nothing
+            // and what it would allow is refused.
+            if let Err(mistake) = snapshot.add(&document, oids) {
+                error!(institution = %document.institution, kind = document.kind.name(), %mistake, "a stored document is not usable");
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn add(&mut self, document: &Document, oids: &Oids) -> Result<(), String> {
+        let institution = document.institution.clone();
+        match document.kind {
+            DocumentKind::Policy => {
+                let policy = Policy::parse(&document.bytes).map_err(|e| e.to_string())?;
+                self.policies.insert(institution, Arc::new(policy));
+            }
+            DocumentKind::Trust => {
+                let trust =
+                    TrustDocument::parse(&document.bytes, oids).map_err(|e| e.to_string())?;
+                self.trusts.insert(institution, Arc::new(trust));
+            }
+            DocumentKind::Callers => {
+                let register = Register::parse(&document.bytes).map_err(|e| e.to_string())?;
+                self.registers.insert(institution, Arc::new(register));
+            }
+        }
+        Ok(())
+    }
+
+    /// The generation of these documents.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The policy in force for an institution.
+    pub fn policy(&self, institution: &InstitutionId) -> Option<&Arc<Policy>> {
+        self.policies.get(institution)
+    }
+
+    /// The trust document in force for an institution.
+    pub fn trust(&self, institution: &InstitutionId) -> Option<&Arc<TrustDocument>> {
+        self.trusts.get(institution)
+    }
+
+    /// The register of callers in force for an institution.
+    pub fn register(&self, institution: &InstitutionId) -> Option<&Arc<Register>> {
+        self.registers.get(institution)
+    }
+}
+
+impl Authority {
+    /// The documents as last read.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the documents anew.
+    pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
+        let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup.oids).await?);
+        let mut held = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if held.generation < fresh.generation {
+            *held = Arc::clone(&fresh);
+        }
+        Ok(Arc::clone(&held))
+    }
+
+    /// The documents in force now: as last read, if the store's generation is still theirs. For requests that read
+    /// nothing else from the store.
+    pub async fn current(&self) -> Result<Arc<Snapshot>, Error> {
+        let snapshot = self.snapshot();
+        if self.store.generation().await? == snapshot.generation {
+            return Ok(snapshot);
+        }
+        self.refresh().await
+    }
+}

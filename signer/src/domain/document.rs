@@ -1,0 +1,50 @@
+//! Owns the versioned documents that rule an institution: policy, trust and callers. They are kept as exact bytes and
+//! named by the SHA-256 of them; what they say is parsed elsewhere.
+
+use semops_objects::institution::InstitutionId;
+use semops_pki::algorithm::sha256;
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DocumentKind {
+    /// What the institution co-signs and enrols, with its money limits.
+    Policy,
+    /// Whose certificates it relies on.
+    Trust,
+    /// Who may call for it.
+    Callers,
+}
+
+impl DocumentKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Policy, Self::Trust, Self::Callers];
+
+    /// The word in the store, on the command line and in audit events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Trust => "trust",
+            Self::Callers => "callers",
+        }
+    }
+}
+
+/// One version of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Whom it rules.
+    pub institution: InstitutionId,
+    /// Which it is.
+    pub kind: DocumentKind,
+    /// Its version: the previous one's plus one, from 1.
+    pub version: u64,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Document {
+    /// Its name: the SHA-256 of its exact bytes.
+    pub fn sha256(&self) -> [u8; 32] {
+        sha256(&self.bytes)
+    }
+}

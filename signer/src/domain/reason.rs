@@ -1,0 +1,177 @@
+//! Owns the stable reasons: why something was refused or could not be done, as callers, audit events and outcomes name
+//! it. A name is part of the API and is never changed; its text says what to do.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $text:literal)+) => {
+        /// A stable reason.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable name, as in google.rpc.ErrorInfo and in audit events.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What was wrong and what to do, for the caller.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field does not have the form that the API asks for.
+    InvalidField "INVALID_FIELD"
+        "a field does not have the form that the API asks for; see the field violation"
+    /// The bytes are no certification request that is accepted here.
+    RequestNotAcceptable "REQUEST_NOT_ACCEPTABLE"
+        "the certification request is not acceptable; see the field violation"
+    /// The key is weak, odd, or certified already.
+    KeyNotAcceptable "KEY_NOT_ACCEPTABLE"
+        "the public key is not acceptable; make a new P-256 key in the phone and a new request"
+    /// The phone's signature does not verify.
+    OrderSignature "ORDER_SIGNATURE"
+        "the order is not signed by the device named in its kid"
+    /// No registered caller.
+    CallerUnknown "CALLER_UNKNOWN"
+        "the client certificate is not that of a registered caller; ask the operator to check the register of callers"
+    /// The caller's role may not do it.
+    RoleNotAllowed "ROLE_NOT_ALLOWED"
+        "the caller's role may not use this method; use the credentials of the role that may"
+    /// The order is addressed to another institution.
+    OrderAudience "ORDER_AUDIENCE"
+        "the order is addressed to another institution; only the one in its aud may have it co-signed"
+    /// No such device for the caller's institution.
+    DeviceNotFound "DEVICE_NOT_FOUND"
+        "the institution neither issued nor accepted such a device"
+    /// No such order for the caller's institution.
+    OrderNotFound "ORDER_NOT_FOUND"
+        "the institution has no such order"
+    /// No such CRL.
+    CrlNotFound "CRL_NOT_FOUND"
+        "there is no such CRL here"
+    /// Other content under the same order id.
+    OrderConflict "ORDER_CONFLICT"
+        "another order, or the same with other references, stands under this device and jti; a new order needs a new jti"
+    /// The same request with another subscriber.
+    RequestConflict "REQUEST_CONFLICT"
+        "this request was enrolled for another subscriber; a new device needs a new key and request"
+    /// Accepted for another account.
+    DeviceAcceptedOtherwise "DEVICE_ACCEPTED_OTHERWISE"
+        "the device is accepted for another account; call ReleaseDevice first"
+    /// Unknown, revoked, or of an issuer outside policy.
+    DeviceNotAcceptable "DEVICE_NOT_ACCEPTABLE"
+        "the device cannot be accepted; check the id that the phone shows"
+    /// Not accepted by the caller's institution.
+    DeviceNotAccepted "DEVICE_NOT_ACCEPTED"
+        "the institution has not accepted the device that signed the order; call AcceptDevice first"
+    /// Revoked by its issuer.
+    DeviceRevoked "DEVICE_REVOKED"
+        "the device is revoked; the customer needs a new enrolment"
+    /// Its certificate has expired, or is not valid yet.
+    DeviceExpired "DEVICE_EXPIRED"
+        "the device's certificate is outside its validity; the customer needs a new enrolment"
+    /// The order's `exp` has passed.
+    OrderExpired "ORDER_EXPIRED"
+        "the order's exp has passed; the customer may sign a new order"
+    /// The order's `iat` is ahead of the clock.
+    OrderFromFuture "ORDER_FROM_FUTURE"
+        "the order's iat is more than 30 s ahead; set the phone's clock"
+    /// The amount is above policy's for one order.
+    AmountOverPolicy "AMOUNT_OVER_POLICY"
+        "the amount is above what policy allows for one order"
+    /// Policy has no limit for the currency.
+    CurrencyNotAllowed "CURRENCY_NOT_ALLOWED"
+        "policy has no limit for the order's currency, so it is not allowed"
+    /// Policy does not allow the channel.
+    ChannelNotAllowed "CHANNEL_NOT_ALLOWED"
+        "policy does not allow the order's channel"
+    /// Policy does not allow the payee's institution.
+    PayeeNotAllowed "PAYEE_NOT_ALLOWED"
+        "policy does not allow the payee's institution"
+    /// Policy does not allow the device's issuer.
+    IssuerNotAllowed "ISSUER_NOT_ALLOWED"
+        "policy does not allow the issuer of the device"
+    /// The device's amount per day is used up.
+    DeviceAmountPerDay "DEVICE_AMOUNT_PER_DAY"
+        "the device's amount for 24 hours would be passed"
+    /// The device's orders per day are used up.
+    DeviceOrdersPerDay "DEVICE_ORDERS_PER_DAY"
+        "the device's number of orders for 24 hours would be passed"
+    /// The subscriber has as many devices as policy allows.
+    SubscriberDeviceLimit "SUBSCRIBER_DEVICE_LIMIT"
+        "the subscriber has as many devices as policy allows; revoke one that is not used"
+    /// The institution has no policy in force.
+    NoPolicy "NO_POLICY"
+        "the institution has no policy in force; load one with `signer policy load FILE`"
+    /// The institution has no trust document in force.
+    NoTrust "NO_TRUST"
+        "the institution has no trust document in force; load one with `signer trust load FILE`"
+    /// The intent was not finished in its time.
+    Overdue "OVERDUE"
+        "it was not finished in its time; call again"
+    /// A resumed intent had less than half of its authorization's time left.
+    TooLate "TOO_LATE"
+        "too little of the authorization's time was left when it was resumed; the customer may sign a new order"
+    /// The key named in an intent is not here.
+    KeyGone "KEY_GONE"
+        "the key that it was recorded for is not here any more; the customer may sign a new order"
+    /// The signing key may not be used now.
+    KeyNotActive "KEY_NOT_ACTIVE"
+        "the institution's signing key may not be used now; its security team has to act"
+    /// The token's queue is full.
+    HsmQueueFull "HSM_QUEUE_FULL"
+        "too much waits for the institution's token; call again, a little later each time"
+    /// The token cannot be reached.
+    HsmUnavailable "HSM_UNAVAILABLE"
+        "the institution's token cannot be used now; call again with the same content"
+    /// The store's queue is full.
+    StoreQueueFull "STORE_QUEUE_FULL"
+        "too much waits to be recorded; call again, a little later each time"
+    /// The store cannot be reached.
+    StoreUnavailable "STORE_UNAVAILABLE"
+        "the record cannot be written or read now; call again with the same content"
+}
+
+impl Reason {
+    /// The reason with this name, for reasons that were stored.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_stable_name() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::named(reason.name()), Some(*reason));
+            assert!(
+                reason
+                    .name()
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_')
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Owns the one road to a signature: record, sign the recorded bytes, verify, record, answer.
+
+mod draft;
+mod recorded;
+
+pub use draft::{
+    AuthorizationIds, BankReferences, CertificateDraft, CrlDraft, Draft, OrderDraft,
+    enrollment_content,
+};
+pub use recorded::{RecordedSigner, SigningError};

@@ -1,0 +1,154 @@
+//! Owns `sign_once`, the one waist between a decision and a key.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use semops_objects::jws;
+use semops_pki::{algorithm::Signature, signed::assemble};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    domain::{
+        actor::Origin,
+        audit::Event,
+        key::{KeyId, KeyRecord},
+        operation::Kind,
+        outcome::{Ending, Outcome},
+    },
+    hsm::{HsmError, Signer},
+    signing::Draft,
+    store::{Begun, Completion, Intent, Limit, Refusal, StoreError, group::Group},
+};
+
+/// Why nothing was signed. The intent, where one was recorded, is resumed by a retry or closed by the sweep.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// Other content stands under the same idempotency key.
+    #[error("other content stands under the same idempotency key")]
+    Conflict,
+    /// A limit that the record keeps.
+    #[error("a limit kept by the record would be passed: {0:?}")]
+    OverLimit(Limit),
+    /// The record does not allow it.
+    #[error("the record does not allow it: {0:?}")]
+    Refused(Refusal),
+    /// The store could not record it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The token could not sign it.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// The token's answer does not verify with the public key; it was thrown away.
+    #[error("the token's signature with key {0} does not verify")]
+    FaultySignature(KeyId),
+}
+
+/// The record and the token, joined so that neither is used for a signature without the other.
+pub struct RecordedSigner {
+    record: Group,
+    hsm: Signer,
+    keys: HashMap<KeyId, Arc<KeyRecord>>,
+    clock: Clock,
+}
+
+impl RecordedSigner {
+    /// Joins them for these keys.
+    pub fn new(
+        record: Group,
+        hsm: Signer,
+        keys: impl IntoIterator<Item = Arc<KeyRecord>>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            record,
+            hsm,
+            keys: keys.into_iter().map(|key| (key.id, key)).collect(),
+            clock,
+        }
+    }
+
+    /// Records the draft, signs the recorded bytes, verifies, records the result. However often and from wherever it is
+    /// called with the same content, one outcome is stored, and that one is returned.
+    ///
+    /// A crash before `begin` commits: nothing happened. Between `begin` and `complete`: a retry resumes the stored
+    /// bytes, or the sweep closes the intent. After `complete`: the retry gets the stored outcome.
+    pub async fn sign_once(
+        &self,
+        draft: Draft,
+        deadline: Instant,
+    ) -> Result<Outcome, SigningError> {
+        let operation = draft.into_operation();
+        let origin = operation.origin.clone();
+        let intent = match self.record.begin(operation).await? {
+            Begun::Recorded(intent) => intent,
+            Begun::Resumed(intent) if self.clock.now() < intent.sign_by => intent,
+            Begun::Resumed(intent) => {
+                return self.end(&intent, origin, Ending::Failed("TOO_LATE")).await;
+            }
+            Begun::Done(outcome) => return Ok(outcome),
+            Begun::Conflict => return Err(SigningError::Conflict),
+            Begun::OverLimit(limit) => return Err(SigningError::OverLimit(limit)),
+            Begun::Refused(refusal) => return Err(SigningError::Refused(refusal)),
+        };
+        let Some(key) = self.keys.get(&intent.key) else {
+            return self.end(&intent, origin, Ending::Failed("KEY_GONE")).await;
+        };
+        let artifact = self.sign(&intent, key, deadline).await?;
+        self.end(&intent, origin, Ending::Signed(artifact)).await
+    }
+
+    /// Ends a pending intent without a signature, or finds how it has ended.
+    pub async fn end(
+        &self,
+        intent: &Intent,
+        origin: Origin,
+        ending: Ending,
+    ) -> Result<Outcome, SigningError> {
+        let completion = Completion {
+            intent: intent.id,
+            origin,
+            ending,
+        };
+        Ok(self.record.complete(completion).await?)
+    }
+
+    /// Writes an audit event that goes with no change of state.
+    pub async fn audit(&self, event: Event) -> Result<(), StoreError> {
+        self.record.audit(event).await
+    }
+
+    async fn sign(
+        &self,
+        intent: &Intent,
+        key: &KeyRecord,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, SigningError> {
+        let deadline = deadline.min(instant_of(intent.expires_at, self.clock.now()));
+        let digest = semops_pki::algorithm::sha256(&intent.to_be_signed);
+        let raw = self
+            .hsm
+            .sign(&intent.institution, intent.key, digest, deadline)
+            .await?;
+        let signature = key
+            .public
+            .verify_raw(&intent.to_be_signed, &raw)
+            .map_err(|_| SigningError::FaultySignature(intent.key))?;
+        artifact(intent, &signature)
+    }
+}
+
+/// The signed object: what goes out and what is kept.
+fn artifact(intent: &Intent, signature: &Signature) -> Result<Vec<u8>, SigningError> {
+    Ok(match intent.kind {
+        Kind::Authorization => {
+            let input = str::from_utf8(&intent.to_be_signed)
+                .map_err(|_| StoreError::Corrupt("a recorded signing input is not ASCII".into()))?;
+            jws::compact(input, &signature.to_raw()).into_bytes()
+        }
+        Kind::DeviceCertificate | Kind::Crl => assemble(&intent.to_be_signed, signature),
+    })
+}
+
+fn instant_of(moment: Timestamp, now: Timestamp) -> Instant {
+    let start = Instant::now();
+    start.checked_add(now.until(moment)).unwrap_or(start)
+}

@@ -1,0 +1,293 @@
+//! Owns the contract of the durable record: what is remembered before a key is used, how it ends, and everything that is
+//! read back. Each verb is one transaction; its comment is its contract, and `contract` tests every store by it.
+//!
+//! A refusal by the record itself (a conflict, a limit, a revocation) is a value; an error means that the store could not
+//! do it. Every change of state is written in one transaction with its audit event.
+
+use async_trait::async_trait;
+use semops_objects::institution::InstitutionId;
+use semops_pki::crl::Reason;
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        actor::Origin,
+        audit::Event,
+        device::{DeviceId, Reference},
+        document::Document,
+        key::KeyId,
+        operation::{Kind, Operation},
+        outcome::{Ending, Outcome},
+    },
+};
+
+pub mod group;
+pub mod sqlite;
+mod views;
+
+#[cfg(test)]
+mod contract;
+
+pub use self::views::{
+    Accepted, CrlState, DeviceView, Documents, Earlier, EnrollmentRecall, KeyRegistration, Loaded,
+    OrderRecall, PublishedCrl, Revoked, RevokedCertificate,
+};
+
+/// Why the store could not do what it was asked; nothing was changed unless a later read says otherwise.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits, or another process writes for too long.
+    #[error("the store is busy")]
+    Busy,
+    /// It cannot be reached, or refuses to write: the disk is full, read-only or gone.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// Its schema is not the one this program was built for.
+    #[error(
+        "the store's schema has version {found}, this program needs {needed}: run `signer --config FILE migrate`"
+    )]
+    Schema {
+        /// What was found.
+        found: u32,
+        /// What is needed.
+        needed: u32,
+    },
+    /// What it holds cannot be read.
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+    /// Its constraints do not admit what was to be written: a fault of this program, stopped by the last line of defence.
+    #[error("the store's constraints do not admit it: {0}")]
+    Violated(String),
+}
+
+/// A durably recorded operation that has not ended. Made by the store alone.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The row.
+    pub(crate) id: i64,
+    /// For whom.
+    pub(crate) institution: InstitutionId,
+    /// What kind it is.
+    pub(crate) kind: Kind,
+    /// The key that is to sign.
+    pub(crate) key: KeyId,
+    /// The recorded bytes; these and no others are signed.
+    pub(crate) to_be_signed: Vec<u8>,
+    /// No signature is stored at or after this moment.
+    pub(crate) expires_at: Timestamp,
+    /// A resumed intent is signed only before this moment.
+    pub(crate) sign_by: Timestamp,
+}
+
+/// What `begin` did with one operation.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    /// Recorded now.
+    Recorded(Intent),
+    /// The same content was recorded before and has not ended.
+    Resumed(Intent),
+    /// The same content has ended before (or was ended now, its intent no longer being allowed).
+    Done(Outcome),
+    /// Other content stands under the same idempotency key.
+    Conflict,
+    /// A limit kept by the record would be passed; nothing was recorded.
+    OverLimit(Limit),
+    /// The record does not allow it; nothing was recorded.
+    Refused(Refusal),
+}
+
+/// A limit that the record keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The device's amount per day in the order's currency.
+    AmountPerDay,
+    /// The device's orders per day.
+    OrdersPerDay,
+    /// The subscriber's devices.
+    DevicesPerSubscriber,
+}
+
+/// Why the record does not allow an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The documents moved since the operation was decided: decide again with the new ones.
+    Stale,
+    /// The device is revoked.
+    DeviceRevoked,
+    /// The institution has not accepted the device.
+    NotAccepted,
+    /// The key is not active.
+    KeyNotActive,
+    /// The public key is certified or reserved by another device.
+    PublicKeyTaken,
+    /// Another CRL took the number.
+    CrlNumberTaken,
+}
+
+impl Refusal {
+    /// The stable reason of an intent that ended `Denied` because of it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Stale => "STALE",
+            Self::DeviceRevoked => "DEVICE_REVOKED",
+            Self::NotAccepted => "DEVICE_NOT_ACCEPTED",
+            Self::KeyNotActive => "KEY_NOT_ACTIVE",
+            Self::PublicKeyTaken => "KEY_NOT_ACCEPTABLE",
+            Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
+        }
+    }
+}
+
+/// One intent's end.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// The intent's row.
+    pub intent: i64,
+    /// On whose behalf it ends.
+    pub origin: Origin,
+    /// How.
+    pub ending: Ending,
+}
+
+/// The durable record.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Checks that the store can be read and written now. For health.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Adds the keys that are not there yet, as active. A key that is there with another institution or purpose is
+    /// `Corrupt`: a key never changes either.
+    async fn register_keys(&self, keys: Vec<KeyRegistration>) -> Result<(), StoreError>;
+
+    /// The documents' generation.
+    async fn generation(&self) -> Result<u64, StoreError>;
+
+    /// The newest version of every document, with the generation, in one read.
+    async fn documents(&self) -> Result<Documents, StoreError>;
+
+    /// Makes a document effective if its version is the effective one's plus one (1 for the first), raises the
+    /// generation and audits. A `begin` that commits later sees the new generation.
+    async fn load(
+        &self,
+        document: Document,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Loaded, StoreError>;
+
+    /// What stands about the order (`institution`, device whose certificate has SHA-256 `certificate`, `jti`), in one
+    /// read. `earlier` is found by (institution, device, `jti`) also when the device was released since.
+    async fn recall_order(
+        &self,
+        institution: &InstitutionId,
+        certificate: [u8; 32],
+        jti: Uuid,
+    ) -> Result<OrderRecall, StoreError>;
+
+    /// What stands about the order (`institution`, `device`, `jti`), in one read.
+    async fn order(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        jti: Uuid,
+    ) -> Result<(u64, Option<Outcome>), StoreError>;
+
+    /// What stands about the enrolment (`institution`, `request`), in one read. Enrolments that ended without a
+    /// certificate do not stand in the way of another.
+    async fn recall_enrollment(
+        &self,
+        institution: &InstitutionId,
+        request: [u8; 32],
+    ) -> Result<EnrollmentRecall, StoreError>;
+
+    /// A certified device with the acceptance of `institution`, in one read. A device whose certificate is not signed
+    /// yet does not exist.
+    async fn device(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+    ) -> Result<DeviceView, StoreError>;
+
+    /// Records operations, in one transaction: for each, in order,
+    /// - the same idempotency key with other content: `Conflict`, and an event with reason `ORDER_CONFLICT` or
+    ///   `REQUEST_CONFLICT` is written; for a CRL `Refused(CrlNumberTaken)`, for replicas may make the next one at once;
+    /// - the same content, ended: `Done` (enrolments that ended without a certificate do not count as recorded);
+    /// - another generation of documents: `Refused(Stale)`;
+    /// - the key (the recorded one if the same content is pending) is not active, not the institution's or not for that
+    ///   kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
+    ///   same content is pending it is ended as `Denied` with that reason and answered as `Done`;
+    /// - the same content, pending: `Resumed`;
+    /// - a limit: `OverLimit`. Money limits count the device's authorizations at the institution that are PENDING or
+    ///   AUTHORIZED and were begun after now - 86,400 s (what a clock that was set back left ahead of `now` counts too);
+    ///   subscribers' devices those that are pending, or certified and neither revoked nor expired at `now` (the moment
+    ///   notAfter itself is within the validity, RFC 5280 s4.1.2.5);
+    /// - the public key is reserved by another device anywhere in the deployment: `Refused(PublicKeyTaken)`;
+    /// - the CRLNumber is not above every number begun for that key: `Refused(CrlNumberTaken)`;
+    /// - else it is recorded as PENDING with a BEGUN event: `Recorded`. Operations earlier in the group count.
+    async fn begin(
+        &self,
+        operations: Vec<Operation>,
+        now: Timestamp,
+    ) -> Result<Vec<Begun>, StoreError>;
+
+    /// Ends intents, in one transaction. Each is a compare-and-set on PENDING with its event and its effect (a device's
+    /// certificate, a CRL; the reservation of money, public key and subscriber's place is given back when it ends
+    /// without a signature). At or after `expires_at` every ending is recorded as `Expired` (orders, reason
+    /// `ORDER_EXPIRED`) or `Failed` (the others, reason `OVERDUE`). An intent that has ended keeps its outcome. Answers
+    /// with what stands then. An intent that was never recorded is `Violated`.
+    async fn complete(
+        &self,
+        completions: Vec<Completion>,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Writes events, in one transaction.
+    async fn audit(&self, events: Vec<Event>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Binds a certified, unrevoked device to an account of the institution; audited when it is new. A device that was
+    /// revoked since is `NotAcceptable`, whatever stands.
+    async fn accept(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        account: Reference,
+        generation: u64,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError>;
+
+    /// Ends the acceptance by the institution, if it stands; audited then. True when it stood.
+    async fn release(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Revokes a device that `institution` issued; audited when it is new. No `begin` for the device commits later.
+    async fn revoke(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        reason: Reason,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Revoked, StoreError>;
+
+    /// What a CRL of `issuer` is made from, in one read.
+    async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError>;
+
+    /// The certificates of `issuer` revoked with a sequence number of at most `revocations`, whose entry is still due:
+    /// those not expired at `since` (RFC 5280 s3.3: an entry stays until one CRL after the certificate's notAfter).
+    async fn revoked(
+        &self,
+        issuer: KeyId,
+        revocations: u64,
+        since: Timestamp,
+    ) -> Result<Vec<RevokedCertificate>, StoreError>;
+
+    /// Ends every intent whose `expires_at` has come, at most `limit` of them: orders as `Expired` (`ORDER_EXPIRED`), the
+    /// others as `Failed` (`OVERDUE`), each with its event. Answers how many.
+    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<u64, StoreError>;
+}

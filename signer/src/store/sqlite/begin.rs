@@ -1,0 +1,346 @@
+//! Owns `begin`: the decision about one operation under the writer's lock, in the order of the contract, and its record.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        audit::{Event, Resulted},
+        key::{KeyId, Purpose},
+        operation::{
+            CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
+        },
+        outcome::Ending,
+    },
+    store::{
+        Begun, Earlier, Intent, Limit, Refusal, StoreError,
+        sqlite::{audit, columns::Count, complete, rows},
+    },
+};
+
+pub(super) const KEY: &str =
+    "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 AND state = 'active'";
+
+pub(super) const STANDING: &str = "SELECT r.sequence IS NOT NULL, a.device IS NOT NULL FROM device d \
+    LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.device = d.id AND a.institution = ?2 \
+    WHERE d.id = ?1 AND d.certificate_sha256 IS NOT NULL";
+
+// Two sums, for the day's amount may pass what a column holds.
+pub(super) const DAY: &str = "SELECT count(*), \
+    coalesce(sum(CASE WHEN currency = ?4 THEN minor / 1000000000 END), 0), \
+    coalesce(sum(CASE WHEN currency = ?4 THEN minor % 1000000000 END), 0) \
+    FROM cosigned_order WHERE institution = ?1 AND device = ?2 AND reserved_at > ?3";
+const DAY_SPLIT: u128 = 1_000_000_000;
+
+pub(super) const SUBSCRIBER: &str = "SELECT count(*) FROM device d WHERE d.issuer = ?1 AND d.subscriber = ?2 \
+    AND d.public_key IS NOT NULL AND (d.certificate_sha256 IS NULL OR d.not_after >= ?3) AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.device = d.id)";
+
+pub(super) const PUBLIC_KEY: &str = "SELECT 1 FROM device WHERE public_key = ?1";
+
+pub(super) const LAST_CRL: &str = "SELECT coalesce(max(number), 0) FROM crl WHERE issuer_key = ?1";
+
+pub(super) const OPERATION: &str = "INSERT INTO operation (institution, kind, content, state, key_id, to_be_signed, \
+    expires_at, sign_by, object, device, policy, actor, request, begun_at) \
+    VALUES (?1, ?2, ?3, 'PENDING', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+pub(super) const ORDER: &str = "INSERT INTO cosigned_order (operation, institution, device, jti, order_jws, currency, \
+    minor, reserved_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+pub(super) const DEVICE: &str = "INSERT INTO device (id, operation, issuer, issuer_key, request, public_key, subscriber, \
+    serial, not_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+pub(super) const CRL: &str = "INSERT INTO crl (issuer_key, number, operation, revocations, next_update) \
+    VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(super) fn begin(
+    connection: &Connection,
+    operations: Vec<Operation>,
+    now: Timestamp,
+) -> Result<Vec<Begun>, StoreError> {
+    let generation = rows::generation(connection)?;
+    operations
+        .into_iter()
+        .map(|operation| begin_one(connection, operation, generation, now))
+        .collect()
+}
+
+fn begin_one(
+    connection: &Connection,
+    operation: Operation,
+    generation: u64,
+    now: Timestamp,
+) -> Result<Begun, StoreError> {
+    match earlier(connection, &operation)? {
+        Some(earlier) if earlier.content != operation.content => {
+            conflict(connection, &operation, now)
+        }
+        Some(Earlier {
+            intent: None,
+            outcome,
+            ..
+        }) => Ok(Begun::Done(outcome)),
+        _ if operation.generation != generation => Ok(Begun::Refused(Refusal::Stale)),
+        Some(Earlier {
+            intent: Some(intent),
+            ..
+        }) => resume(connection, &operation, intent, now),
+        None => admit(connection, operation, now),
+    }
+}
+
+fn earlier(connection: &Connection, operation: &Operation) -> Result<Option<Earlier>, StoreError> {
+    match &operation.subject {
+        Subject::Authorization(order) => {
+            rows::order(connection, &operation.institution, order.device, order.jti)
+        }
+        Subject::DeviceCertificate(device) => {
+            rows::enrollment(connection, &operation.institution, device.request)
+        }
+        Subject::Crl(crl) => rows::crl(connection, operation.key, crl.number),
+    }
+}
+
+fn conflict(
+    connection: &Connection,
+    operation: &Operation,
+    now: Timestamp,
+) -> Result<Begun, StoreError> {
+    let reason = match operation.subject {
+        Subject::Authorization(_) => "ORDER_CONFLICT",
+        Subject::DeviceCertificate(_) => "REQUEST_CONFLICT",
+        // Two replicas that make the next CRL at once are no incident.
+        Subject::Crl(_) => return Ok(Begun::Refused(Refusal::CrlNumberTaken)),
+    };
+    let event = Event {
+        key: None,
+        reason: Some(reason.to_owned()),
+        ..event(operation, Resulted::Refused)
+    };
+    audit::append(connection, &event, now)?;
+    Ok(Begun::Conflict)
+}
+
+/// The recorded bytes are signed with the key that was recorded with them, if all of it is still allowed.
+fn resume(
+    connection: &Connection,
+    operation: &Operation,
+    intent: Intent,
+    now: Timestamp,
+) -> Result<Begun, StoreError> {
+    let Some(refusal) = refusal(connection, operation, intent.key)? else {
+        return Ok(Begun::Resumed(intent));
+    };
+    let ending = Ending::Denied(refusal.reason());
+    complete::end(connection, intent.id, ending, &operation.origin, now).map(Begun::Done)
+}
+
+fn admit(
+    connection: &Connection,
+    operation: Operation,
+    now: Timestamp,
+) -> Result<Begun, StoreError> {
+    if let Some(refusal) = refusal(connection, &operation, operation.key)? {
+        return Ok(Begun::Refused(refusal));
+    }
+    let institution = operation.institution.as_str();
+    let stop = match &operation.subject {
+        Subject::Authorization(order) => {
+            over_money_limit(connection, institution, order, now)?.map(Begun::OverLimit)
+        }
+        Subject::DeviceCertificate(device) => {
+            enrollment_stop(connection, institution, device, now)?
+        }
+        Subject::Crl(crl) => crl_number_taken(connection, operation.key, crl)?.map(Begun::Refused),
+    };
+    match stop {
+        Some(stop) => Ok(stop),
+        None => record(connection, operation, now).map(Begun::Recorded),
+    }
+}
+
+fn refusal(
+    connection: &Connection,
+    operation: &Operation,
+    key: KeyId,
+) -> Result<Option<Refusal>, StoreError> {
+    let institution = operation.institution.as_str();
+    let mut statement = connection.prepare_cached(KEY)?;
+    let purpose = statement
+        .query_row((key, institution), |row| row.get::<_, String>(0))
+        .optional()?;
+    if !purpose.is_some_and(|purpose| may_sign(operation.subject.kind(), &purpose)) {
+        return Ok(Some(Refusal::KeyNotActive));
+    }
+    let Subject::Authorization(order) = &operation.subject else {
+        return Ok(None);
+    };
+    let mut statement = connection.prepare_cached(STANDING)?;
+    let standing = statement
+        .query_row((order.device, institution), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(match standing {
+        Some((true, _)) => Some(Refusal::DeviceRevoked),
+        Some((false, true)) => None,
+        Some((false, false)) | None => Some(Refusal::NotAccepted),
+    })
+}
+
+/// A key of one purpose never signs another kind.
+fn may_sign(kind: Kind, purpose: &str) -> bool {
+    let purposes: &[Purpose] = match kind {
+        Kind::Authorization => &[Purpose::Authorization],
+        Kind::DeviceCertificate => &[Purpose::DeviceCa],
+        Kind::Crl => &[Purpose::DeviceCa, Purpose::SigningCa],
+    };
+    purposes.iter().any(|allowed| allowed.name() == purpose)
+}
+
+fn over_money_limit(
+    connection: &Connection,
+    institution: &str,
+    order: &OrderRecord,
+    now: Timestamp,
+) -> Result<Option<Limit>, StoreError> {
+    let since = now.plus_seconds(-MONEY_WINDOW_SECONDS);
+    let currency = order.amount.currency().code();
+    let mut statement = connection.prepare_cached(DAY)?;
+    let (Count(orders), Count(billions), Count(units)) = statement
+        .query_row((institution, order.device, since, currency), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    // Cannot overflow: each term is below 2^94.
+    let amount =
+        u128::from(billions) * DAY_SPLIT + u128::from(units) + u128::from(order.amount.minor());
+    Ok(if amount > u128::from(order.limits.amount_per_day) {
+        Some(Limit::AmountPerDay)
+    } else if orders >= order.limits.orders_per_day {
+        Some(Limit::OrdersPerDay)
+    } else {
+        None
+    })
+}
+
+fn enrollment_stop(
+    connection: &Connection,
+    institution: &str,
+    device: &DeviceRecord,
+    now: Timestamp,
+) -> Result<Option<Begun>, StoreError> {
+    let mut statement = connection.prepare_cached(SUBSCRIBER)?;
+    let Count(devices) = statement
+        .query_row((institution, device.subscriber.as_str(), now), |row| {
+            row.get(0)
+        })?;
+    if devices >= device.devices_per_subscriber {
+        return Ok(Some(Begun::OverLimit(Limit::DevicesPerSubscriber)));
+    }
+    let taken = connection
+        .prepare_cached(PUBLIC_KEY)?
+        .exists([device.public_key])?;
+    Ok(taken.then_some(Begun::Refused(Refusal::PublicKeyTaken)))
+}
+
+fn crl_number_taken(
+    connection: &Connection,
+    key: KeyId,
+    crl: &CrlRecord,
+) -> Result<Option<Refusal>, StoreError> {
+    let Count(last) = connection
+        .prepare_cached(LAST_CRL)?
+        .query_row([key], |row| row.get(0))?;
+    Ok((crl.number <= last).then_some(Refusal::CrlNumberTaken))
+}
+
+fn record(
+    connection: &Connection,
+    operation: Operation,
+    now: Timestamp,
+) -> Result<Intent, StoreError> {
+    let event = event(&operation, Resulted::Begun);
+    let kind = operation.subject.kind();
+    connection.prepare_cached(OPERATION)?.execute(params![
+        operation.institution.as_str(),
+        kind.name(),
+        operation.content,
+        operation.key,
+        operation.to_be_signed,
+        operation.expires_at,
+        operation.sign_by,
+        event.object,
+        event.device,
+        event.policy,
+        operation.origin.actor.to_string(),
+        operation.origin.request.to_string(),
+        now,
+    ])?;
+    let id = connection.last_insert_rowid();
+    record_subject(connection, &operation, id, now)?;
+    audit::append(connection, &event, now)?;
+    Ok(Intent {
+        id,
+        institution: operation.institution,
+        kind,
+        key: operation.key,
+        to_be_signed: operation.to_be_signed,
+        expires_at: operation.expires_at,
+        sign_by: operation.sign_by,
+    })
+}
+
+fn record_subject(
+    connection: &Connection,
+    operation: &Operation,
+    id: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let institution = operation.institution.as_str();
+    match &operation.subject {
+        Subject::Authorization(order) => connection.prepare_cached(ORDER)?.execute(params![
+            id,
+            institution,
+            order.device,
+            order.jti.into_bytes(),
+            order.order_jws,
+            order.amount.currency().code(),
+            Count(order.amount.minor()),
+            now,
+        ])?,
+        Subject::DeviceCertificate(device) => {
+            connection.prepare_cached(DEVICE)?.execute(params![
+                device.device,
+                id,
+                institution,
+                operation.key,
+                device.request,
+                device.public_key,
+                device.subscriber.as_str(),
+                device.serial,
+                device.not_after,
+            ])?
+        }
+        Subject::Crl(crl) => connection.prepare_cached(CRL)?.execute(params![
+            operation.key,
+            Count(crl.number),
+            id,
+            Count(crl.revocations),
+            crl.next_update,
+        ])?,
+    };
+    Ok(())
+}
+
+fn event(operation: &Operation, result: Resulted) -> Event {
+    Event {
+        origin: operation.origin.clone(),
+        institution: operation.institution.clone(),
+        operation: operation.subject.kind().name(),
+        object: Some(operation.subject.object()),
+        device: operation.subject.device(),
+        policy: operation.subject.policy(),
+        key: Some(operation.key),
+        result,
+        reason: None,
+    }
+}

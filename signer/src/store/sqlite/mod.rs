@@ -1,0 +1,259 @@
+//! Owns the store in one SQLite file: the embedded default. The only place that names SQLite.
+//!
+//! Write-ahead log, `synchronous=FULL`: what was answered survives a crash and the loss of power. Every write is a
+//! `BEGIN IMMEDIATE` transaction of one thread, so that a verb sees and changes one state. Other processes may write to
+//! the same file; a transaction waits some seconds for them.
+
+use std::{num::NonZeroUsize, path::Path};
+
+use async_trait::async_trait;
+use semops_objects::institution::InstitutionId;
+use semops_pki::crl::Reason;
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    domain::{
+        actor::Origin,
+        audit::Event,
+        device::{DeviceId, Reference},
+        document::Document,
+        key::KeyId,
+        operation::Operation,
+        outcome::Outcome,
+    },
+    store::{
+        Accepted, Begun, Completion, CrlState, DeviceView, Documents, EnrollmentRecall,
+        KeyRegistration, Loaded, OrderRecall, Revoked, RevokedCertificate, Store, StoreError,
+    },
+};
+
+mod audit;
+mod begin;
+mod columns;
+mod complete;
+mod crls;
+mod devices;
+mod documents;
+mod error;
+mod reads;
+mod rows;
+mod schema;
+mod threads;
+
+#[cfg(test)]
+mod tests;
+
+pub use schema::migrate;
+
+/// The store in one file.
+pub struct SqliteStore {
+    threads: threads::Threads,
+}
+
+impl SqliteStore {
+    /// Opens a file that [`migrate`] has made, with this many reading threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when its schema is not this program's, [`StoreError::Unavailable`] when it is not there or
+    /// cannot be written, [`StoreError::Corrupt`] when it is no such file.
+    pub fn open(path: &Path, readers: NonZeroUsize) -> Result<Self, StoreError> {
+        Ok(Self {
+            threads: threads::Threads::start(path, readers)?,
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        // Committed, so that a full or read-only disk shows.
+        let write = |connection: &rusqlite::Connection| {
+            connection
+                .prepare_cached("UPDATE generation SET value = value WHERE one = 1")?
+                .execute([])?;
+            Ok(())
+        };
+        self.threads
+            .read(|connection| rows::generation(connection).map(drop))
+            .await?;
+        self.threads.write(write).await
+    }
+
+    async fn register_keys(&self, keys: Vec<KeyRegistration>) -> Result<(), StoreError> {
+        self.threads
+            .write(move |connection| documents::register_keys(connection, &keys))
+            .await
+    }
+
+    async fn generation(&self) -> Result<u64, StoreError> {
+        self.threads.read(rows::generation).await
+    }
+
+    async fn documents(&self) -> Result<Documents, StoreError> {
+        self.threads.read(documents::documents).await
+    }
+
+    async fn load(
+        &self,
+        document: Document,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Loaded, StoreError> {
+        self.threads
+            .write(move |connection| documents::load(connection, &document, origin, now))
+            .await
+    }
+
+    async fn recall_order(
+        &self,
+        institution: &InstitutionId,
+        certificate: [u8; 32],
+        jti: Uuid,
+    ) -> Result<OrderRecall, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| reads::recall_order(connection, &institution, certificate, jti))
+            .await
+    }
+
+    async fn order(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        jti: Uuid,
+    ) -> Result<(u64, Option<Outcome>), StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| reads::order(connection, &institution, device, jti))
+            .await
+    }
+
+    async fn recall_enrollment(
+        &self,
+        institution: &InstitutionId,
+        request: [u8; 32],
+    ) -> Result<EnrollmentRecall, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| reads::recall_enrollment(connection, &institution, request))
+            .await
+    }
+
+    async fn device(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+    ) -> Result<DeviceView, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| reads::device(connection, &institution, device))
+            .await
+    }
+
+    async fn begin(
+        &self,
+        operations: Vec<Operation>,
+        now: Timestamp,
+    ) -> Result<Vec<Begun>, StoreError> {
+        self.threads
+            .write_group(move |connection| begin::begin(connection, operations, now))
+            .await
+    }
+
+    async fn complete(
+        &self,
+        completions: Vec<Completion>,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.threads
+            .write_group(move |connection| complete::complete(connection, completions, now))
+            .await
+    }
+
+    async fn audit(&self, events: Vec<Event>, now: Timestamp) -> Result<(), StoreError> {
+        let append = move |connection: &rusqlite::Connection| {
+            events
+                .iter()
+                .try_for_each(|event| audit::append(connection, event, now))
+        };
+        self.threads.write_group(append).await
+    }
+
+    async fn accept(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        account: Reference,
+        generation: u64,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Accepted, StoreError> {
+        let institution = institution.clone();
+        let accept = move |connection: &rusqlite::Connection| {
+            devices::accept(
+                connection,
+                &institution,
+                device,
+                account,
+                generation,
+                origin,
+                now,
+            )
+        };
+        self.threads.write(accept).await
+    }
+
+    async fn release(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .write(move |connection| {
+                devices::release(connection, &institution, device, origin, now)
+            })
+            .await
+    }
+
+    async fn revoke(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        reason: Reason,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Revoked, StoreError> {
+        let institution = institution.clone();
+        let revoke = move |connection: &rusqlite::Connection| {
+            devices::revoke(connection, &institution, device, reason, origin, now)
+        };
+        self.threads.write(revoke).await
+    }
+
+    async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {
+        self.threads
+            .read(move |connection| crls::crl_state(connection, issuer))
+            .await
+    }
+
+    async fn revoked(
+        &self,
+        issuer: KeyId,
+        revocations: u64,
+        since: Timestamp,
+    ) -> Result<Vec<RevokedCertificate>, StoreError> {
+        self.threads
+            .read(move |connection| crls::revoked(connection, issuer, revocations, since))
+            .await
+    }
+
+    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<u64, StoreError> {
+        self.threads
+            .write(move |connection| complete::sweep(connection, limit, &origin, now))
+            .await
+    }
+}

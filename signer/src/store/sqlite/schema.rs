@@ -1,0 +1,188 @@
+//! Owns how a database file is made, brought to this program's schema, and opened. One SQL file per version; a version
+//! that was released never changes.
+
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// The versions, from 1.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_record.sql")];
+
+/// How long a transaction waits for another process (an operator's command) that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// More than the statements of all verbs.
+const CACHED_STATEMENTS: usize = 96;
+
+/// The version of the schema that this program reads and writes.
+fn needed() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Makes the file if it is not there (mode 0600) and brings it to the schema of this program, all or nothing. Doing it
+/// again changes nothing, also beside a running server. Answers the version.
+///
+/// # Errors
+/// [`StoreError::Schema`] when a newer program has been here, [`StoreError::Unavailable`] when the file cannot be written.
+pub fn migrate(path: &Path) -> Result<u32, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| {
+            StoreError::Unavailable(format!(
+                "{} cannot be made: {error}; check its folder",
+                path.display()
+            ))
+        })?;
+    let mut connection = connect(path)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let Some(missing) = usize::try_from(found)
+        .ok()
+        .and_then(|found| MIGRATIONS.get(found..))
+    else {
+        return Err(StoreError::Schema {
+            found,
+            needed: needed(),
+        });
+    };
+    for sql in missing {
+        transaction.execute_batch(sql)?;
+    }
+    transaction.pragma_update(None, "user_version", needed())?;
+    transaction.commit()?;
+    Ok(needed())
+}
+
+/// Opens the file, which must be there in the schema of this program.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        let text = format!(
+            "{} does not exist: run `signer --config FILE migrate` once",
+            path.display()
+        );
+        return Err(StoreError::Unavailable(text));
+    }
+    let connection = connect(path)?;
+    let found = version(&connection)?;
+    if found == needed() {
+        Ok(connection)
+    } else {
+        Err(StoreError::Schema {
+            found,
+            needed: needed(),
+        })
+    }
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let text = format!(
+            "its file system offers journal mode {mode} only, and WAL is needed: use a local one"
+        );
+        return Err(StoreError::Unavailable(text));
+    }
+    // A commit that was answered survives the loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn migrating_is_idempotent_and_the_file_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        assert_eq!(migrate(&path).unwrap(), 1);
+        let connection = open(&path).unwrap();
+        connection
+            .execute("UPDATE generation SET value = 7", [])
+            .unwrap();
+        assert_eq!(migrate(&path).unwrap(), 1);
+        let kept: u64 = connection
+            .query_row("SELECT value FROM generation", [], |row| row.get(0))
+            .map(i64::cast_unsigned)
+            .unwrap();
+        assert_eq!(kept, 7);
+        for name in ["signer.db", "signer.db-wal", "signer.db-shm"] {
+            let mode = folder
+                .path()
+                .join(name)
+                .metadata()
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn another_schema_is_refused_by_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        migrate(&path).unwrap();
+        open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 2)
+            .unwrap();
+        assert!(matches!(
+            open(&path),
+            Err(StoreError::Schema {
+                found: 2,
+                needed: 1
+            })
+        ));
+        assert!(matches!(
+            migrate(&path),
+            Err(StoreError::Schema {
+                found: 2,
+                needed: 1
+            })
+        ));
+    }
+
+    #[test]
+    fn what_was_never_migrated_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        assert!(
+            matches!(open(&path), Err(StoreError::Unavailable(text)) if text.contains("migrate"))
+        );
+        std::fs::write(&path, b"").unwrap();
+        assert!(matches!(
+            open(&path),
+            Err(StoreError::Schema {
+                found: 0,
+                needed: 1
+            })
+        ));
+        std::fs::write(&path, [7; 4096]).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Corrupt(_))));
+        assert!(matches!(
+            migrate(&folder.path().join("no/signer.db")),
+            Err(StoreError::Unavailable(_))
+        ));
+    }
+}

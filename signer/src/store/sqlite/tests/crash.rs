@@ -1,0 +1,134 @@
+//! Owns the crash: a process that writes is killed, and whatever it had been answered is there.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    domain::outcome::{Ending, State},
+    store::{Completion, contract::order_of, group::Group},
+};
+
+/// Names the file to the child, and the phone whose orders it records.
+const FILE: &str = "STORE_CRASH_FILE";
+const DEVICE: &str = "STORE_CRASH_DEVICE";
+
+#[tokio::test]
+async fn what_was_answered_survives_a_kill() {
+    let (made, path) = make_file();
+    let world = World::start(made).await;
+    let device = world.accepted_phone().await;
+    for round in 1..=3 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "store::sqlite::tests::crash::writes_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(FILE, &path)
+            .env(DEVICE, device.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut answered: BTreeMap<Uuid, bool> = BTreeMap::new();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        for line in lines {
+            let line = line.unwrap();
+            let Some((word, jti)) = line.split_once(' ') else {
+                panic!("{line}")
+            };
+            answered.insert(jti.parse().unwrap(), word == "signed");
+            if answered.len() == 100 * round {
+                // SIGKILL; what it had written to the pipe is still read.
+                child.kill().unwrap();
+            }
+        }
+        assert_eq!(child.wait().unwrap().code(), None, "it ended by the signal");
+        let reopened = SqliteStore::open(&path, READERS).unwrap();
+        for (jti, signed) in &answered {
+            let outcome = reopened
+                .order(&world.alfa, device, *jti)
+                .await
+                .unwrap()
+                .1
+                .unwrap();
+            if *signed {
+                assert_eq!(
+                    (outcome.state, outcome.artifact),
+                    (State::Authorized, Some(jti.as_bytes().to_vec()))
+                );
+            }
+        }
+        assert!(answered.values().filter(|signed| **signed).count() >= 50);
+    }
+    // What was written without an answer is whole as well: a row for each event, an end for each ended row.
+    let connection = File(path).open();
+    let count = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    let events = |result: &str| {
+        count(&format!(
+            "SELECT count(*) FROM audit WHERE leaf LIKE '%\"result\":\"{result}\"%'"
+        ))
+    };
+    assert_eq!(events("BEGUN"), count("SELECT count(*) FROM operation"));
+    assert_eq!(
+        events("AUTHORIZED"),
+        count("SELECT count(*) FROM operation WHERE state = 'AUTHORIZED'")
+    );
+    let integrity: String = connection
+        .pragma_query_value(None, "integrity_check", |row| row.get(0))
+        .unwrap();
+    assert_eq!(integrity, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the child of what_was_answered_survives_a_kill"]
+async fn writes_until_it_is_killed() {
+    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
+    let device: DeviceId = std::env::var(DEVICE).unwrap().parse().unwrap();
+    let store = Arc::new(SqliteStore::open(&path, READERS).unwrap());
+    let (group, _writer) = Group::start(store, Clock::system());
+    let template = World::start(make())
+        .await
+        .order(device, Clock::system().now());
+    let tasks: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(write(group.clone(), template.clone())))
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn write(group: Group, template: Operation) {
+    loop {
+        let jti = Uuid::now_v7();
+        let mut operation = template.clone();
+        operation.expires_at = Clock::system().now().plus_seconds(60);
+        let order = order_of(&mut operation);
+        order.jti = jti;
+        (order.limits.amount_per_day, order.limits.orders_per_day) = (u64::MAX, u64::MAX);
+        let Begun::Recorded(intent) = group.begin(operation).await.unwrap() else {
+            panic!("not recorded")
+        };
+        eprintln!("begun {jti}");
+        let ending = Ending::Signed(jti.as_bytes().to_vec());
+        let completion = Completion {
+            intent: intent.id,
+            origin: origin(),
+            ending,
+        };
+        group.complete(completion).await.unwrap();
+        eprintln!("signed {jti}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Owns the check that no statement of a request reads a whole table or sorts.
+
+use super::*;
+
+const HOT: [&str; 37] = [
+    rows::GENERATION,
+    rows::ORDER,
+    rows::ENROLLMENT,
+    rows::CRL,
+    rows::PENDING_CRL,
+    rows::OPERATION,
+    rows::DEVICE,
+    rows::DEVICE_BY_CERTIFICATE,
+    rows::ACCEPTANCE,
+    audit::APPEND,
+    begin::KEY,
+    begin::STANDING,
+    begin::DAY,
+    begin::SUBSCRIBER,
+    begin::PUBLIC_KEY,
+    begin::LAST_CRL,
+    begin::OPERATION,
+    begin::ORDER,
+    begin::DEVICE,
+    begin::CRL,
+    complete::PENDING,
+    complete::END,
+    complete::GIVE_BACK_MONEY,
+    complete::GIVE_BACK_DEVICE,
+    complete::CERTIFY,
+    complete::ORDER_JWS,
+    complete::OVERDUE,
+    crls::NEWEST,
+    crls::REVOKED,
+    devices::ACCEPT,
+    devices::RELEASE,
+    devices::ISSUED,
+    devices::LAST_REVOCATION,
+    devices::REVOKE,
+    documents::EFFECTIVE,
+    documents::LOAD,
+    documents::RAISE,
+];
+
+#[test]
+fn no_statement_reads_a_whole_table() {
+    let (_made, path) = make_file();
+    let connection = File(path).open();
+    let plan = |sql: &str| -> Vec<String> {
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let count = statement.parameter_count();
+        let nulls = rusqlite::params_from_iter(std::iter::repeat_n(rusqlite::types::Null, count));
+        statement
+            .query_map(nulls, |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    };
+    for sql in HOT {
+        let steps = plan(sql);
+        let searched = steps.iter().any(|step| step.starts_with("SEARCH"));
+        assert!(searched || sql.starts_with("INSERT"), "{sql}: {steps:?}");
+        let slow = |step: &String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+        assert!(!steps.iter().any(slow), "{sql}: {steps:?}");
+    }
+    // What the check would find.
+    assert!(
+        plan("SELECT leaf FROM audit WHERE leaf = ?1")
+            .iter()
+            .any(|step| step.starts_with("SCAN"))
+    );
+    // The day's sum never leaves its index.
+    assert!(
+        plan(begin::DAY)
+            .iter()
+            .any(|step| step.contains("COVERING INDEX cosigned_order_day"))
+    );
+}

@@ -1,0 +1,148 @@
+//! Owns the threads that hold the connections: one that writes, a few that read. A piece of work goes to them through a
+//! bounded queue and answers by a oneshot channel; once it is queued it runs, whether its caller still waits or not.
+
+use std::{num::NonZeroUsize, path::Path, thread};
+
+use crossbeam_channel::TrySendError;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::{StoreError, sqlite::schema};
+
+/// Transactions that may wait for the writer. Grouped rows come one group at a time, so that few ever do.
+const WRITES: usize = 256;
+
+/// Reads that may wait for a reader; at some tens of microseconds each.
+const READS: usize = 1024;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The threads. Dropping them finishes what is queued and closes the file.
+pub(super) struct Threads {
+    // Dropped before `_ended`, which waits for the threads to notice.
+    writer: mpsc::Sender<Job>,
+    readers: crossbeam_channel::Sender<Job>,
+    _ended: Ended,
+}
+
+struct Ended(Vec<thread::JoinHandle<()>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            // A thread that panicked has said so on its own.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Threads {
+    /// Opens one connection per thread, so that a mistake shows before anything is served.
+    pub(super) fn start(path: &Path, readers: NonZeroUsize) -> Result<Self, StoreError> {
+        let (writer, mut writes) = mpsc::channel::<Job>(WRITES);
+        let (reader, reads) = crossbeam_channel::bounded::<Job>(READS);
+        let mut connection = schema::open(path)?;
+        let mut ended = Ended(vec![spawn("store-write".to_owned(), move || {
+            while let Some(job) = writes.blocking_recv() {
+                job(&mut connection);
+            }
+        })?]);
+        for number in 0..readers.get() {
+            let mut connection = schema::open(path)?;
+            connection.pragma_update(None, "query_only", true)?;
+            let reads = reads.clone();
+            ended.0.push(spawn(format!("store-read-{number}"), move || {
+                while let Ok(job) = reads.recv() {
+                    job(&mut connection);
+                }
+            })?);
+        }
+        Ok(Self {
+            writer,
+            readers: reader,
+            _ended: ended,
+        })
+    }
+
+    /// Runs `work` in a read transaction: all its statements see one state of the store.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, answer) = job(TransactionBehavior::Deferred, work);
+        self.readers.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => ended(),
+        })?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Runs `work` in a write transaction, or answers `Busy` at once when too many wait.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, answer) = job(TransactionBehavior::Immediate, work);
+        self.writer.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// As [`Threads::write`], but waits for its turn: for groups, of which one writer task has one at a time.
+    pub(super) async fn write_group<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, answer) = job(TransactionBehavior::Immediate, work);
+        self.writer.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn spawn(
+    name: String,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, StoreError> {
+    let spawned = thread::Builder::new().name(name).spawn(body);
+    spawned.map_err(|error| {
+        StoreError::Unavailable(format!("no thread can be started for it: {error}"))
+    })
+}
+
+fn ended() -> StoreError {
+    StoreError::Unavailable(
+        "its thread has ended, the log says why: restart the service".to_owned(),
+    )
+}
+
+fn job<T, F>(
+    behavior: TransactionBehavior,
+    work: F,
+) -> (Job, oneshot::Receiver<Result<T, StoreError>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |connection| {
+        // Nobody hears the answer when the caller has gone; the work is done all the same.
+        let _ = reply.send(in_transaction(connection, behavior, work));
+    });
+    (job, answer)
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
