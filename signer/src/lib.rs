@@ -2,14 +2,20 @@
 
 pub mod authority;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod hsm;
+mod http;
 pub mod ids;
+pub mod operator;
 pub mod policy;
+mod rpc;
 pub mod schedule;
+pub mod server;
 pub mod signing;
 pub mod store;
+mod telemetry;
 
 #[cfg(test)]
 mod specimen;

@@ -31,6 +31,8 @@ pub use enroll::Enrolled;
 pub use publish_crl::{Ca, Published};
 pub use snapshot::Snapshot;
 
+pub use crate::signing::BankReferences;
+
 use crate::{
     clock::Clock,
     domain::{

@@ -1,0 +1,153 @@
+//! Owns an institution's table: its token and PIN, and that its certificates are its own and belong to each other.
+
+use std::collections::HashSet;
+
+use secrecy::SecretString;
+use semops_objects::institution::InstitutionId;
+use semops_pki::certificate::Certificate;
+
+use super::{
+    material::{self, CaFiles},
+    reader::Reader,
+};
+
+/// One institution: its token and its keys' certificates.
+#[derive(Debug)]
+pub struct Institution {
+    /// Its id.
+    pub id: InstitutionId,
+    /// The label of its token.
+    pub token: String,
+    /// The PIN of its token.
+    pub pin: SecretString,
+    /// Its device CA.
+    pub device_ca: CaFiles,
+    /// Its signing CA.
+    pub signing_ca: CaFiles,
+    /// The certificate of its authorization key, issued by its signing CA.
+    pub authorization: Certificate,
+}
+
+pub(super) fn institutions(
+    tables: Vec<Reader<'_>>,
+    device_root: Option<&CaFiles>,
+    signing_root: Option<&CaFiles>,
+) -> Option<Vec<Institution>> {
+    let (mut ids, mut tokens) = (HashSet::new(), HashSet::new());
+    let read = |mut table: Reader<'_>| {
+        let institution = institution(&mut table, device_root, signing_root)?;
+        if !ids.insert(institution.id.clone()) {
+            table.wrong(
+                "id",
+                "stands there twice",
+                "keep one table for each institution",
+            );
+        }
+        // One token, one PIN, one institution: what shares a token shares its keys.
+        if !tokens.insert(institution.token.clone()) {
+            table.wrong(
+                "token",
+                "belongs to another institution",
+                "give each institution its own token",
+            );
+        }
+        Some(institution)
+    };
+    // All are read before one that failed ends it.
+    let all: Vec<Option<Institution>> = tables.into_iter().map(read).collect();
+    all.into_iter().collect()
+}
+
+fn institution(
+    table: &mut Reader<'_>,
+    device_root: Option<&CaFiles>,
+    signing_root: Option<&CaFiles>,
+) -> Option<Institution> {
+    let id = table.parsed::<InstitutionId>("id", "give 1-32 of a-z, 0-9 and '-'");
+    let token = table.text("token");
+    let pin = material::pin(table);
+    let device_ca = table.table("device_ca").and_then(material::ca);
+    let signing_ca = table.table("signing_ca").and_then(material::ca);
+    let authorization = table
+        .table("authorization")
+        .and_then(|mut t| material::chain(&mut t, "chain"));
+    let (id, device_ca, signing_ca) = (id?, device_ca?, signing_ca?);
+    check_ca(
+        table,
+        "device_ca.certificate",
+        &id,
+        &device_ca,
+        device_root?,
+    );
+    check_ca(
+        table,
+        "signing_ca.certificate",
+        &id,
+        &signing_ca,
+        signing_root?,
+    );
+    let authorization = check_authorization(table, &id, authorization?, &signing_ca.certificate)?;
+    Some(Institution {
+        id,
+        token: token?,
+        pin: pin?,
+        device_ca,
+        signing_ca,
+        authorization,
+    })
+}
+
+fn check_ca(table: &Reader<'_>, key: &str, id: &InstitutionId, ca: &CaFiles, root: &CaFiles) {
+    if let Err(error) = ca.certificate.verify_issued_by(&root.certificate) {
+        table.wrong(
+            key,
+            error.to_string(),
+            "name the certificate that the root of this hierarchy issued",
+        );
+    }
+    if ca.certificate.subject_organization() != Some(id.as_str()) {
+        table.wrong(
+            key,
+            format!("its O is not {id}"),
+            "name this institution's certificate",
+        );
+    }
+}
+
+fn check_authorization(
+    table: &Reader<'_>,
+    id: &InstitutionId,
+    chain: Vec<Certificate>,
+    signing_ca: &Certificate,
+) -> Option<Certificate> {
+    let key = "authorization.chain";
+    let Ok([leaf, ca]) = <[Certificate; 2]>::try_from(chain) else {
+        table.wrong(
+            key,
+            "is not two certificates",
+            "name the leaf, then its signing CA, without the root",
+        );
+        return None;
+    };
+    if ca != *signing_ca {
+        table.wrong(
+            key,
+            "its second certificate is not signing_ca.certificate",
+            "issue it by this signing CA",
+        );
+    } else if let Err(error) = leaf.verify_issued_by(&ca) {
+        table.wrong(
+            key,
+            error.to_string(),
+            "name the certificate that this signing CA issued",
+        );
+    }
+    if leaf.subject_organization() != Some(id.as_str()) {
+        table.wrong(
+            key,
+            format!("its O is not {id}"),
+            "name this institution's certificate",
+        );
+    }
+    Some(leaf)
+}

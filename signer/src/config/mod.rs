@@ -1,0 +1,263 @@
+//! Owns the configuration: machine matters only, one TOML file, every mistake at once. What comes out is checked:
+//! addresses are addresses, certificates are parsed and belong to each other, secrets are in memory that is cleared.
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use semops_pki::profile::Oids;
+use toml::Table;
+
+mod institution;
+mod material;
+mod reader;
+mod sections;
+mod tls;
+
+pub use institution::Institution;
+pub use material::CaFiles;
+pub use reader::Mistake;
+use reader::{Mistakes, Reader};
+
+/// The checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The SPIFFE trust domain of the deployment.
+    pub scheme: String,
+    /// What certificates say about where CRLs and CA certificates are; without a final slash.
+    pub public_base_url: String,
+    /// The file of the embedded store.
+    pub store: PathBuf,
+    /// gRPC over mutual TLS.
+    pub grpc: Grpc,
+    /// Where CRLs and CA certificates are served over plain HTTP.
+    pub http: SocketAddr,
+    /// What is logged.
+    pub log: Log,
+    /// The PKCS#11 module.
+    pub hsm: Hsm,
+    /// How long requests under way may take after SIGTERM.
+    pub drain: Duration,
+    /// The scheme's object identifiers.
+    pub oids: Oids,
+    /// Validity of device certificates, days.
+    pub device_validity_days: u16,
+    /// When CRLs are made.
+    pub crl: CrlTimes,
+    /// The offline root of the device hierarchy.
+    pub device_root: CaFiles,
+    /// The offline root of the signing hierarchy.
+    pub signing_root: CaFiles,
+    /// The institutions, at least one, each once.
+    pub institutions: Vec<Institution>,
+}
+
+/// gRPC over TLS 1.3 with client certificates.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Certificate, key and client root.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// The most connections at a time.
+    pub max_connections: usize,
+    /// The longest TLS handshake.
+    pub handshake: Duration,
+    /// The longest request.
+    pub request: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The least important level that is logged.
+    pub level: tracing::Level,
+    /// Its form.
+    pub format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line of text for each event.
+    Text,
+    /// A JSON object for each event.
+    Json,
+}
+
+/// The PKCS#11 module.
+#[derive(Debug)]
+pub struct Hsm {
+    /// Its shared library.
+    pub module: PathBuf,
+    /// Sessions per token.
+    pub threads: usize,
+    /// Requests waiting per token.
+    pub queue: usize,
+}
+
+/// When CRLs are made.
+#[derive(Clone, Copy, Debug)]
+pub struct CrlTimes {
+    /// From thisUpdate to nextUpdate, hours.
+    pub validity_hours: u32,
+    /// The oldest a CRL becomes before the next one is made, hours.
+    pub refresh_hours: u32,
+}
+
+/// Everything that is wrong with a configuration; never empty.
+#[derive(Debug)]
+pub struct ConfigMistakes(pub Vec<Mistake>);
+
+impl fmt::Display for ConfigMistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0.len() == 1 { "" } else { "s" };
+        writeln!(f, "the configuration has {} mistake{plural}:", self.0.len())?;
+        self.0
+            .iter()
+            .try_for_each(|mistake| writeln!(f, "  {mistake}"))
+    }
+}
+
+impl std::error::Error for ConfigMistakes {}
+
+impl Config {
+    /// Reads and checks the file and every file that it names.
+    ///
+    /// # Errors
+    /// All mistakes, in the order of the file.
+    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
+        load(file, sections::config)
+    }
+}
+
+/// What an operator's commands need of the same file; the rest of it is neither read nor checked, so that no PIN is.
+#[derive(Debug)]
+pub struct Records {
+    /// The file of the embedded store.
+    pub store: PathBuf,
+    /// The scheme's object identifiers.
+    pub oids: Oids,
+}
+
+impl Records {
+    /// Reads and checks these parts of the file.
+    ///
+    /// # Errors
+    /// All mistakes in these parts.
+    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
+        load(file, |mut file| {
+            let (store, oids) = (
+                sections::store(&mut file),
+                file.table("oids").and_then(sections::oids),
+            );
+            file.leave_the_rest();
+            Some(Self {
+                store: store?,
+                oids: oids?,
+            })
+        })
+    }
+}
+
+fn load<T>(file: &Path, read: impl FnOnce(Reader<'_>) -> Option<T>) -> Result<T, ConfigMistakes> {
+    let mistakes = Mistakes::default();
+    let base = file.parent().unwrap_or(Path::new(""));
+    let read = table(file, &mistakes).and_then(|table| read(Reader::new(table, base, &mistakes)));
+    let mistakes = mistakes.into_vec();
+    match read {
+        Some(read) if mistakes.is_empty() => Ok(read),
+        _ => Err(ConfigMistakes(mistakes)),
+    }
+}
+
+fn table(file: &Path, mistakes: &Mistakes) -> Option<Table> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file);
+    let text = text
+        .map_err(|e| mistakes.add(&name, e.to_string(), "name the file with --config FILE"))
+        .ok()?;
+    let table = text.parse::<Table>();
+    table
+        .map_err(|e| {
+            mistakes.add(
+                &name,
+                format!("is not TOML: {}", e.to_string().trim_end()),
+                "correct it there",
+            )
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../signer.example.toml");
+
+    fn keys(text: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("signer.toml");
+        fs::write(&file, text).unwrap();
+        Config::load(&file)
+            .unwrap_err()
+            .0
+            .into_iter()
+            .map(|mistake| mistake.key)
+            .collect()
+    }
+
+    /// The example names files that are not beside it: nothing else may be wrong with it.
+    #[test]
+    fn the_example_is_right_but_for_its_files() {
+        let expected = [
+            "grpc.certificate",
+            "grpc.key",
+            "grpc.client_root",
+            "roots.device.certificate",
+            "roots.device.crl",
+            "roots.signing.certificate",
+            "roots.signing.crl",
+            "institution[0].pin_file",
+            "institution[0].device_ca.certificate",
+            "institution[0].device_ca.crl",
+            "institution[0].signing_ca.certificate",
+            "institution[0].signing_ca.crl",
+            "institution[0].authorization.chain",
+        ];
+        assert_eq!(keys(EXAMPLE), expected);
+    }
+
+    #[test]
+    fn mistakes_come_all_at_once() {
+        let text = EXAMPLE
+            .replace("127.0.0.1:8443", "localhost")
+            .replace("threads = 2", "threads = 0\nsessions = 4")
+            .replace("http://", "https://")
+            .replace("refresh_hours = 24", "refresh_hours = 168")
+            .replace("[drain]\nseconds = 15", "");
+        let found = keys(&text);
+        for key in [
+            "public_base_url",
+            "grpc.listen",
+            "hsm.threads",
+            "hsm.sessions",
+            "drain",
+            "crl.refresh_hours",
+        ] {
+            assert!(found.contains(&key.to_owned()), "{key} is not in {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_is_one_mistake() {
+        assert_eq!(keys("scheme = ").len(), 1);
+        let absent = Config::load(Path::new("no/such/file.toml")).unwrap_err();
+        assert!(absent.to_string().contains("no/such/file.toml"), "{absent}");
+    }
+}

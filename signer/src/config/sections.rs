@@ -1,0 +1,220 @@
+//! Owns the tables of the configuration but the institutions': what each key means and what it may be.
+
+use std::{path::PathBuf, time::Duration};
+
+use const_oid::ObjectIdentifier;
+use semops_pki::profile::Oids;
+
+use super::{
+    Config, CrlTimes, Grpc, Hsm, Log, LogFormat,
+    institution::institutions,
+    material::{self, CaFiles},
+    reader::Reader,
+};
+
+// Every part is read before the first `?`, so that all mistakes are found.
+pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
+    let scheme = scheme(&mut file);
+    let public_base_url = public_base_url(&mut file);
+    let store = store(&mut file);
+    let grpc = file.table("grpc").and_then(grpc);
+    let http = file
+        .table("http")
+        .and_then(|mut http| http.parsed("listen", AN_ADDRESS));
+    let log = file.table("log").and_then(log);
+    let hsm = file.table("hsm").and_then(hsm);
+    let drain = file
+        .table("drain")
+        .and_then(|mut drain| seconds(&mut drain, "seconds", 3_600));
+    let oids = file.table("oids").and_then(oids);
+    let days = file
+        .table("device_certificates")
+        .and_then(|mut device| device.number("validity_days", 1..=397));
+    let days = days.and_then(|days| u16::try_from(days).ok());
+    let crl = file.table("crl").and_then(crl);
+    let (device_root, signing_root) = file.table("roots").map(roots).unwrap_or_default();
+    let institutions = institutions(
+        file.tables("institution"),
+        device_root.as_ref(),
+        signing_root.as_ref(),
+    );
+    Some(Config {
+        scheme: scheme?,
+        public_base_url: public_base_url?,
+        store: store?,
+        grpc: grpc?,
+        http: http?,
+        log: log?,
+        hsm: hsm?,
+        drain: drain?,
+        oids: oids?,
+        device_validity_days: days?,
+        crl: crl?,
+        device_root: device_root?,
+        signing_root: signing_root?,
+        institutions: institutions?,
+    })
+}
+
+const AN_ADDRESS: &str = "give an IP address and a port, such as 127.0.0.1:8443";
+
+fn scheme(file: &mut Reader<'_>) -> Option<String> {
+    let scheme = file.text("scheme")?;
+    // SPIFFE-ID s2.1; the bound is that of a segment of a caller's id.
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    if scheme.len() <= 64 && scheme.bytes().all(allowed) {
+        return Some(scheme);
+    }
+    file.wrong(
+        "scheme",
+        "is no SPIFFE trust domain",
+        "give 1-64 of a-z, 0-9, '-', '_' and '.'",
+    );
+    None
+}
+
+fn public_base_url(file: &mut Reader<'_>) -> Option<String> {
+    let url = file.text("public_base_url")?;
+    // Plain HTTP: a CRL behind TLS cannot be had without a CRL (RFC 5280 s8).
+    let host = url.strip_prefix("http://").unwrap_or_default();
+    let plain = url.bytes().all(|b| b.is_ascii_graphic()) && !url.contains(['?', '#', '@']);
+    if !host.is_empty() && !host.starts_with(['/', ':']) && plain && !url.ends_with('/') {
+        return Some(url);
+    }
+    file.wrong(
+        "public_base_url",
+        "is not an absolute http URL",
+        "give one such as http://crl.example, without a final slash",
+    );
+    None
+}
+
+fn seconds(reader: &mut Reader<'_>, key: &str, most: u32) -> Option<Duration> {
+    reader
+        .number(key, 1..=most)
+        .map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+fn count(reader: &mut Reader<'_>, key: &str, most: u32) -> Option<usize> {
+    reader
+        .number(key, 1..=most)
+        .and_then(|number| usize::try_from(number).ok())
+}
+
+fn grpc(mut grpc: Reader<'_>) -> Option<Grpc> {
+    let listen = grpc.parsed("listen", AN_ADDRESS);
+    let tls = material::tls(&mut grpc);
+    let max_connections = count(&mut grpc, "max_connections", 65_536);
+    let handshake = seconds(&mut grpc, "handshake_seconds", 60);
+    let request = seconds(&mut grpc, "request_seconds", 600);
+    Some(Grpc {
+        listen: listen?,
+        tls: tls?,
+        max_connections: max_connections?,
+        handshake: handshake?,
+        request: request?,
+    })
+}
+
+fn log(mut log: Reader<'_>) -> Option<Log> {
+    use tracing::Level;
+    let levels = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+    ];
+    let level = log.word("level", &levels);
+    let format = log.word(
+        "format",
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    );
+    Some(Log {
+        level: level?,
+        format: format?,
+    })
+}
+
+fn hsm(mut hsm: Reader<'_>) -> Option<Hsm> {
+    let module = hsm.path("module");
+    let threads = count(&mut hsm, "threads", 256);
+    let queue = count(&mut hsm, "queue", 65_536);
+    Some(Hsm {
+        module: module?,
+        threads: threads?,
+        queue: queue?,
+    })
+}
+
+pub(super) fn oids(mut oids: Reader<'_>) -> Option<Oids> {
+    const AN_OID: &str = "give an object identifier in dotted form, such as 2.25.1.2";
+    let mut oid = |key| oids.parsed::<ObjectIdentifier>(key, AN_OID);
+    let (device, authorization, policy) = (
+        oid("device_eku"),
+        oid("authorization_eku"),
+        oid("device_policy"),
+    );
+    let (device_eku, authorization_eku, device_policy) = (device?, authorization?, policy?);
+    if device_eku == authorization_eku {
+        oids.wrong(
+            "authorization_eku",
+            "is device_eku",
+            "give each its own, or a phone's key could sign authorizations",
+        );
+        return None;
+    }
+    Some(Oids {
+        device_eku,
+        authorization_eku,
+        device_policy,
+    })
+}
+
+fn crl(mut crl: Reader<'_>) -> Option<CrlTimes> {
+    let validity = crl.number("validity_hours", 1..=8_784);
+    let refresh = crl.number("refresh_hours", 1..=8_784);
+    let (validity_hours, refresh_hours) = (validity?, refresh?);
+    if refresh_hours >= validity_hours {
+        crl.wrong(
+            "refresh_hours",
+            "is not below validity_hours",
+            "make it less, so that no CRL becomes stale",
+        );
+        return None;
+    }
+    Some(CrlTimes {
+        validity_hours,
+        refresh_hours,
+    })
+}
+
+fn roots(mut roots: Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {
+    let mut root = |key: &str| {
+        let files = material::ca(roots.table(key)?)?;
+        if let Err(error) = files.certificate.verify_issued_by(&files.certificate) {
+            roots.wrong(
+                key,
+                error.to_string(),
+                "name the self-signed root of this hierarchy",
+            );
+            return None;
+        }
+        Some(files)
+    };
+    let (device, signing) = (root("device"), root("signing"));
+    if let (Some(device), Some(signing)) = (&device, &signing)
+        && device.certificate.public_key() == signing.certificate.public_key()
+    {
+        roots.wrong(
+            "signing",
+            "has the key of the device root",
+            "give each hierarchy its own root",
+        );
+    }
+    (device, signing)
+}
+
+pub(super) fn store(file: &mut Reader<'_>) -> Option<PathBuf> {
+    file.table("store")
+        .and_then(|mut store| store.path("sqlite"))
+}

@@ -1,0 +1,120 @@
+//! Owns one call of one method: parsed into domain types, done in a task of its own, and decided again when the
+//! documents moved meanwhile.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    authority::{Authority, Context, Snapshot},
+    domain::actor::{Actor, Origin},
+    error::Error,
+    ids::RequestId,
+    rpc::{caller::Caller, deadline::Deadline, peer::Peer, status::status},
+};
+
+/// How often a request is decided anew because the documents moved; each is a load by an operator.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// What all methods act on.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    /// The use cases.
+    pub(crate) authority: Arc<Authority>,
+    /// The SPIFFE trust domain of callers.
+    pub(crate) scheme: Arc<str>,
+    /// The longest request.
+    pub(crate) longest: Duration,
+    /// The work that was begun, also of clients that went away.
+    pub(crate) work: TaskTracker,
+}
+
+/// An admitted request: who calls, by which documents, until when.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) request: RequestId,
+    pub(crate) peer: Peer,
+    pub(crate) caller: Caller,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) deadline: Deadline,
+}
+
+impl Call {
+    fn context(&self) -> Context {
+        Context {
+            institution: self.caller.id().institution().clone(),
+            origin: Origin {
+                actor: Actor::Caller(self.caller.id().clone()),
+                request: self.request,
+            },
+            snapshot: Arc::clone(&self.snapshot),
+            deadline: self.deadline.at,
+        }
+    }
+}
+
+impl Desk {
+    /// Authenticates the peer by these documents.
+    pub(crate) fn authenticate(&self, peer: &Peer, snapshot: &Snapshot) -> Result<Caller, Error> {
+        Caller::authenticate(
+            peer.as_deref(),
+            snapshot,
+            &self.scheme,
+            self.authority.clock().now(),
+        )
+    }
+
+    /// Runs a method. `parse` takes the message apart, `work` is the use case.
+    pub(crate) async fn run<Q, A, R, F, W>(
+        &self,
+        request: Request<Q>,
+        parse: impl FnOnce(Q) -> Result<A, Error>,
+        work: W,
+    ) -> Result<Response<R>, Status>
+    where
+        A: Clone + Send + Sync + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Error>> + Send,
+        W: Fn(Arc<Authority>, Context, A) -> F + Send + Sync + 'static,
+    {
+        let (_, mut extensions, message) = request.into_parts();
+        let call = extensions.remove::<Call>();
+        let call = call.ok_or_else(|| {
+            status(
+                Error::internal("a request was not admitted"),
+                RequestId::new(),
+            )
+        })?;
+        let id = call.request;
+        let ask = parse(message).map_err(|error| status(error, id))?;
+        let desk = self.clone();
+        // A client that goes away must not end what has begun.
+        let task = self
+            .work
+            .spawn(async move { desk.decide(call, ask, work).await }.instrument(Span::current()));
+        let done = task
+            .await
+            .unwrap_or_else(|panicked| Err(Error::internal(panicked)));
+        done.map(Response::new).map_err(|error| status(error, id))
+    }
+
+    async fn decide<A, R, F, W>(self, mut call: Call, ask: A, work: W) -> Result<R, Error>
+    where
+        A: Clone,
+        F: Future<Output = Result<R, Error>>,
+        W: Fn(Arc<Authority>, Context, A) -> F,
+    {
+        for _ in 1..MOST_ATTEMPTS {
+            match work(Arc::clone(&self.authority), call.context(), ask.clone()).await {
+                Err(Error::Stale) => {
+                    call.snapshot = self.authority.refresh().await?;
+                    call.caller = self.authenticate(&call.peer, &call.snapshot)?;
+                }
+                done => return done,
+            }
+        }
+        work(Arc::clone(&self.authority), call.context(), ask).await
+    }
+}

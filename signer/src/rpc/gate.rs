@@ -1,0 +1,164 @@
+//! Owns the way in: every request of every service passes here before its body is read. Its caller is authenticated, its
+//! role compared with the method, its deadline set; and every reply leaves here, with its request id and one log line.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::{HeaderValue, Request, Response};
+use tokio::time::timeout_at;
+use tonic::{Code, Status, body::Body};
+use tower::Service;
+use tracing::{Instrument as _, Span, field::Empty, info, info_span};
+
+use crate::{
+    error::{Error, Reason},
+    ids::RequestId,
+    rpc::{
+        bounded::Bounded,
+        call::{Call, Desk},
+        deadline::Deadline,
+        method::{self, Method},
+        peer::Peer,
+        routes::Routes,
+        status::{DETAILS_HEADER, Unreached, status},
+    },
+};
+
+/// The way in.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    desk: Desk,
+    routes: Routes,
+}
+
+impl Gate {
+    /// The way in to these routes.
+    pub(crate) fn new(desk: Desk, routes: Routes) -> Self {
+        Self { desk, routes }
+    }
+
+    async fn answer(mut self, request: Request<Body>) -> Response<Body> {
+        let (id, arrived) = (RequestId::new(), Instant::now());
+        let method = Method::at(request.uri().path());
+        let span = info_span!("request", request = %id, method = method.map_or("unknown", Method::path), caller = Empty, institution = Empty);
+        let reply = self
+            .reply(request, method, id, arrived)
+            .instrument(span.clone())
+            .await;
+        let mut response = reply.unwrap_or_else(Status::into_http);
+        if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert("x-request-id", value);
+        }
+        span.in_scope(|| log(&response, arrived));
+        response
+    }
+
+    async fn reply(
+        &mut self,
+        request: Request<Body>,
+        method: Option<Method>,
+        id: RequestId,
+        arrived: Instant,
+    ) -> Result<Response<Body>, Status> {
+        let deadline = Deadline::of(request.headers(), self.desk.longest, arrived)
+            .map_err(|_| Unreached::MalformedTimeout.status(id))?;
+        let served = timeout_at(
+            deadline.at.into(),
+            self.serve(request, method, id, deadline),
+        )
+        .await;
+        let response = served.unwrap_or_else(|_| Err(status(Error::DeadlineExceeded, id)))?;
+        Ok(match transports_own(&response) {
+            Some(code) => Unreached::from_transport(code).status(id).into_http(),
+            None => response,
+        })
+    }
+
+    async fn serve(
+        &mut self,
+        request: Request<Body>,
+        method: Option<Method>,
+        id: RequestId,
+        deadline: Deadline,
+    ) -> Result<Response<Body>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned().flatten();
+        let call = self
+            .admit(peer, method, id, deadline)
+            .await
+            .map_err(|error| status(error, id))?;
+        // Only an authenticated caller learns which methods there are.
+        let method = method.ok_or_else(|| Unreached::MethodUnknown.status(id))?;
+        let mut request = match method.service() {
+            method::Service::Reflection => {
+                request.map(|body| Body::new(Bounded::new(body, deadline.at)))
+            }
+            _ => request,
+        };
+        request.extensions_mut().insert(call);
+        Ok(self.routes.serve(method.service(), request).await)
+    }
+
+    async fn admit(
+        &self,
+        peer: Peer,
+        method: Option<Method>,
+        id: RequestId,
+        deadline: Deadline,
+    ) -> Result<Call, Error> {
+        let authority = &self.desk.authority;
+        let snapshot = match method {
+            Some(method) if method.compares_generation() => authority.snapshot(),
+            _ => authority.current().await?,
+        };
+        let caller = self.desk.authenticate(&peer, &snapshot)?;
+        let span = Span::current();
+        span.record("caller", tracing::field::display(caller.id()));
+        span.record("institution", caller.id().institution().as_str());
+        if method.is_some_and(|method| !method.allows(caller.id().role())) {
+            return Err(Error::Forbidden(Reason::RoleNotAllowed));
+        }
+        Ok(Call {
+            request: id,
+            peer,
+            caller,
+            snapshot,
+            deadline,
+        })
+    }
+}
+
+/// The code of a refusal that the transport made by itself: ours all carry details.
+fn transports_own(response: &Response<Body>) -> Option<Code> {
+    let code = Code::from_bytes(response.headers().get("grpc-status")?.as_bytes());
+    (code != Code::Ok && !response.headers().contains_key(DETAILS_HEADER)).then_some(code)
+}
+
+fn log(response: &Response<Body>, arrived: Instant) {
+    // A reply with a message has its status in the trailers, and it is OK then.
+    let code = response
+        .headers()
+        .get("grpc-status")
+        .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()));
+    let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+    info!(result = ?code, micros, "answered");
+}
+
+impl Service<Request<Body>> for Gate {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = self.clone();
+        Box::pin(async move { Ok(gate.answer(request).await) })
+    }
+}

@@ -1,0 +1,215 @@
+//! Owns how an error looks from outside: one match from [`Error`] to a gRPC status with google.rpc details, and the same
+//! details for what the transport refuses before a method is reached.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::{error, warn};
+
+use crate::{
+    error::{Error, Reason},
+    ids::RequestId,
+};
+
+/// `google.rpc.ErrorInfo.domain` of every reason.
+const DOMAIN: &str = "semops.signer.v1";
+
+/// After how long a caller may come again when a queue was full.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// What stands in `grpc-status-details-bin` and no one else sets.
+pub(crate) const DETAILS_HEADER: &str = "grpc-status-details-bin";
+
+/// What is refused before a method is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreached {
+    /// The body is no message of the method.
+    MalformedMessage,
+    /// The message is longer than any that is taken.
+    MessageTooLarge,
+    /// No such method.
+    MethodUnknown,
+    /// `grpc-timeout` is not in the protocol's form.
+    MalformedTimeout,
+    /// Anything else that the transport says.
+    Other(Code),
+}
+
+impl Unreached {
+    /// What the transport meant by a status of its own.
+    pub(crate) fn from_transport(code: Code) -> Self {
+        match code {
+            // The decoder's word for a body that is no message.
+            Code::Internal => Self::MalformedMessage,
+            // The decoder's word for a message above its limit.
+            Code::OutOfRange => Self::MessageTooLarge,
+            Code::Unimplemented => Self::MethodUnknown,
+            other => Self::Other(other),
+        }
+    }
+
+    const fn parts(self) -> (Code, &'static str, &'static str) {
+        match self {
+            Self::MalformedMessage => (
+                Code::InvalidArgument,
+                "MALFORMED_MESSAGE",
+                "the body is not the method's request message",
+            ),
+            Self::MessageTooLarge => (
+                Code::ResourceExhausted,
+                "MESSAGE_TOO_LARGE",
+                "the message is longer than 64 KiB",
+            ),
+            Self::MethodUnknown => (
+                Code::Unimplemented,
+                "METHOD_UNKNOWN",
+                "there is no such method here, or not with these options",
+            ),
+            Self::MalformedTimeout => (
+                Code::InvalidArgument,
+                "MALFORMED_TIMEOUT",
+                "grpc-timeout is not 1-8 digits followed by one of H, M, S, m, u and n",
+            ),
+            Self::Other(code) => (code, "TRANSPORT", "the request could not be read"),
+        }
+    }
+
+    /// The status that the caller gets.
+    pub(crate) fn status(self, request: RequestId) -> Status {
+        let (code, reason, text) = self.parts();
+        Status::with_error_details(code, text, details(reason, request))
+    }
+}
+
+/// The status that the caller gets; what stays inside is logged here.
+pub(crate) fn status(error: Error, request: RequestId) -> Status {
+    let told = |code, reason: Reason| made(code, reason.text(), details(reason.name(), request));
+    match error {
+        Error::Invalid { reason, violation } => {
+            let mut details = details(reason.name(), request);
+            details.add_bad_request_violation(violation.field, violation.description);
+            made(Code::InvalidArgument, reason.text(), details)
+        }
+        Error::Unauthenticated(reason) => told(Code::Unauthenticated, reason),
+        Error::Forbidden(reason) => told(Code::PermissionDenied, reason),
+        Error::NotFound(reason) => told(Code::NotFound, reason),
+        Error::Conflict(reason) => told(Code::AlreadyExists, reason),
+        Error::Precondition(reason) => told(Code::FailedPrecondition, reason),
+        Error::Busy(reason) => {
+            let mut details = details(reason.name(), request);
+            details.set_retry_info(Some(RETRY_DELAY));
+            made(Code::ResourceExhausted, reason.text(), details)
+        }
+        Error::Unavailable { reason, cause } => {
+            warn!(reason = reason.name(), cause, "not available");
+            told(Code::Unavailable, reason)
+        }
+        Error::DeadlineExceeded => made(
+            Code::DeadlineExceeded,
+            LATE,
+            details("DEADLINE_EXCEEDED", request),
+        ),
+        // A request that met moving documents is run again before it gets here.
+        Error::Stale => made(
+            Code::Unavailable,
+            MOVING,
+            details("DOCUMENTS_MOVING", request),
+        ),
+        Error::Internal(cause) => {
+            error!(%cause, "a fault of the service");
+            let text = format!("{FAULT} {request}");
+            made(Code::Internal, &text, details("INTERNAL", request))
+        }
+    }
+}
+
+const LATE: &str = "the deadline passed; call again with the same content";
+const MOVING: &str =
+    "the institution's documents are being changed; call again with the same content";
+const FAULT: &str = "a fault of the service; its operator finds the cause under the request id";
+
+fn made(code: Code, text: &str, details: ErrorDetails) -> Status {
+    Status::with_error_details(code, text, details)
+}
+
+fn details(reason: &str, request: RequestId) -> ErrorDetails {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    details.set_request_info(request.to_string(), "");
+    details
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn every_status_carries_reason_and_request() {
+        let request = RequestId::new();
+        let status = status(Error::Precondition(Reason::DeviceRevoked), request);
+        let details = status.get_error_details();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(details.error_info().unwrap().reason, "DEVICE_REVOKED");
+        assert_eq!(details.error_info().unwrap().domain, "semops.signer.v1");
+        assert_eq!(
+            details.request_info().unwrap().request_id,
+            request.to_string()
+        );
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let error = Error::invalid(Reason::InvalidField, "device_id", "is no UUID");
+        let status = status(error, RequestId::new());
+        let details = status.get_error_details();
+        let violation = details
+            .bad_request()
+            .unwrap()
+            .field_violations
+            .first()
+            .unwrap();
+        assert_eq!(
+            (violation.field.as_str(), violation.description.as_str()),
+            ("device_id", "is no UUID")
+        );
+    }
+
+    #[test]
+    fn a_fault_keeps_its_cause_inside() {
+        let request = RequestId::new();
+        let status = status(Error::internal("row 7 of device is corrupt"), request);
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().contains(&request.to_string()));
+        let told = format!(
+            "{} {}",
+            status.message(),
+            String::from_utf8_lossy(status.details())
+        );
+        assert!(!told.contains("corrupt"), "{told}");
+    }
+
+    #[test]
+    fn only_a_full_queue_says_when_to_come_again() {
+        let busy = status(Error::Busy(Reason::HsmQueueFull), RequestId::new());
+        assert!(busy.get_error_details().retry_info().is_some());
+        let limit = status(
+            Error::Precondition(Reason::DeviceAmountPerDay),
+            RequestId::new(),
+        );
+        assert!(limit.get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn the_decoders_words_are_put_right() {
+        let code = |code| {
+            Unreached::from_transport(code)
+                .status(RequestId::new())
+                .code()
+        };
+        assert_eq!(code(Code::Internal), Code::InvalidArgument);
+        assert_eq!(code(Code::OutOfRange), Code::ResourceExhausted);
+        assert_eq!(code(Code::Unimplemented), Code::Unimplemented);
+        assert_eq!(code(Code::Cancelled), Code::Cancelled);
+    }
+}
