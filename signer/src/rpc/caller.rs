@@ -1,6 +1,8 @@
 //! Owns the authentication of callers: a connection's certificate and the register of callers, compared on every
 //! request. Every refusal looks the same from outside.
 
+use tracing::info;
+
 use crate::{
     authority::Snapshot,
     clock::Timestamp,
@@ -26,8 +28,13 @@ impl Caller {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let registered = |id: &SpiffeId| snapshot.register(id.institution()).map(AsRef::as_ref);
-        peer.and_then(|peer| caller(peer, registered, scheme, now))
-            .ok_or(Error::Unauthenticated(Reason::CallerUnknown))
+        let found = peer.ok_or(Stranger::Certificate);
+        let found = found.and_then(|peer| caller(peer, registered, scheme, now));
+        found.map_err(|why| {
+            // The cause is for the operator alone.
+            info!(peer = peer.map(|peer| peer.uri.as_str()), %why, "a caller is not known");
+            Error::Unauthenticated(Reason::CallerUnknown)
+        })
     }
 
     /// Who it is.
@@ -36,22 +43,51 @@ impl Caller {
     }
 }
 
+/// Why a peer is no caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Stranger {
+    #[error("its certificate has not one URI and O, or its CA was not presented")]
+    Certificate,
+    #[error("its URI is no caller's SPIFFE id of this scheme")]
+    SpiffeId,
+    #[error("its certificate's O is not the institution in its SPIFFE id")]
+    Organization,
+    #[error("its certificate is outside its validity")]
+    Validity,
+    #[error("its institution has no register of callers")]
+    NoRegister,
+    #[error("its certificate was not issued by the TLS CA in the register")]
+    TlsCa,
+    #[error("it is not in the register, or disabled there")]
+    NotActive,
+}
+
 fn caller<'a>(
     peer: &PeerIdentity,
     register: impl FnOnce(&SpiffeId) -> Option<&'a Register>,
     scheme: &str,
     now: Timestamp,
-) -> Option<Caller> {
-    let id: SpiffeId = peer.uri.parse().ok()?;
-    let register = register(&id)?;
-    let counts = id.scheme() == scheme
-        && peer.organization == id.institution().as_str()
-        // Another institution's TLS CA may issue what it likes: it does not count here.
-        && peer.issuing_ca == register.tls_ca().sha256()
-        && register.state(&id) == Some(CallerState::Active)
-        // A connection may outlive the certificate that opened it.
-        && (peer.not_before..=peer.not_after).contains(&now.seconds());
-    counts.then_some(Caller(id))
+) -> Result<Caller, Stranger> {
+    let id = peer.uri.parse::<SpiffeId>().ok();
+    let id = id
+        .filter(|id| id.scheme() == scheme)
+        .ok_or(Stranger::SpiffeId)?;
+    if peer.organization != id.institution().as_str() {
+        return Err(Stranger::Organization);
+    }
+    // A connection may outlive the certificate that opened it.
+    if !(peer.not_before..=peer.not_after).contains(&now.seconds()) {
+        return Err(Stranger::Validity);
+    }
+    let register = register(&id).ok_or(Stranger::NoRegister)?;
+    // Another institution's TLS CA may issue what it likes: it does not count here.
+    if peer.issuing_ca != register.tls_ca().sha256() {
+        return Err(Stranger::TlsCa);
+    }
+    match register.state(&id) {
+        Some(CallerState::Active) => Ok(Caller(id)),
+        Some(CallerState::Disabled) | None => Err(Stranger::NotActive),
+    }
 }
 
 #[cfg(test)]
@@ -114,49 +150,68 @@ mod tests {
             ..peer(&ca)
         };
         let peers = [
-            uri("spiffe://semops.example/alfa/payments/old"),
-            uri("spiffe://semops.example/alfa/payments/unregistered"),
-            uri("spiffe://semops.example/alfa/custodian/backend"),
-            uri("spiffe://other.example/alfa/payments/backend"),
-            uri("urn:uuid:0191d6a0-3c1e-4b7a-9f00-000000000001"),
-            PeerIdentity {
-                organization: "beta".into(),
-                ..peer(&ca)
-            },
-            PeerIdentity {
-                issuing_ca: [7; 32],
-                ..peer(&ca)
-            },
-            PeerIdentity {
-                not_before: 151,
-                ..peer(&ca)
-            },
-            PeerIdentity {
-                not_after: 149,
-                ..peer(&ca)
-            },
+            (
+                uri("spiffe://semops.example/alfa/payments/old"),
+                Stranger::NotActive,
+            ),
+            (
+                uri("spiffe://semops.example/alfa/payments/unregistered"),
+                Stranger::NotActive,
+            ),
+            (
+                uri("spiffe://semops.example/alfa/custodian/backend"),
+                Stranger::NotActive,
+            ),
+            (
+                uri("spiffe://other.example/alfa/payments/backend"),
+                Stranger::SpiffeId,
+            ),
+            (
+                uri("urn:uuid:0191d6a0-3c1e-4b7a-9f00-000000000001"),
+                Stranger::SpiffeId,
+            ),
+            (
+                PeerIdentity {
+                    organization: "beta".into(),
+                    ..peer(&ca)
+                },
+                Stranger::Organization,
+            ),
+            (
+                PeerIdentity {
+                    issuing_ca: [7; 32],
+                    ..peer(&ca)
+                },
+                Stranger::TlsCa,
+            ),
+            (
+                PeerIdentity {
+                    not_before: 151,
+                    ..peer(&ca)
+                },
+                Stranger::Validity,
+            ),
+            (
+                PeerIdentity {
+                    not_after: 149,
+                    ..peer(&ca)
+                },
+                Stranger::Validity,
+            ),
         ];
-        for peer in peers {
-            let found = caller(
-                &peer,
-                |_| Some(&register),
-                SCHEME,
-                Timestamp::from_seconds(150),
-            );
-            assert_eq!(found, None, "{peer:?}");
+        let now = Timestamp::from_seconds(150);
+        for (peer, why) in peers {
+            let found = caller(&peer, |_| Some(&register), SCHEME, now);
+            assert_eq!(found, Err(why), "{peer:?}");
         }
+        let peer = peer(&ca);
         assert_eq!(
-            caller(&peer(&ca), |_| None, SCHEME, Timestamp::from_seconds(150)),
-            None
+            caller(&peer, |_| None, SCHEME, now),
+            Err(Stranger::NoRegister)
         );
         assert_eq!(
-            caller(
-                &peer(&ca),
-                |_| Some(&register),
-                "s",
-                Timestamp::from_seconds(150)
-            ),
-            None
+            caller(&peer, |_| Some(&register), "s", now),
+            Err(Stranger::SpiffeId)
         );
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Unreached {
     MessageTooLarge,
     /// No such method.
     MethodUnknown,
+    /// A health check of a service that is not here.
+    ServiceUnknown,
     /// `grpc-timeout` is not in the protocol's form.
     MalformedTimeout,
     /// Anything else that the transport says.
@@ -45,6 +47,7 @@ impl Unreached {
             // The decoder's word for a message above its limit.
             Code::OutOfRange => Self::MessageTooLarge,
             Code::Unimplemented => Self::MethodUnknown,
+            Code::NotFound => Self::ServiceUnknown,
             other => Self::Other(other),
         }
     }
@@ -65,6 +68,11 @@ impl Unreached {
                 Code::Unimplemented,
                 "METHOD_UNKNOWN",
                 "there is no such method here, or not with these options",
+            ),
+            Self::ServiceUnknown => (
+                Code::NotFound,
+                "SERVICE_UNKNOWN",
+                "there is no such service here",
             ),
             Self::MalformedTimeout => (
                 Code::InvalidArgument,
