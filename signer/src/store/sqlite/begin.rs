@@ -320,13 +320,11 @@ fn record_subject(
                 device.not_after,
             ])?
         }
-        Subject::Crl(crl) => connection.prepare_cached(CRL)?.execute(params![
-            operation.key,
-            Count(crl.number),
-            id,
-            Count(crl.revocations),
-            crl.next_update,
-        ])?,
+        Subject::Crl(crl) => {
+            let (number, revocations) = (Count(crl.number), Count(crl.revocations));
+            let row = (operation.key, number, id, revocations, crl.next_update);
+            connection.prepare_cached(CRL)?.execute(row)?
+        }
     };
     Ok(())
 }

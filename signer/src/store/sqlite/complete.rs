@@ -168,9 +168,7 @@ fn settle(
     end: End,
     now: Timestamp,
 ) -> Result<Outcome, StoreError> {
-    let Pending {
-        id, kind, event, ..
-    } = pending;
+    let (id, kind, event) = (pending.id, pending.kind, pending.event);
     let changed = connection.prepare_cached(END)?.execute(params![
         id,
         end.state.name(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
 };
 
@@ -25,71 +25,64 @@ async fn what_was_answered_survives_a_kill() {
     let world = World::start(made).await;
     let device = world.accepted_phone().await;
     for round in 1..=3 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "store::sqlite::tests::crash::writes_until_it_is_killed",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(FILE, &path)
-            .env(DEVICE, device.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut answered: BTreeMap<Uuid, bool> = BTreeMap::new();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        for line in lines {
-            let line = line.unwrap();
-            let Some((word, jti)) = line.split_once(' ') else {
-                panic!("{line}")
-            };
-            answered.insert(jti.parse().unwrap(), word == "signed");
-            if answered.len() == 100 * round {
-                // SIGKILL; what it had written to the pipe is still read.
-                child.kill().unwrap();
-            }
-        }
-        assert_eq!(child.wait().unwrap().code(), None, "it ended by the signal");
+        let answered = write_and_kill(&path, device, 100 * round);
         let reopened = SqliteStore::open(&path, READERS).unwrap();
         for (jti, signed) in &answered {
-            let outcome = reopened
-                .order(&world.alfa, device, *jti)
-                .await
-                .unwrap()
-                .1
-                .unwrap();
+            let (_, found) = reopened.order(&world.alfa, device, *jti).await.unwrap();
+            let outcome = found.unwrap();
             if *signed {
-                assert_eq!(
-                    (outcome.state, outcome.artifact),
-                    (State::Authorized, Some(jti.as_bytes().to_vec()))
-                );
+                assert_eq!(outcome.state, State::Authorized);
+                assert_eq!(outcome.artifact.unwrap(), jti.as_bytes());
             }
         }
         assert!(answered.values().filter(|signed| **signed).count() >= 50);
     }
-    // What was written without an answer is whole as well: a row for each event, an end for each ended row.
-    let connection = File(path).open();
-    let count = |sql: &str| {
-        connection
-            .query_row(sql, [], |row| row.get::<_, i64>(0))
-            .unwrap()
-    };
+    assert_whole(&File(path).open());
+}
+
+/// Runs a child that writes until `count` orders were answered, and kills it. Answers which, and whether signed.
+fn write_and_kill(path: &Path, device: DeviceId, count: usize) -> BTreeMap<Uuid, bool> {
+    let name = "store::sqlite::tests::crash::writes_until_it_is_killed";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .env(FILE, path)
+        .env(DEVICE, device.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answered = BTreeMap::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let Some((word, jti)) = line.split_once(' ') else {
+            panic!("{line}")
+        };
+        answered.insert(jti.parse().unwrap(), word == "signed");
+        if answered.len() == count {
+            // SIGKILL; what it had written to the pipe is still read.
+            child.kill().unwrap();
+        }
+    }
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), None, "it ended by the signal");
+    answered
+}
+
+/// What was written without an answer is whole as well: an event for each row, and for each end.
+fn assert_whole(connection: &Connection) {
+    let count = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
     let events = |result: &str| {
         count(&format!(
             "SELECT count(*) FROM audit WHERE leaf LIKE '%\"result\":\"{result}\"%'"
         ))
     };
     assert_eq!(events("BEGUN"), count("SELECT count(*) FROM operation"));
-    assert_eq!(
-        events("AUTHORIZED"),
-        count("SELECT count(*) FROM operation WHERE state = 'AUTHORIZED'")
-    );
-    let integrity: String = connection
+    let authorized = "SELECT count(*) FROM operation WHERE state = 'AUTHORIZED'";
+    assert_eq!(events("AUTHORIZED"), count(authorized));
+    let found: String = connection
         .pragma_query_value(None, "integrity_check", |row| row.get(0))
         .unwrap();
-    assert_eq!(integrity, "ok");
+    assert_eq!(found, "ok");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +114,7 @@ async fn write(group: Group, template: Operation) {
         let Begun::Recorded(intent) = group.begin(operation).await.unwrap() else {
             panic!("not recorded")
         };
-        eprintln!("begun {jti}");
+        tell("begun", jti);
         let ending = Ending::Signed(jti.as_bytes().to_vec());
         let completion = Completion {
             intent: intent.id,
@@ -129,6 +122,13 @@ async fn write(group: Group, template: Operation) {
             ending,
         };
         group.complete(completion).await.unwrap();
-        eprintln!("signed {jti}");
+        tell("signed", jti);
     }
+}
+
+/// In one write, so that a kill cuts no line.
+fn tell(word: &str, jti: Uuid) {
+    std::io::stderr()
+        .write_all(format!("{word} {jti}\n").as_bytes())
+        .unwrap();
 }

@@ -13,13 +13,15 @@ use crate::{
 };
 
 const ORDERS: usize = 4096;
+/// So many that each has a few tens of orders in its day, as a busy phone has.
+const PHONES: usize = 512;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: run it alone, with --nocapture"]
 async fn rates() {
     let world = World::start(make()).await;
     let mut devices = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..PHONES {
         devices.push(world.accepted_phone().await);
     }
     let operations = |count: usize| -> Vec<Operation> {
