@@ -1,1 +1,13 @@
-//! .
+//! The whole service, driven from outside: the harness for scenarios, the story that the demo plays, and the check of the
+//! record after each. It runs the real programs against real tokens and speaks to them over real sockets.
+
+pub mod deployment;
+pub mod evidence;
+pub mod failure;
+pub mod phone;
+pub mod programs;
+pub mod recheck;
+pub mod refusal;
+pub mod story;
+pub mod stranger;
+pub mod until;

@@ -1,0 +1,343 @@
+//! One deployment of the whole service: a scheme made on SoftHSM in a folder and on addresses of its own, its documents
+//! loaded, the real `signer` serving it.
+//!
+//! A scheme is made for each deployment: its certificates carry its addresses, so that no two can share one.
+
+pub mod address;
+pub mod process;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use semops_objects::InstitutionId;
+use semops_proto::client::Client;
+use semopsctl::{connection, profile::Profile};
+use softhsm_setup::{
+    Edge,
+    directory::Directory,
+    init,
+    scheme::{Role, Scheme},
+};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    deployment::process::Process,
+    failure::Failure,
+    programs::{self, Watched},
+    until::until,
+};
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(60);
+/// The kinds of documents, as `signer KIND load FILE` names them.
+const DOCUMENTS: [&str; 3] = ["callers", "policy", "trust"];
+
+/// A deployment; the server is killed and the folder removed when it is dropped.
+#[derive(Debug)]
+pub struct Deployment {
+    scheme: Scheme,
+    directory: Directory,
+    // Before the folder: fields are dropped in this order.
+    server: Option<Process>,
+    folder: Option<TempDir>,
+}
+
+impl Deployment {
+    /// The default scheme (banks `alfa` and `beta`, mobile network operator `mobilis`), running.
+    ///
+    /// # Errors
+    /// A step failed; it says which.
+    pub async fn new() -> Result<Self, Failure> {
+        Self::of(Scheme::EXAMPLE).await
+    }
+
+    /// The scheme of this `scheme.toml`, running; its addresses are replaced by drawn ones.
+    ///
+    /// # Errors
+    /// A step failed; it says which.
+    pub async fn of(scheme: &str) -> Result<Self, Failure> {
+        let mut deployment = Self::prepare(scheme, &mut |_| {})?;
+        deployment.start().await?;
+        Ok(deployment)
+    }
+
+    /// Makes a scheme, migrates its store and loads its documents. It does not run yet. Steps are told to `progress`.
+    ///
+    /// # Errors
+    /// A step failed; it says which.
+    pub fn prepare(scheme: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
+        let programs = programs::ours(Watched::No)?;
+        let addresses = address::draw()?;
+        let scheme = Scheme::parse(scheme)?.listening(addresses.grpc, addresses.http);
+        let folder = tempfile::Builder::new().prefix("semops-").tempdir()?;
+        let edge = Edge {
+            program: programs.softhsm_setup.clone(),
+            now: unix_now()?,
+        };
+        let directory = init(&scheme, &folder.path().join("scheme"), &edge, progress)?;
+        let deployment = Self {
+            scheme,
+            directory,
+            server: None,
+            folder: Some(folder),
+        };
+        deployment.run(&["migrate"])?;
+        progress("store: migrated");
+        deployment.load_first_documents()?;
+        progress("documents: loaded");
+        Ok(deployment)
+    }
+
+    fn load_first_documents(&self) -> Result<(), Failure> {
+        for institution in self.scheme.institutions() {
+            let id = institution.id();
+            for kind in DOCUMENTS {
+                let path = match kind {
+                    "callers" => self.directory.callers(id),
+                    "policy" => self.directory.policy(id),
+                    _ => self.directory.trust(id),
+                };
+                self.load(kind, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the server and waits until it is healthy.
+    ///
+    /// # Errors
+    /// It ends instead, or is not healthy in time.
+    pub async fn start(&mut self) -> Result<(), Failure> {
+        let mut process = Process::spawn(self.signer()?, &self.log_path())?;
+        until("the signer's health", START, async || {
+            process.still_runs()?;
+            Ok(self.is_healthy().await.then_some(()))
+        })
+        .await?;
+        self.server = Some(process);
+        Ok(())
+    }
+
+    /// Whether the server answers SERVING, asked as an auditor of the last institution.
+    pub async fn is_healthy(&self) -> bool {
+        let Some(last) = self.scheme.institutions().last() else {
+            return false;
+        };
+        let Ok(channel) = self.channel(last.id().as_str(), Role::Auditor).await else {
+            return false;
+        };
+        let asked = HealthClient::new(channel)
+            .check(HealthCheckRequest::default())
+            .await;
+        asked.is_ok_and(|reply| reply.into_inner().status() == ServingStatus::Serving)
+    }
+
+    /// SIGTERM: drains, and demands exit code 0.
+    ///
+    /// # Errors
+    /// It was not running, or does not end well.
+    pub async fn stop(&mut self) -> Result<(), Failure> {
+        self.take_server()?.terminate().await
+    }
+
+    /// SIGKILL: what was under way is cut off.
+    ///
+    /// # Errors
+    /// It was not running.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        drop(self.take_server()?);
+        Ok(())
+    }
+
+    /// Stops it and starts it again.
+    ///
+    /// # Errors
+    /// Either fails.
+    pub async fn restart(&mut self) -> Result<(), Failure> {
+        self.stop().await?;
+        self.start().await
+    }
+
+    /// The running server.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn server(&mut self) -> Result<&mut Process, Failure> {
+        self.server.as_mut().ok_or_else(not_running)
+    }
+
+    fn take_server(&mut self) -> Result<Process, Failure> {
+        self.server.take().ok_or_else(not_running)
+    }
+
+    /// The `signer` with this deployment's configuration and tokens; arguments may follow.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn signer(&self) -> Result<Command, Failure> {
+        let mut command = Command::new(&programs::ours(Watched::No)?.signer);
+        command
+            .arg("--config")
+            .arg(self.directory.config())
+            .env("SOFTHSM2_CONF", self.directory.softhsm_configuration());
+        Ok(command)
+    }
+
+    /// Runs the `signer` with these arguments to its end and gives its standard output.
+    ///
+    /// # Errors
+    /// It ends with another exit code than 0; what it said is in the failure.
+    pub fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
+        let output = self.signer()?.args(arguments).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Failure::new(format!(
+            "signer {}: {}\n{}{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )))
+    }
+
+    /// `signer KIND load FILE`, beside a running server or not.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn load(&self, kind: &str, path: &Path) -> Result<(), Failure> {
+        self.run(&[kind, "load", &path.to_string_lossy()]).map(drop)
+    }
+
+    /// The next version of a document: that of the first, edited by `edit`, and made version `version`.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn load_next(
+        &self,
+        kind: &str,
+        institution: &str,
+        version: u64,
+        edit: impl FnOnce(String) -> String,
+    ) -> Result<(), Failure> {
+        let first = self
+            .directory
+            .path()
+            .join(format!("documents/{institution}-{kind}.toml"));
+        let text = edit(fs::read_to_string(first)?);
+        let numbered = text.replacen("version = 1", &format!("version = {version}"), 1);
+        let next = self
+            .directory
+            .path()
+            .join(format!("documents/{institution}-{kind}-{version}.toml"));
+        fs::write(&next, numbered)?;
+        self.load(kind, &next)
+    }
+
+    /// Changes the server's configuration for its next start: `from` stands there once and becomes `to`.
+    ///
+    /// # Errors
+    /// It stands there never, or more than once.
+    pub fn configure(&self, from: &str, to: &str) -> Result<(), Failure> {
+        let text = fs::read_to_string(self.directory.config())?;
+        if text.matches(from).count() != 1 {
+            return Err(Failure::new(format!(
+                "signer.toml does not say `{from}` once"
+            )));
+        }
+        Ok(fs::write(
+            self.directory.config(),
+            text.replacen(from, to, 1),
+        )?)
+    }
+
+    /// A client of the service: the caller of `institution` with this role, as the default scheme names it.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn client(&self, institution: &str, role: Role) -> Result<Client, Failure> {
+        Ok(connection::client(&self.profile(institution, role)?).await?)
+    }
+
+    /// The same as a bare channel.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn channel(&self, institution: &str, role: Role) -> Result<Channel, Failure> {
+        Ok(connection::connect(&self.profile(institution, role)?).await?)
+    }
+
+    /// The connection profile of that caller.
+    ///
+    /// # Errors
+    /// There is no such caller.
+    pub fn profile(&self, institution: &str, role: Role) -> Result<Profile, Failure> {
+        let id: InstitutionId = institution.parse().map_err(Failure::during(institution))?;
+        let name = match role {
+            Role::Enrolment => "ra",
+            Role::Payments => "backend",
+            Role::Custodian => "security",
+            Role::Auditor => "audit",
+        };
+        Ok(Profile::load(
+            &self.directory.caller(&id, role, name).profile,
+        )?)
+    }
+
+    /// The scheme, with the drawn addresses.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The scheme's directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("signer.db")
+    }
+
+    /// Everything that the server has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The file with all that.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.path().join("signer.log")
+    }
+
+    /// Leaves the folder where it is when this is dropped, and tells where that is.
+    pub fn keep(&mut self) -> PathBuf {
+        self.folder.take().map(TempDir::keep);
+        self.directory.path().to_owned()
+    }
+}
+
+fn not_running() -> Failure {
+    Failure::new("the signer is not running")
+}
+
+/// The time, in unix seconds.
+///
+/// # Errors
+/// The clock stands before 1970.
+pub fn unix_now() -> Result<i64, Failure> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(i64::try_from(since.as_secs())?)
+}

@@ -1,0 +1,138 @@
+//! The one place that knows where programs are: ours, built by cargo once per process, and those of the system.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Debian's Python: python3-jwcrypto belongs to it, and the first python3 on the PATH may be another.
+pub const PYTHON: &str = "/usr/bin/python3";
+
+const INSTALL: &str = "run softhsm-setup/install, which says what it installs and why";
+
+/// Our programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The service.
+    pub signer: PathBuf,
+    /// The maker of schemes.
+    pub softhsm_setup: PathBuf,
+    /// The command line.
+    pub semopsctl: PathBuf,
+}
+
+/// Whether a person watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Cargo's progress goes to standard error as it comes.
+    Yes,
+    /// It is kept, and shown if the build fails.
+    No,
+}
+
+/// Our programs, of this very source: built by the first call in this process, in the profile of the running program.
+///
+/// # Errors
+/// The build failed; said with cargo's own words.
+pub fn ours(watched: Watched) -> Result<&'static Programs, Failure> {
+    static BUILT: OnceLock<Result<Programs, Failure>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build(watched))
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
+/// The workspace: where the README is.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// One line of cargo's JSON: an artifact with an executable, or anything else.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn build(watched: Watched) -> Result<Programs, Failure> {
+    // Set while cargo runs us; otherwise the cargo that built us.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .arg("--manifest-path")
+        .arg(workspace().join("Cargo.toml"))
+        // All of the workspace's features at once, as `cargo test --workspace` has them: nothing is built twice.
+        .args(["--workspace", "--bins"])
+        .stdin(Stdio::null());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    if watched == Watched::Yes {
+        command.stderr(Stdio::inherit());
+    }
+    let output = command.output().map_err(Failure::during("cargo build"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::new(format!("cargo build failed\n{said}"))
+            .way_out("the first error above says what; a missing C compiler comes with softhsm-setup/install"));
+    }
+    let built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect();
+    let path = |name: &str| {
+        let missing = || Failure::new(format!("cargo built no program {name}"));
+        built.get(name).cloned().ok_or_else(missing)
+    };
+    Ok(Programs {
+        signer: path("signer")?,
+        softhsm_setup: path("softhsm-setup")?,
+        semopsctl: path("semopsctl")?,
+    })
+}
+
+/// The system's openssl.
+///
+/// # Errors
+/// It is not there.
+pub fn openssl() -> Result<Command, Failure> {
+    present("openssl", &["version"], "openssl")?;
+    Ok(Command::new("openssl"))
+}
+
+/// Debian's Python with jwcrypto, a JOSE library that is not ours.
+///
+/// # Errors
+/// It is not there.
+pub fn python() -> Result<Command, Failure> {
+    present(PYTHON, &["-c", "import jwcrypto"], "python3-jwcrypto")?;
+    Ok(Command::new(PYTHON))
+}
+
+fn present(program: &str, arguments: &[&str], package: &str) -> Result<(), Failure> {
+    let tried = Command::new(program).args(arguments).output();
+    if tried.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{program} does not do `{}`: Debian's package {package} is missing",
+        arguments.join(" ")
+    ))
+    .way_out(INSTALL))
+}

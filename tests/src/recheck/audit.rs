@@ -1,0 +1,194 @@
+//! Audit events against the record: every change has its event, every intent its pair.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a JSON value indexed by a name that it does not have is null"
+)]
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use semops_pki::algorithm::sha256;
+use serde_json::Value;
+
+use super::{
+    Findings, Rule,
+    orders::device_name,
+    record::{Operation, Record},
+};
+
+/// The documented order of members.
+const MEMBERS: [&str; 12] = [
+    "v",
+    "time",
+    "request",
+    "caller",
+    "institution",
+    "operation",
+    "object",
+    "device",
+    "policy",
+    "key",
+    "result",
+    "reason",
+];
+const SIGNED: [&str; 3] = ["authorization", "device-certificate", "crl"];
+
+/// What names an intent: institution, kind, object, device, key.
+type Name = [String; 5];
+
+pub(super) fn check(record: &Record, findings: &mut Findings) {
+    let mut intents: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+    let mut done: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+    for (index, leaf) in record.audit.iter().enumerate() {
+        let event: Value = serde_json::from_slice(leaf).unwrap_or_default();
+        findings.must(Rule::AuditPairs, is_leaf(&event, leaf), || {
+            format!("event {index} is not in the leaf's form")
+        });
+        let text = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
+        let (operation, result) = (text("operation"), text("result"));
+        match result.as_str() {
+            "REFUSED" => {}
+            "DONE" => {
+                let object = if event["device"].is_string() {
+                    text("device")
+                } else {
+                    text("object")
+                };
+                *done
+                    .entry((operation, text("institution"), object))
+                    .or_default() += 1;
+            }
+            _ => {
+                let name = [
+                    text("institution"),
+                    operation,
+                    text("object"),
+                    text("device"),
+                    text("key"),
+                ];
+                intents.entry(name).or_default().push(result);
+            }
+        }
+    }
+    for operation in record.operations.values() {
+        let events = intents.remove(&name(operation)).unwrap_or_default();
+        let expected: &[&str] = match operation.state.as_str() {
+            "PENDING" => &["BEGUN"],
+            state => &["BEGUN", state],
+        };
+        findings.must(Rule::AuditPairs, events == expected, || {
+            format!(
+                "{operation} is {} and has the events {events:?}",
+                operation.state
+            )
+        });
+    }
+    for (name, events) in intents {
+        findings.add(
+            Rule::AuditPairs,
+            format!("events {events:?} of {name:?}, which is not in the record"),
+        );
+    }
+    changes(record, &done, findings);
+}
+
+fn name(operation: &Operation) -> Name {
+    [
+        operation.institution.clone(),
+        operation.kind.clone(),
+        operation.object.clone(),
+        operation
+            .device
+            .as_deref()
+            .map(device_name)
+            .unwrap_or_default(),
+        URL_SAFE_NO_PAD.encode(&operation.key),
+    ]
+}
+
+/// Acceptances, revocations and documents: as many events as changes.
+fn changes(
+    record: &Record,
+    done: &BTreeMap<(String, String, String), i64>,
+    findings: &mut Findings,
+) {
+    let count = |operation: &str, institution: &str, object: &str| {
+        let key = (
+            operation.to_owned(),
+            institution.to_owned(),
+            object.to_owned(),
+        );
+        done.get(&key).copied().unwrap_or_default()
+    };
+    for (operation, institution, object) in done.keys() {
+        findings.must(
+            Rule::AuditPairs,
+            !SIGNED.contains(&operation.as_str()),
+            || format!("{operation} of {institution} is told as done, without an intent"),
+        );
+        let standing = record
+            .acceptances
+            .iter()
+            .filter(|(i, d)| i == institution && device_name(d) == *object);
+        let balance = count("accept", institution, object) - count("release", institution, object);
+        let stands = i64::try_from(standing.count()).unwrap_or(i64::MAX);
+        findings.must(Rule::AuditPairs, balance == stands, || {
+            format!("{stands} acceptances of {object} by {institution} stand, the events tell of {balance}")
+        });
+    }
+    for (institution, device) in &record.acceptances {
+        let told = count("accept", institution, &device_name(device)) > 0;
+        findings.must(Rule::AuditPairs, told, || {
+            format!(
+                "the acceptance of {} by {institution} has no event",
+                device_name(device)
+            )
+        });
+    }
+    for revocation in &record.revocations {
+        let device = record
+            .devices
+            .iter()
+            .find(|device| device.id == revocation.device);
+        let issuer = device
+            .map(|device| device.issuer.as_str())
+            .unwrap_or_default();
+        let events = count("revoke", issuer, &device_name(&revocation.device));
+        findings.must(Rule::AuditPairs, events == 1, || {
+            format!(
+                "the revocation of {} has {events} events",
+                device_name(&revocation.device)
+            )
+        });
+    }
+    for document in &record.documents {
+        let digest = URL_SAFE_NO_PAD.encode(sha256(&document.bytes));
+        let object = format!("{}.{digest}", document.version);
+        let events = count(&document.kind, &document.institution, &object);
+        findings.must(Rule::AuditPairs, events == 1, || {
+            format!(
+                "{} {} of {} has {events} events",
+                document.kind, document.version, document.institution
+            )
+        });
+    }
+}
+
+/// Members in the documented order, `v` 1, no white space, the time an integer.
+fn is_leaf(event: &Value, leaf: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(leaf) else {
+        return false;
+    };
+    let places = MEMBERS
+        .iter()
+        .filter_map(|member| text.find(&format!("\"{member}\":")))
+        .collect::<Vec<_>>();
+    let known = event
+        .as_object()
+        .is_some_and(|object| object.len() == places.len());
+    known
+        && places.is_sorted()
+        && event["v"] == 1
+        && event["time"].is_i64()
+        && !text.contains([' ', '\n', '\t'])
+}

@@ -1,0 +1,288 @@
+//! The database as it stands, read in one transaction. Columns as the first migration has them; moments in microseconds.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use rusqlite::{Connection, OpenFlags, Row};
+
+use super::Checked;
+use crate::failure::Failure;
+
+/// What a key was to sign.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) id: i64,
+    pub(super) institution: String,
+    pub(super) kind: String,
+    pub(super) state: String,
+    pub(super) key: Vec<u8>,
+    pub(super) to_be_signed: Vec<u8>,
+    pub(super) expires_at: i64,
+    pub(super) object: String,
+    pub(super) device: Option<Vec<u8>>,
+    pub(super) policy: Option<Vec<u8>>,
+    pub(super) begun_at: i64,
+    pub(super) ended_at: Option<i64>,
+    pub(super) artifact: Option<Vec<u8>>,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "operation {} ({} {} of {})",
+            self.id, self.kind, self.object, self.institution
+        )
+    }
+}
+
+impl Operation {
+    /// The signed object, if it ended with one.
+    pub(super) fn signed(&self) -> Option<&[u8]> {
+        self.artifact
+            .as_deref()
+            .filter(|_| self.state == "AUTHORIZED")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) operation: i64,
+    pub(super) institution: String,
+    pub(super) device: Vec<u8>,
+    pub(super) jti: Vec<u8>,
+    pub(super) jws: String,
+    pub(super) currency: String,
+    pub(super) minor: i64,
+    pub(super) reserved_at: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Device {
+    pub(super) id: Vec<u8>,
+    pub(super) operation: i64,
+    pub(super) issuer: String,
+    pub(super) issuer_key: Vec<u8>,
+    pub(super) subscriber: String,
+    pub(super) serial: Vec<u8>,
+    pub(super) not_after: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Revocation {
+    pub(super) issuer_key: Vec<u8>,
+    pub(super) sequence: i64,
+    pub(super) device: Vec<u8>,
+    pub(super) serial: Vec<u8>,
+    pub(super) not_after: i64,
+    pub(super) revoked_at: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Crl {
+    pub(super) issuer_key: Vec<u8>,
+    pub(super) number: i64,
+    pub(super) operation: i64,
+    pub(super) revocations: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    pub(super) institution: String,
+    pub(super) kind: String,
+    pub(super) version: i64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) operations: BTreeMap<i64, Operation>,
+    pub(super) orders: Vec<Order>,
+    pub(super) devices: Vec<Device>,
+    pub(super) revocations: Vec<Revocation>,
+    pub(super) crls: Vec<Crl>,
+    pub(super) documents: Vec<Document>,
+    /// Institution and device of each acceptance that stands.
+    pub(super) acceptances: Vec<(String, Vec<u8>)>,
+    /// Leaves in their order.
+    pub(super) audit: Vec<Vec<u8>>,
+    /// What the database itself says against its rows.
+    pub(super) faults: Vec<String>,
+}
+
+impl Record {
+    /// Reads the database; a server may be writing it.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(Failure::during(path.display()))?;
+        let transaction = connection.transaction()?;
+        let record = Self::rows(&transaction).map_err(Failure::during(path.display()))?;
+        Ok(record)
+    }
+
+    fn rows(c: &Connection) -> rusqlite::Result<Self> {
+        let operations = "SELECT id, institution, kind, state, key_id, to_be_signed, expires_at, object, device, policy, \
+                          begun_at, ended_at, artifact FROM operation";
+        let orders = "SELECT operation, institution, device, jti, order_jws, currency, minor, reserved_at \
+                      FROM cosigned_order";
+        let devices =
+            "SELECT id, operation, issuer, issuer_key, subscriber, serial, not_after FROM device";
+        let revocations = "SELECT issuer_key, sequence, device, serial, not_after, revoked_at FROM revocation \
+                           ORDER BY issuer_key, sequence";
+        let crls = "SELECT issuer_key, number, operation, revocations FROM crl ORDER BY issuer_key, operation";
+        let documents = "SELECT institution, kind, version, bytes FROM document ORDER BY institution, kind, version";
+        Ok(Self {
+            operations: all(c, operations, operation)?
+                .into_iter()
+                .map(|o| (o.id, o))
+                .collect(),
+            orders: all(c, orders, order)?,
+            devices: all(c, devices, device)?,
+            revocations: all(c, revocations, revocation)?,
+            crls: all(c, crls, crl)?,
+            documents: all(c, documents, document)?,
+            acceptances: all(c, "SELECT institution, device FROM acceptance", |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })?,
+            audit: all(c, "SELECT leaf FROM audit ORDER BY seq", |r| r.get(0))?,
+            faults: faults(c)?,
+        })
+    }
+
+    /// The operation that signed a device's certificate, with the certificate.
+    pub(super) fn certificate(&self, device: &Device) -> Option<&[u8]> {
+        self.operations
+            .get(&device.operation)
+            .and_then(Operation::signed)
+    }
+
+    /// Intents that should have ended.
+    pub(super) fn overdue(&self, now: i64) -> impl Iterator<Item = &Operation> {
+        self.operations
+            .values()
+            .filter(move |o| o.state == "PENDING" && o.expires_at <= now)
+    }
+
+    /// Whether nothing is overdue, and the newest CRL of each key goes up to the last revocation.
+    pub(super) fn settled(&self, now: i64) -> bool {
+        let listed = |revocation: &Revocation| {
+            let newest = self.crls.iter().filter(|crl| {
+                let signed = self
+                    .operations
+                    .get(&crl.operation)
+                    .is_some_and(|o| o.signed().is_some());
+                crl.issuer_key == revocation.issuer_key && signed
+            });
+            newest.map(|crl| crl.revocations).max() >= Some(revocation.sequence)
+        };
+        self.overdue(now).next().is_none() && self.revocations.iter().all(listed)
+    }
+
+    pub(super) fn counts(&self) -> Checked {
+        let count = |kind: &str| {
+            let of_kind = self.operations.values().filter(|o| o.kind == kind);
+            of_kind.filter(|o| o.signed().is_some()).count()
+        };
+        let unsigned = |o: &&Operation| !["PENDING", "AUTHORIZED"].contains(&o.state.as_str());
+        Checked {
+            authorizations: count("authorization"),
+            certificates: count("device-certificate"),
+            crls: count("crl"),
+            unsigned: self.operations.values().filter(unsigned).count(),
+            events: self.audit.len(),
+        }
+    }
+}
+
+fn all<T>(
+    c: &Connection,
+    sql: &str,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    c.prepare(sql)?.query_map([], |row| read(row))?.collect()
+}
+
+fn faults(c: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut faults: Vec<String> = all(c, "PRAGMA integrity_check", |r| r.get(0))?;
+    faults.retain(|fault| fault != "ok");
+    let broken = |r: &Row<'_>| {
+        Ok(format!(
+            "a row of {} refers to nothing",
+            r.get::<_, String>(0)?
+        ))
+    };
+    faults.extend(all(c, "PRAGMA foreign_key_check", broken)?);
+    Ok(faults)
+}
+
+fn operation(r: &Row<'_>) -> rusqlite::Result<Operation> {
+    Ok(Operation {
+        id: r.get(0)?,
+        institution: r.get(1)?,
+        kind: r.get(2)?,
+        state: r.get(3)?,
+        key: r.get(4)?,
+        to_be_signed: r.get(5)?,
+        expires_at: r.get(6)?,
+        object: r.get(7)?,
+        device: r.get(8)?,
+        policy: r.get(9)?,
+        begun_at: r.get(10)?,
+        ended_at: r.get(11)?,
+        artifact: r.get(12)?,
+    })
+}
+
+fn order(r: &Row<'_>) -> rusqlite::Result<Order> {
+    Ok(Order {
+        operation: r.get(0)?,
+        institution: r.get(1)?,
+        device: r.get(2)?,
+        jti: r.get(3)?,
+        jws: r.get(4)?,
+        currency: r.get(5)?,
+        minor: r.get(6)?,
+        reserved_at: r.get(7)?,
+    })
+}
+
+fn device(r: &Row<'_>) -> rusqlite::Result<Device> {
+    Ok(Device {
+        id: r.get(0)?,
+        operation: r.get(1)?,
+        issuer: r.get(2)?,
+        issuer_key: r.get(3)?,
+        subscriber: r.get(4)?,
+        serial: r.get(5)?,
+        not_after: r.get(6)?,
+    })
+}
+
+fn revocation(r: &Row<'_>) -> rusqlite::Result<Revocation> {
+    Ok(Revocation {
+        issuer_key: r.get(0)?,
+        sequence: r.get(1)?,
+        device: r.get(2)?,
+        serial: r.get(3)?,
+        not_after: r.get(4)?,
+        revoked_at: r.get(5)?,
+    })
+}
+
+fn crl(r: &Row<'_>) -> rusqlite::Result<Crl> {
+    Ok(Crl {
+        issuer_key: r.get(0)?,
+        number: r.get(1)?,
+        operation: r.get(2)?,
+        revocations: r.get(3)?,
+    })
+}
+
+fn document(r: &Row<'_>) -> rusqlite::Result<Document> {
+    Ok(Document {
+        institution: r.get(0)?,
+        kind: r.get(1)?,
+        version: r.get(2)?,
+        bytes: r.get(3)?,
+    })
+}

@@ -1,0 +1,116 @@
+//! Every stored signature: over the recorded bytes, by a key of the operation's institution and of the right purpose.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use semops_pki::{algorithm::PublicKey, certificate::Certificate, crl::CertificateRevocationList};
+
+use super::{
+    Findings, Rule,
+    authorities::{Authorities, Key},
+    record::{Operation, Record},
+};
+
+/// The most octets before the TBS in a SIGNED{}: tag and length of the outer SEQUENCE.
+const MAX_HEADER: usize = 6;
+
+pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut Findings) {
+    for operation in record.operations.values() {
+        let ended = operation.state != "PENDING";
+        findings.must(
+            Rule::Consistent,
+            ended == operation.ended_at.is_some(),
+            || {
+                format!(
+                    "{operation} is {} and has {:?} as its end",
+                    operation.state, operation.ended_at
+                )
+            },
+        );
+        let Some(artifact) = operation.signed() else {
+            continue;
+        };
+        let in_time = operation
+            .ended_at
+            .is_some_and(|ended| ended < operation.expires_at);
+        findings.must(Rule::Signature, in_time, || {
+            format!("{operation} was signed past its time")
+        });
+        let Some(key) = authorities.keys.get(&operation.key) else {
+            findings.add(
+                Rule::Signature,
+                format!("{operation} names a key that nobody has"),
+            );
+            continue;
+        };
+        let may =
+            key.institution == operation.institution && may_sign(key.purpose, &operation.kind);
+        findings.must(Rule::Signature, may, || {
+            format!(
+                "{operation} was signed by the {} key of {}",
+                key.purpose, key.institution
+            )
+        });
+        if let Err(fault) = verify(operation, artifact, key) {
+            findings.add(Rule::Signature, format!("{operation}: {fault}"));
+        }
+    }
+}
+
+fn may_sign(purpose: &str, kind: &str) -> bool {
+    match kind {
+        "authorization" => purpose == "authorization",
+        "device-certificate" => purpose == "device-ca",
+        _ => purpose != "authorization",
+    }
+}
+
+fn verify(operation: &Operation, artifact: &[u8], key: &Key) -> Result<(), String> {
+    let to_be_signed = operation.to_be_signed.as_slice();
+    match operation.kind.as_str() {
+        "authorization" => {
+            let compact = str::from_utf8(artifact).map_err(|_| "not ASCII")?;
+            let input = verify_compact(compact, key.certificate.public_key())?;
+            same_bytes(input.as_bytes() == to_be_signed)
+        }
+        "device-certificate" => {
+            let certificate = Certificate::from_der(artifact).map_err(|e| e.to_string())?;
+            certificate
+                .verify_issued_by(&key.certificate)
+                .map_err(|e| e.to_string())?;
+            same_bytes(wraps(artifact, to_be_signed))
+        }
+        _ => {
+            let crl = CertificateRevocationList::from_der(artifact).map_err(|e| e.to_string())?;
+            crl.verify_issued_by(&key.certificate)
+                .map_err(|e| e.to_string())?;
+            same_bytes(wraps(artifact, to_be_signed))
+        }
+    }
+}
+
+/// The signing input of a compact JWS, once its ES256 signature verifies.
+pub(super) fn verify_compact<'a>(compact: &'a str, key: &PublicKey) -> Result<&'a str, String> {
+    let (input, signature) = compact.rsplit_once('.').ok_or("not three parts")?;
+    let signature = URL_SAFE_NO_PAD
+        .decode(signature)
+        .map_err(|e| e.to_string())?;
+    let signature: [u8; 64] = signature
+        .try_into()
+        .map_err(|_| "a signature of another length than 64 octets")?;
+    key.verify_raw(input.as_bytes(), &signature)
+        .map_err(|e| e.to_string())?;
+    Ok(input)
+}
+
+/// Whether the first member of the outer SEQUENCE is just these octets.
+fn wraps(signed: &[u8], to_be_signed: &[u8]) -> bool {
+    (2..=MAX_HEADER).any(|header| {
+        signed
+            .get(header..)
+            .is_some_and(|rest| rest.starts_with(to_be_signed))
+    })
+}
+
+fn same_bytes(same: bool) -> Result<(), String> {
+    same.then_some(())
+        .ok_or_else(|| "other bytes were signed than recorded".to_owned())
+}

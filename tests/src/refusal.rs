@@ -1,0 +1,34 @@
+//! Refusals of the service, demanded: a call that succeeds, or is refused for another reason, is the failure.
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::failure::Failure;
+
+/// The stable reason in a status (google.rpc.ErrorInfo).
+#[must_use]
+pub fn reason(status: &Status) -> Option<String> {
+    status
+        .get_error_details()
+        .error_info()
+        .map(|info| info.reason.clone())
+}
+
+/// The refusal's code and reason in words, if the call was refused with just these.
+///
+/// # Errors
+/// It was not refused, or otherwise.
+pub fn demand<T>(called: Result<T, Status>, code: Code, expected: &str) -> Result<String, Failure> {
+    let Err(status) = called else {
+        return Err(Failure::new(format!(
+            "was NOT refused; it must be, with {code:?} {expected}"
+        )));
+    };
+    let found = reason(&status);
+    if status.code() == code && found.as_deref() == Some(expected) {
+        return Ok(format!("refused: {expected}"));
+    }
+    Err(Failure::new(format!(
+        "refused with {status:?}, must be {code:?} {expected}"
+    )))
+}
