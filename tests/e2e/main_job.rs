@@ -4,11 +4,13 @@ use e2e::{
     deployment::Deployment,
     evidence::FILES,
     failure::Failure,
+    phone::{Phone, order},
     recheck::{Checked, recheck},
+    refusal::demand,
     story::{self, Callers, Narrator},
     stranger,
 };
-use semops_objects::OrderJws;
+use semops_objects::{Amount, OrderJws, Payee};
 use semops_proto::v1;
 use tonic::Code;
 
@@ -109,5 +111,30 @@ async fn evidence_replaces_earlier_evidence_and_nothing_else() -> Result<(), Fai
         "{refused}"
     );
     assert!(folder.path().join("order.jws").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_phone_spends_what_its_day_allows_and_no_more() -> Result<(), Failure> {
+    let mut deployment = Deployment::new().await?;
+    let callers = Callers::connect(&deployment).await?;
+    let phone = Phone::of_customer(&callers.mobilis_enrolment, &callers.alfa_enrolment).await?;
+    let cosign = async |value: &str| {
+        let amount = Amount::parse(value, "CNY").unwrap();
+        let payee = Payee::new("beta".parse().unwrap(), "A1", "Kiosk").unwrap();
+        let order_jws = phone.sign(&order("alfa", amount, payee).unwrap()).unwrap();
+        let ask = v1::CosignOrderRequest {
+            order_jws,
+            ..Default::default()
+        };
+        callers.alfa_payments.cosign_order(ask).await
+    };
+    // The default policy: CNY 500.00 an order, 1000.00 a day.
+    cosign("500.00").await?;
+    cosign("499.99").await?;
+    let over = cosign("0.02").await;
+    demand(over, Code::FailedPrecondition, "DEVICE_AMOUNT_PER_DAY")?;
+    cosign("0.01").await?;
+    assert_eq!(recheck(&mut deployment).await?.authorizations, 3);
     Ok(())
 }

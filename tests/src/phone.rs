@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use semops_objects::{Amount, Channel, Kind, Order, Payee, jws, payment::DEFAULT_LIFETIME};
 use semops_pki::{certificate::Certificate, local_key::LocalKey};
-use semops_proto::v1;
+use semops_proto::{client::Client, v1};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -32,6 +32,25 @@ impl Phone {
             key: LocalKey::generate()?,
             enrolled: None,
         })
+    }
+
+    /// A phone that `issuer`, an enrolment caller, has enrolled and `bank`, another, has accepted.
+    ///
+    /// # Errors
+    /// Either refused.
+    pub async fn of_customer(issuer: &Client, bank: &Client) -> Result<Self, Failure> {
+        let mut phone = Self::new()?;
+        let ask = v1::EnrollDeviceRequest {
+            certification_request: phone.request()?,
+            subscriber_reference: pseudonym(),
+        };
+        phone.take_certificate(&issuer.enroll_device(ask).await?)?;
+        let ask = v1::AcceptDeviceRequest {
+            device_id: phone.device_id()?.to_owned(),
+            account_reference: pseudonym(),
+        };
+        bank.accept_device(ask).await?;
+        Ok(phone)
     }
 
     /// Its certification request (RFC 2986), DER.
