@@ -1,6 +1,10 @@
 //! What the story leaves for a stranger: files that are verified without a line of our code.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use semops_pki::certificate::Certificate;
 
@@ -108,27 +112,28 @@ impl Evidence {
 
 /// Makes the folder, or empties one that holds nothing but earlier evidence.
 fn clear(folder: &Path) -> Result<(), Failure> {
+    for path in earlier(folder)? {
+        fs::remove_file(&path).map_err(Failure::during(path.display()))?;
+    }
+    Ok(())
+}
+
+/// The files of earlier evidence in `folder`, which is made if it is missing.
+///
+/// # Errors
+/// It holds something else, or cannot be made.
+pub fn earlier(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     fs::create_dir_all(folder).map_err(Failure::during(folder.display()))?;
     let known = BTreeSet::from(FILES);
     let mut earlier = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| known.contains(name))
-        {
-            let what = format!(
-                "{} holds {:?}, which is no evidence",
-                folder.display(),
-                entry.file_name()
-            );
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| known.contains(name)) {
+            let what = format!("{} holds {name:?}, which is no evidence", folder.display());
             return Err(Failure::new(what).way_out("move it away, or remove the folder"));
         }
         earlier.push(entry.path());
     }
-    for path in earlier {
-        fs::remove_file(&path).map_err(Failure::during(path.display()))?;
-    }
-    Ok(())
+    Ok(earlier)
 }

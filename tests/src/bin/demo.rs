@@ -8,6 +8,7 @@ use std::{
 
 use e2e::{
     deployment::Deployment,
+    evidence,
     failure::Failure,
     programs::{self, Watched},
     story::{self, Narrator},
@@ -39,6 +40,8 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(evidence: &Path) -> Result<(), Failure> {
+    // Before anybody waits for anything.
+    evidence::earlier(evidence)?;
     let narrator = Narrator::aloud();
     narrator.say("One payment, from the key in a phone to a stranger's check. Alfa and beta are banks, mobilis is a mobile");
     narrator
