@@ -166,11 +166,12 @@ impl Authority {
         }
     }
 
-    /// The profile's days, but never beyond the CA's own certificate.
+    /// The profile's days, but never beyond the CA's own certificate. Both ends count (RFC 5280 s4.1.2.5), so that the last
+    /// second is the one before.
     fn not_after(&self, key: &SigningKey, now: Timestamp) -> Timestamp {
         let days = i64::from(self.setup.device_validity_days).saturating_mul(SECONDS_PER_DAY);
         let profile = Timestamp::from_seconds(now.seconds())
-            .plus_seconds(days.saturating_sub(BACKDATED_SECONDS));
+            .plus_seconds(days.saturating_sub(BACKDATED_SECONDS + 1));
         profile.min(key.record().not_after)
     }
 
