@@ -32,3 +32,29 @@ pub fn demand<T>(called: Result<T, Status>, code: Code, expected: &str) -> Resul
         "refused with {status:?}, must be {code:?} {expected}"
     )))
 }
+
+/// The fields that a status blames (google.rpc.BadRequest).
+#[must_use]
+pub fn fields(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let violations = details.bad_request().map(|bad| &bad.field_violations);
+    let fields = violations.into_iter().flatten();
+    fields.map(|violation| violation.field.clone()).collect()
+}
+
+/// The same as [`demand`] for INVALID_ARGUMENT, blaming `field` alone.
+///
+/// # Errors
+/// It was not refused, or otherwise.
+pub fn demand_field<T>(
+    called: Result<T, Status>,
+    expected: &str,
+    field: &str,
+) -> Result<(), Failure> {
+    let blamed = called.as_ref().err().map(fields).unwrap_or_default();
+    demand(called, Code::InvalidArgument, expected)?;
+    if blamed == [field] {
+        return Ok(());
+    }
+    Err(Failure::new(format!("blames {blamed:?}, must be {field}")))
+}
