@@ -7,6 +7,14 @@
     reason = "tests"
 )]
 
+mod cosigning;
 mod demo;
+mod devices;
+mod enrollment;
 mod main_job;
+mod malformed_orders;
+mod money_limits;
 mod recheck;
+mod refused_orders;
+mod requests;
+mod verification;
