@@ -222,15 +222,16 @@ fn decide(
     recall: &OrderRecall,
     now: Timestamp,
 ) -> Result<Approved<ProvenOrder, MoneyLimits>, Denial> {
-    // Unknown and not accepted are one refusal: an institution learns nothing about others' devices.
-    let (Some(device), Some(_)) = (&recall.device, &recall.acceptance) else {
-        return Err(Denial(Reason::DeviceNotAccepted));
-    };
     let policy = ctx
         .snapshot
         .policy(&ctx.institution)
         .ok_or(Denial(Reason::NoPolicy))?;
-    let proven = prove(order, &ctx.institution, device, now)?;
+    // Unknown and not accepted are one refusal: an institution learns nothing about others' devices.
+    let accepted = recall
+        .device
+        .as_ref()
+        .filter(|_| recall.acceptance.is_some());
+    let proven = prove(order, &ctx.institution, accepted, now)?;
     Arc::clone(policy).approve_order(proven)
 }
 

@@ -117,7 +117,7 @@ mod tests {
         let proven = prove(
             phone.sign(&order),
             &"alfa".parse().unwrap(),
-            &phone.device,
+            Some(&phone.device),
             NOW,
         )
         .unwrap();

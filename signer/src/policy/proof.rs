@@ -52,17 +52,19 @@ impl AsRef<Order> for ProvenOrder {
     }
 }
 
-/// Proves an order for `institution`, signed by `device`, at `now`. The signature comes last: it costs the most.
+/// Proves an order for `institution` at `now`, signed by `device`: the one in its `kid`, if the institution accepted it.
+/// The audience comes first, for it needs no device; the signature last, for it costs the most.
 pub fn prove(
     jws: OrderJws,
     institution: &InstitutionId,
-    device: &Device,
+    device: Option<&Device>,
     now: Timestamp,
 ) -> Result<ProvenOrder, Denial> {
     let order = jws.order();
     if order.aud != *institution {
         return Err(Denial(Reason::OrderAudience));
     }
+    let device = device.ok_or(Denial(Reason::DeviceNotAccepted))?;
     in_time(order, now)?;
     if device.revoked.is_some() {
         return Err(Denial(Reason::DeviceRevoked));
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn the_device_proves_its_order() {
         let phone = Phone::new("mobilis", 200);
-        let proven = prove(phone.sign(&order()), &alfa(), &phone.device, NOW).unwrap();
+        let proven = prove(phone.sign(&order()), &alfa(), Some(&phone.device), NOW).unwrap();
         assert_eq!(
             (proven.device(), proven.issuer()),
             (phone.device.id, &phone.device.issuer)
@@ -125,7 +127,7 @@ mod tests {
         let phone = Phone::new("mobilis", 200);
         let at = |micros: i64| {
             let now = Timestamp::from_micros(NOW.micros() + micros);
-            prove(phone.sign(&order()), &alfa(), &phone.device, now)
+            prove(phone.sign(&order()), &alfa(), Some(&phone.device), now)
                 .map(|_| ())
                 .map_err(|d| d.0)
         };
@@ -136,12 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn the_audience_comes_before_what_is_known_of_devices() {
+        let signed = Phone::new("mobilis", 200).sign(&order());
+        let refused = |to: &InstitutionId| prove(signed.clone(), to, None, NOW).unwrap_err().0;
+        assert_eq!(refused(&"beta".parse().unwrap()), Reason::OrderAudience);
+        assert_eq!(refused(&alfa()), Reason::DeviceNotAccepted);
+    }
+
+    #[test]
     fn each_defect_has_its_reason() {
         let phone = Phone::new("mobilis", 200);
         let good = phone.sign(&order());
         let beta: InstitutionId = "beta".parse().unwrap();
         let refused = |jws: &OrderJws, to: &InstitutionId, device: &Device, now| {
-            prove(jws.clone(), to, device, now).unwrap_err().0
+            prove(jws.clone(), to, Some(device), now).unwrap_err().0
         };
         assert_eq!(
             refused(&good, &beta, &phone.device, NOW),

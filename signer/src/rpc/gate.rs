@@ -45,7 +45,7 @@ impl Gate {
     async fn answer(mut self, request: Request<Body>) -> Response<Body> {
         let (id, arrived) = (RequestId::new(), Instant::now());
         let method = Method::at(request.uri().path());
-        let span = info_span!("request", request = %id, method = method.map_or("unknown", Method::path), caller = Empty, institution = Empty);
+        let span = info_span!("request", request = %id, method = method.map_or("unknown", Method::path), caller = Empty, institution = Empty, reason = Empty);
         let reply = self
             .reply(request, method, id, arrived)
             .instrument(span.clone())

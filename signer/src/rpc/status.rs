@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::{error, warn};
+use tracing::{Span, error, warn};
 
 use crate::{
     error::{Error, Reason},
@@ -142,6 +142,7 @@ fn made(code: Code, text: &str, details: ErrorDetails) -> Status {
 }
 
 fn details(reason: &str, request: RequestId) -> ErrorDetails {
+    Span::current().record("reason", reason);
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
     details.set_request_info(request.to_string(), "");
     details
