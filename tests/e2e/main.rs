@@ -17,4 +17,6 @@ mod money_limits;
 mod recheck;
 mod refused_orders;
 mod requests;
+mod roles;
+mod tls;
 mod verification;

@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod failure;
 pub mod phone;
 pub mod programs;
+pub mod raw;
 pub mod recheck;
 pub mod refusal;
 pub mod story;

@@ -111,11 +111,20 @@ impl Gate {
         deadline: Deadline,
     ) -> Result<Call, Error> {
         let authority = &self.desk.authority;
-        let snapshot = match method {
+        let mut snapshot = match method {
             Some(method) if method.compares_generation() => authority.snapshot(),
             _ => authority.current().await?,
         };
-        let caller = self.desk.authenticate(&peer, &snapshot)?;
+        let mut caller = self.desk.authenticate(&peer, &snapshot);
+        if caller.is_err() {
+            // It may have been registered since these documents were read.
+            let current = authority.current().await?;
+            if current.generation() != snapshot.generation() {
+                snapshot = current;
+                caller = self.desk.authenticate(&peer, &snapshot);
+            }
+        }
+        let caller = caller?;
         let span = Span::current();
         span.record("caller", tracing::field::display(caller.id()));
         span.record("institution", caller.id().institution().as_str());
