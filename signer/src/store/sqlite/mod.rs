@@ -67,11 +67,15 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        // Committed, so that a full or read-only disk shows.
+        // Committed, so that a full or read-only disk shows. There and back: SQLite writes no page for a value that is the
+        // old one.
         let write = |connection: &rusqlite::Connection| {
-            connection
-                .prepare_cached("UPDATE generation SET value = value WHERE one = 1")?
-                .execute([])?;
+            for sql in [
+                "UPDATE generation SET value = value + 1 WHERE one = 1",
+                "UPDATE generation SET value = value - 1 WHERE one = 1",
+            ] {
+                connection.prepare_cached(sql)?.execute([])?;
+            }
             Ok(())
         };
         self.threads
