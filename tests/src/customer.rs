@@ -33,10 +33,7 @@ impl Customer {
             subscriber: pseudonym(),
             account: pseudonym(),
         };
-        let ask = v1::EnrollDeviceRequest {
-            certification_request: customer.phone.request()?,
-            subscriber_reference: customer.subscriber.clone(),
-        };
+        let ask = enrolment(&customer.phone, &customer.subscriber)?;
         let answer = issuer.enroll_device(ask).await?;
         customer.phone.take_certificate(&answer)?;
         Ok(customer)
@@ -99,6 +96,32 @@ impl Customer {
             uetr: None,
         })
     }
+    /// Where an order stands at `bank` (role payments).
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn standing(
+        &self,
+        bank: &Client,
+        order: &Order,
+    ) -> Result<v1::GetAuthorizationResponse, Status> {
+        let ask = v1::GetAuthorizationRequest {
+            device_id: self.device_id(),
+            jti: order.jti.to_string(),
+        };
+        bank.get_authorization(ask).await
+    }
+}
+
+/// What an institution asks with to enrol a phone for a subscriber.
+///
+/// # Errors
+/// The phone's key cannot sign.
+pub fn enrolment(phone: &Phone, subscriber: &str) -> Result<v1::EnrollDeviceRequest, Failure> {
+    Ok(v1::EnrollDeviceRequest {
+        certification_request: phone.request()?,
+        subscriber_reference: subscriber.to_owned(),
+    })
 }
 
 /// A new order of a customer of `alfa` to a merchant that banks at `beta`.

@@ -116,7 +116,15 @@ impl Deployment {
     /// # Errors
     /// It ends instead, or is not healthy in time.
     pub async fn start(&mut self) -> Result<(), Failure> {
-        let mut process = Process::spawn(self.signer()?, &self.log_path())?;
+        self.start_with(self.signer()?).await
+    }
+
+    /// The same with this command: the `signer`, run in another way.
+    ///
+    /// # Errors
+    /// It ends instead, or is not healthy in time.
+    pub async fn start_with(&mut self, command: Command) -> Result<(), Failure> {
+        let mut process = self.spawn(command)?;
         until("the signer's health", START, async || {
             process.still_runs()?;
             Ok(self.is_healthy().await.then_some(()))
@@ -124,6 +132,14 @@ impl Deployment {
         .await?;
         self.server = Some(process);
         Ok(())
+    }
+
+    /// Runs this command with its outputs in the log, and lets the caller see what becomes of it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn spawn(&self, command: Command) -> Result<Process, Failure> {
+        Process::spawn(command, &self.log_path())
     }
 
     /// Whether the server answers SERVING, asked as an auditor of the last institution.

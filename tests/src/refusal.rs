@@ -58,3 +58,14 @@ pub fn demand_field<T>(
     }
     Err(Failure::new(format!("blames {blamed:?}, must be {field}")))
 }
+
+/// Whether the same call may be made again: the connection broke, or the service says so.
+#[must_use]
+pub fn may_be_repeated(status: &Status) -> bool {
+    // Only the service gives reasons; a status without one was made by the transport.
+    reason(status).is_none()
+        || matches!(
+            status.code(),
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded
+        )
+}

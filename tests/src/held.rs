@@ -1,0 +1,47 @@
+//! A token held: SoftHSM waits with every signature of a key in it, so that a request stands still between its recording
+//! and its end, without a flag in the service and without a sleep.
+
+use std::fs::{self, File};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use crate::{deployment::Deployment, failure::Failure};
+
+/// The length of CK_TOKEN_INFO.label, padded with blanks (PKCS#11 v2.40 s3.2).
+const LABEL: usize = 32;
+
+/// An institution's token, held until this is dropped. A process that ends lets go as well.
+///
+/// SoftHSM takes blocking fcntl locks on the file `generation` of the token before it uses a key; this is the exclusive
+/// one. No other file of this process may be opened on it meanwhile: closing that would let go (POSIX).
+#[derive(Debug)]
+pub struct Held {
+    _generation: File,
+}
+
+impl Held {
+    /// Holds the token of `institution`, once what it is doing now is done.
+    ///
+    /// # Errors
+    /// There is no such token.
+    pub fn token(deployment: &Deployment, institution: &str) -> Result<Self, Failure> {
+        let label = format!("{institution:LABEL$}");
+        for entry in fs::read_dir(deployment.directory().tokens())? {
+            let token = entry?.path();
+            let named = fs::read(token.join("token.object"))?;
+            if named.windows(LABEL).any(|found| found == label.as_bytes()) {
+                let generation = File::options()
+                    .read(true)
+                    .write(true)
+                    .open(token.join("generation"))?;
+                fcntl_lock(&generation, FlockOperation::LockExclusive)?;
+                return Ok(Self {
+                    _generation: generation,
+                });
+            }
+        }
+        Err(Failure::new(format!(
+            "no token has the label {institution}"
+        )))
+    }
+}
