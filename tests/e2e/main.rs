@@ -8,9 +8,13 @@
 )]
 
 mod cosigning;
+mod crash;
 mod demo;
 mod devices;
+mod drain;
+mod duplicates;
 mod enrollment;
+mod faults;
 mod main_job;
 mod malformed_orders;
 mod money_limits;
@@ -19,4 +23,5 @@ mod refused_orders;
 mod requests;
 mod roles;
 mod tls;
+mod under_load;
 mod verification;
