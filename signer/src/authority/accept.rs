@@ -1,11 +1,8 @@
 //! Owns the acceptance of a device by a payer's institution, and its end.
 
 use crate::{
-    authority::{Authority, Context, DeviceShown},
-    domain::{
-        audit::{Event, Resulted},
-        device::{DeviceId, Reference},
-    },
+    authority::{Authority, Context, DeviceShown, Refused},
+    domain::device::{DeviceId, Reference},
     error::{Error, Reason},
     store::Accepted,
 };
@@ -77,20 +74,12 @@ impl Authority {
         id: DeviceId,
         reason: Reason,
     ) -> Result<(), Error> {
-        let event = Event {
-            origin: ctx.origin.clone(),
-            institution: ctx.institution.clone(),
+        let refused = Refused {
             operation: "accept",
             object: None,
             device: Some(id),
-            policy: ctx
-                .snapshot
-                .policy(&ctx.institution)
-                .map(|policy| policy.sha256()),
-            key: None,
-            result: Resulted::Refused,
-            reason: Some(reason.name().to_owned()),
+            reason,
         };
-        Ok(self.signer.audit(event).await?)
+        self.audit_refusal(ctx, refused).await
     }
 }

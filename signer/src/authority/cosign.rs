@@ -7,10 +7,9 @@ use semops_pki::algorithm::sha256;
 use uuid::{Builder, Uuid};
 
 use crate::{
-    authority::{Authority, Context},
+    authority::{Authority, Context, Refused},
     clock::Timestamp,
     domain::{
-        audit::{Event, Resulted},
         device::DeviceId,
         operation::{Kind, MoneyLimits},
         outcome::{Ending, Outcome, State},
@@ -78,7 +77,7 @@ impl Authority {
         ctx.still(recall.generation)?;
         let pending = match &recall.earlier {
             Some(earlier) if earlier.content != content => {
-                self.audit_refusal(ctx, &recall, jti, Reason::OrderConflict)
+                self.audit_order(ctx, &recall, jti, Reason::OrderConflict)
                     .await?;
                 return Err(Error::Conflict(Reason::OrderConflict));
             }
@@ -111,11 +110,7 @@ impl Authority {
         let key = self
             .keys(&ctx.institution)?
             .authorization
-            .for_signing(now)
-            .map_err(|e| Error::Unavailable {
-                reason: Reason::KeyNotActive,
-                cause: e.to_string(),
-            })?;
+            .for_signing(now)?;
         let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
 
         // 7 sign
@@ -123,7 +118,7 @@ impl Authority {
             Ok(outcome) => answer(jti, outcome),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
-                    self.audit_refusal(ctx, &recall, jti, reason).await?;
+                    self.audit_order(ctx, &recall, jti, reason).await?;
                 }
                 Err(refused.into())
             }
@@ -176,11 +171,11 @@ impl Authority {
                 self.signer.end(intent, ctx.origin.clone(), ending).await?,
             );
         }
-        self.audit_refusal(ctx, recall, jti, reason).await?;
+        self.audit_order(ctx, recall, jti, reason).await?;
         Err(refusal(reason))
     }
 
-    async fn audit_refusal(
+    async fn audit_order(
         &self,
         ctx: &Context,
         recall: &OrderRecall,
@@ -188,25 +183,14 @@ impl Authority {
         reason: Reason,
     ) -> Result<(), Error> {
         let known = recall.acceptance.is_some() || recall.earlier.is_some();
-        let event = Event {
-            origin: ctx.origin.clone(),
-            institution: ctx.institution.clone(),
+        let device = recall.device.as_ref().filter(|_| known);
+        let refused = Refused {
             operation: Kind::Authorization.name(),
             object: Some(jti.to_string()),
-            device: recall
-                .device
-                .as_ref()
-                .filter(|_| known)
-                .map(|device| device.id),
-            policy: ctx
-                .snapshot
-                .policy(&ctx.institution)
-                .map(|policy| policy.sha256()),
-            key: None,
-            result: Resulted::Refused,
-            reason: Some(reason.name().to_owned()),
+            device: device.map(|device| device.id),
+            reason,
         };
-        Ok(self.signer.audit(event).await?)
+        self.audit_refusal(ctx, refused).await
     }
 }
 

@@ -8,10 +8,9 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::{Authority, Context},
+    authority::{Authority, Context, Refused},
     clock::Timestamp,
     domain::{
-        audit::{Event, Resulted},
         device::{DeviceId, Reference},
         key::SigningKey,
         operation::Kind,
@@ -44,13 +43,17 @@ impl Authority {
         subscriber: Reference,
     ) -> Result<Enrolled, Error> {
         // 1 possession of the key is proven by parsing
-        let request = CertificationRequest::parse(request).map_err(|mistake| {
-            let reason = match mistake {
-                RequestError::Key(_) => Reason::KeyNotAcceptable,
-                _ => Reason::RequestNotAcceptable,
-            };
-            Error::invalid(reason, "certification_request", mistake)
-        })?;
+        let request = match CertificationRequest::parse(request) {
+            Ok(request) => request,
+            Err(mistake) => {
+                let reason = match mistake {
+                    RequestError::Key(_) => Reason::KeyNotAcceptable,
+                    _ => Reason::RequestNotAcceptable,
+                };
+                self.audit_enrollment(ctx, reason).await?;
+                return Err(Error::invalid(reason, "certification_request", mistake));
+            }
+        };
         let content = enrollment_content(&request, &subscriber);
 
         // 2 recall
@@ -75,14 +78,7 @@ impl Authority {
 
         // 6 freeze
         let now = self.clock.now();
-        let key = self
-            .keys(&ctx.institution)?
-            .device_ca
-            .for_signing(now)
-            .map_err(|e| Error::Unavailable {
-                reason: Reason::KeyNotActive,
-                cause: e.to_string(),
-            })?;
+        let key = self.keys(&ctx.institution)?.device_ca.for_signing(now)?;
         let device =
             DeviceId::from_random(self.random.random(&ctx.institution, ctx.deadline).await?);
         let serial = self
@@ -217,21 +213,13 @@ impl Authority {
     }
 
     async fn audit_enrollment(&self, ctx: &Context, reason: Reason) -> Result<(), Error> {
-        let event = Event {
-            origin: ctx.origin.clone(),
-            institution: ctx.institution.clone(),
+        let refused = Refused {
             operation: Kind::DeviceCertificate.name(),
             object: None,
             device: None,
-            policy: ctx
-                .snapshot
-                .policy(&ctx.institution)
-                .map(|policy| policy.sha256()),
-            key: None,
-            result: Resulted::Refused,
-            reason: Some(reason.name().to_owned()),
+            reason,
         };
-        Ok(self.signer.audit(event).await?)
+        self.audit_refusal(ctx, refused).await
     }
 }
 

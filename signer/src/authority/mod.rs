@@ -37,7 +37,9 @@ use crate::{
     clock::Clock,
     domain::{
         actor::Origin,
-        key::{KeyRecord, Purpose},
+        audit::{Event, Resulted},
+        device::DeviceId,
+        key::{KeyRecord, OutsideCryptoperiod, Purpose},
     },
     error::{Error, Reason},
     hsm,
@@ -130,6 +132,14 @@ pub struct Setup {
     pub institutions: BTreeMap<InstitutionId, InstitutionKeys>,
 }
 
+/// A refusal before anything was recorded.
+struct Refused {
+    operation: &'static str,
+    object: Option<String>,
+    device: Option<DeviceId>,
+    reason: Reason,
+}
+
 /// The use cases, with what they act on.
 pub struct Authority {
     setup: Setup,
@@ -182,6 +192,23 @@ impl Authority {
         self.store.ping().await.is_ok()
     }
 
+    /// Writes the event of a refusal.
+    async fn audit_refusal(&self, ctx: &Context, refused: Refused) -> Result<(), Error> {
+        let policy = ctx.snapshot.policy(&ctx.institution);
+        let event = Event {
+            origin: ctx.origin.clone(),
+            institution: ctx.institution.clone(),
+            operation: refused.operation,
+            object: refused.object,
+            device: refused.device,
+            policy: policy.map(|policy| policy.sha256()),
+            key: None,
+            result: Resulted::Refused,
+            reason: Some(refused.reason.name().to_owned()),
+        };
+        Ok(self.signer.audit(event).await?)
+    }
+
     fn keys(&self, institution: &InstitutionId) -> Result<&InstitutionKeys, Error> {
         let missing = || {
             Error::internal(format!(
@@ -204,6 +231,15 @@ impl From<SigningError> for Error {
                 reason: Reason::HsmUnavailable,
                 cause: error.to_string(),
             },
+        }
+    }
+}
+
+impl From<OutsideCryptoperiod> for Error {
+    fn from(error: OutsideCryptoperiod) -> Self {
+        Self::Unavailable {
+            reason: Reason::KeyNotActive,
+            cause: error.to_string(),
         }
     }
 }

@@ -85,10 +85,7 @@ impl Authority {
         if !calendar.due(&state) {
             return Ok(false);
         }
-        let key = record.for_signing(now).map_err(|e| Error::Unavailable {
-            reason: Reason::KeyNotActive,
-            cause: e.to_string(),
-        })?;
+        let key = record.for_signing(now)?;
         let ceremony = CertificateRevocationList::from_der(ceremony_crl(keys, purpose))
             .map_err(Error::internal)?;
         let number = state.last_number.max(ceremony.number()).saturating_add(1);
