@@ -33,10 +33,25 @@ pub(super) fn institutions(
     device_root: Option<&CaFiles>,
     signing_root: Option<&CaFiles>,
 ) -> Option<Vec<Institution>> {
-    let (mut ids, mut tokens) = (HashSet::new(), HashSet::new());
-    let read = |mut table: Reader<'_>| {
-        let institution = institution(&mut table, device_root, signing_root)?;
-        if !ids.insert(institution.id.clone()) {
+    let mut taken = Taken::default();
+    let read =
+        |mut table: Reader<'_>| institution(&mut table, &mut taken, device_root, signing_root);
+    // All are read before one that failed ends it.
+    let all: Vec<Option<Institution>> = tables.into_iter().map(read).collect();
+    all.into_iter().collect()
+}
+
+/// What stands in the tables before.
+#[derive(Default)]
+struct Taken {
+    ids: HashSet<InstitutionId>,
+    tokens: HashSet<String>,
+}
+
+impl Taken {
+    /// Asked of each table before its files are read, so that what is wrong with these hides nothing.
+    fn check(&mut self, table: &Reader<'_>, id: Option<&InstitutionId>, token: Option<&String>) {
+        if id.is_some_and(|id| !self.ids.insert(id.clone())) {
             table.wrong(
                 "id",
                 "stands there twice",
@@ -44,27 +59,25 @@ pub(super) fn institutions(
             );
         }
         // One token, one PIN, one institution: what shares a token shares its keys.
-        if !tokens.insert(institution.token.clone()) {
+        if token.is_some_and(|token| !self.tokens.insert(token.clone())) {
             table.wrong(
                 "token",
                 "belongs to another institution",
                 "give each institution its own token",
             );
         }
-        Some(institution)
-    };
-    // All are read before one that failed ends it.
-    let all: Vec<Option<Institution>> = tables.into_iter().map(read).collect();
-    all.into_iter().collect()
+    }
 }
 
 fn institution(
     table: &mut Reader<'_>,
+    taken: &mut Taken,
     device_root: Option<&CaFiles>,
     signing_root: Option<&CaFiles>,
 ) -> Option<Institution> {
     let id = table.parsed::<InstitutionId>("id", "give 1-32 of a-z, 0-9 and '-'");
     let token = table.text("token");
+    taken.check(table, id.as_ref(), token.as_ref());
     let pin = material::pin(table);
     let device_ca = table.table("device_ca").and_then(material::ca);
     let signing_ca = table.table("signing_ca").and_then(material::ca);
