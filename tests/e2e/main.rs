@@ -7,8 +7,10 @@
     reason = "tests"
 )]
 
+mod commands;
 mod cosigning;
 mod crash;
+mod crls;
 mod demo;
 mod devices;
 mod drain;
@@ -18,10 +20,12 @@ mod faults;
 mod main_job;
 mod malformed_orders;
 mod money_limits;
+mod operator;
 mod recheck;
 mod refused_orders;
 mod requests;
 mod roles;
 mod tls;
+mod trust_documents;
 mod under_load;
 mod verification;

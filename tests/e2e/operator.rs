@@ -1,0 +1,286 @@
+//! The local operator's `signer`: the configuration checked with all its mistakes at once, migrations that may be run
+//! again, and documents that are loaded, refused with the reason, and shown.
+
+use std::{fs, path::Path};
+
+use e2e::{
+    deployment::Deployment, failure::Failure, programs, recheck::recheck, terminal::Said,
+    terminal::Terminal,
+};
+use softhsm_setup::scheme::Scheme;
+use toml::{Table, Value};
+
+/// EX_USAGE of sysexits.h.
+const MISTAKEN: Option<i32> = Some(64);
+
+fn prepared() -> Result<Deployment, Failure> {
+    Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})
+}
+
+/// `signer --config CONFIG WORDS`.
+fn signer(deployment: &Deployment, config: &Path, words: &[&str]) -> Result<Said, Failure> {
+    let mut command = std::process::Command::new(&programs::ours(programs::Watched::No)?.signer);
+    command.arg("--config").arg(config).args(words);
+    command.env(
+        "SOFTHSM2_CONF",
+        deployment.directory().softhsm_configuration(),
+    );
+    Terminal::new()?.run(&mut command)
+}
+
+/// The same with the deployment's configuration.
+fn own(deployment: &Deployment, words: &[&str]) -> Result<Said, Failure> {
+    signer(deployment, &deployment.directory().config(), words)
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_configuration_come_at_once_with_code_64() -> Result<(), Failure> {
+    let deployment = prepared()?;
+    let folder = deployment.directory().path();
+    let good = fs::read_to_string(deployment.directory().config())?;
+    let said = own(&deployment, &["--check-config"])?;
+    assert_eq!((said.code, said.all().as_str()), (Some(0), ""));
+
+    let changes = [
+        (
+            "scheme = \"semops.example\"",
+            "scheme = \"Semops\"",
+            "scheme: ",
+        ),
+        ("threads = 2", "threads = 0", "hsm.threads: "),
+        ("queue = 256", "queue = 256\nsurprise = 1", "hsm.surprise: "),
+        ("level = \"info\"", "level = \"loud\"", "log.level: "),
+        (
+            "validity_days = 397",
+            "validity_days = 398",
+            "device_certificates.validity_days: ",
+        ),
+        (
+            "refresh_hours = 24",
+            "refresh_hours = 169",
+            "crl.refresh_hours: ",
+        ),
+        (
+            "\"pins/alfa\"",
+            "\"pins/nobody\"",
+            "institution[0].pin_file: ",
+        ),
+        (
+            "\"beta/device-ca.pem\"",
+            "\"alfa/device-ca.pem\"",
+            "institution[1].device_ca.",
+        ),
+        (
+            "token = \"mobilis\"",
+            "token = \"beta\"",
+            "institution[2].token: ",
+        ),
+        ("[drain]\nseconds = 15", "", "drain: "),
+    ];
+    let mut bad = good.clone();
+    for (from, to, _) in changes {
+        assert_eq!(bad.matches(from).count(), 1, "{from}");
+        bad = bad.replacen(from, to, 1);
+    }
+    fs::write(folder.join("bad.toml"), &bad)?;
+    for words in [&["--check-config"][..], &[]] {
+        // Serving is refused alike.
+        let said = signer(&deployment, &folder.join("bad.toml"), words)?;
+        assert_eq!((said.code, said.out.as_str()), (MISTAKEN, ""), "{said:?}");
+        for (_, _, key) in changes {
+            let line = said
+                .err
+                .lines()
+                .find(|line| line.trim_start().starts_with(key));
+            // The key, what is wrong, and the way out.
+            let parts = line.map(|line| line.splitn(3, ": ").count());
+            assert_eq!(parts, Some(3), "{key} in {}", said.err);
+        }
+        let head = said.err.lines().next().unwrap_or_default();
+        assert!(
+            head.contains(&format!(
+                "{} mistakes",
+                said.err.trim_end().lines().count() - 1
+            )),
+            "{head}"
+        );
+    }
+    fs::write(folder.join("bad.toml"), "scheme = ")?;
+    for file in ["bad.toml", "no-such.toml"] {
+        let said = signer(&deployment, &folder.join(file), &["--check-config"])?;
+        assert_eq!(said.code, MISTAKEN, "{said:?}");
+        assert!(said.err.contains(file), "{said:?}");
+    }
+    Ok(())
+}
+
+/// The paths of all keys, with the first of several tables only.
+fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                keys(&format!("{path}.{key}"), value, found);
+            }
+        }
+        Value::Array(values) => keys(path, &values[0], found),
+        _ => found.push(path.to_owned()),
+    }
+}
+
+fn keys_of(text: &str) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    keys("", &Value::Table(text.parse::<Table>()?), &mut found);
+    found.sort();
+    Ok(found)
+}
+
+#[tokio::test]
+async fn the_example_configuration_has_the_keys_of_a_real_one_and_passes_with_real_files()
+-> Result<(), Failure> {
+    let deployment = prepared()?;
+    let folder = deployment.directory().path();
+    let example = fs::read_to_string(programs::workspace().join("signer/signer.example.toml"))?;
+    let real = fs::read_to_string(deployment.directory().config())?;
+    assert_eq!(keys_of(&example)?, keys_of(&real)?);
+    // Beside the files that it names nothing is wrong with it, and without any one of its keys something is.
+    fs::write(folder.join("example.toml"), &example)?;
+    let said = signer(
+        &deployment,
+        &folder.join("example.toml"),
+        &["--check-config"],
+    )?;
+    assert_eq!((said.code, said.all().as_str()), (Some(0), ""));
+    for key in keys_of(&example)? {
+        let last = key.rsplit('.').next().unwrap_or_default();
+        let line = example
+            .lines()
+            .find(|line| line.starts_with(&format!("{last} = ")))
+            .unwrap();
+        fs::write(folder.join("example.toml"), example.replacen(line, "", 1))?;
+        let said = signer(
+            &deployment,
+            &folder.join("example.toml"),
+            &["--check-config"],
+        )?;
+        assert_eq!(said.code, MISTAKEN, "without `{line}`");
+        assert!(
+            said.err.contains(&format!("{last}: is missing")),
+            "without `{line}`: {}",
+            said.err
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_store_is_made_once_and_migrating_again_changes_nothing() -> Result<(), Failure> {
+    let mut deployment = prepared()?;
+    deployment.start().await?;
+    let first = own(&deployment, &["migrate"])?;
+    assert!(
+        first.succeeded() && first.out.contains("schema version 1"),
+        "{first:?}"
+    );
+    assert_eq!(own(&deployment, &["migrate"])?, first);
+    assert!(deployment.is_healthy().await);
+    recheck(&mut deployment).await?;
+    deployment.stop().await?;
+
+    // A store that is not there is not made in passing; a newer program's is left alone.
+    let elsewhere = deployment.directory().path().join("elsewhere.db");
+    deployment.configure("sqlite = \"signer.db\"", "sqlite = \"elsewhere.db\"")?;
+    for words in [&["policy", "show", "alfa"][..], &[]] {
+        let said = own(&deployment, words)?;
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains("migrate"), "{said:?}");
+    }
+    assert!(!elsewhere.exists());
+    fs::copy(deployment.database(), &elsewhere)?;
+    rusqlite::Connection::open(&elsewhere)?.pragma_update(None, "user_version", 99)?;
+    for words in [&["migrate"][..], &["policy", "show", "alfa"], &[]] {
+        let said = own(&deployment, words)?;
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.err.contains("99"), "{said:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_document_is_loaded_as_the_next_version_and_shown_byte_for_byte() -> Result<(), Failure> {
+    let mut deployment = prepared()?;
+    deployment.start().await?;
+    let directory = deployment.directory();
+    let id = "alfa".parse().unwrap();
+    for (kind, file) in [
+        ("policy", directory.policy(&id)),
+        ("trust", directory.trust(&id)),
+        ("callers", directory.callers(&id)),
+    ] {
+        let path = file.to_string_lossy().into_owned();
+        let text = fs::read_to_string(&file)?;
+        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, text);
+        // Again: said, and no harm. A third, and other bytes under the same version, are no next version.
+        let again = own(&deployment, &[kind, "load", &path])?;
+        let expected = format!("{kind} of alfa, version 1 was effective already\n");
+        assert_eq!((again.code, again.out), (Some(0), expected));
+        let next = directory.path().join("next.toml");
+        let named = next.to_string_lossy().into_owned();
+        for (version, words) in [
+            (0, &["version"][..]),
+            (1, &["version 1 does not follow", "is version 2"]),
+            (3, &["version 3 does not follow", "is version 2"]),
+        ] {
+            let numbered = text.replacen("version = 1", &format!("version = {version}"), 1);
+            fs::write(&next, format!("{numbered}\n"))?;
+            let said = own(&deployment, &[kind, "load", &named])?;
+            assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+            for word in words.iter().chain(&["next.toml"]) {
+                assert!(said.err.contains(word), "{word}: {said:?}");
+            }
+        }
+        for (from, to) in [
+            ("version = 1", "version = 2\nsurprise = 1"),
+            ("version = 1", "version = \"2\""),
+            ("version = 1", ""),
+            ("institution = \"alfa\"", "institution = \"Alfa\""),
+            ("version = 1", "version = 2\n["),
+        ] {
+            fs::write(&next, text.replacen(from, to, 1))?;
+            let said = own(&deployment, &[kind, "load", &named])?;
+            assert_eq!(
+                (said.code, said.out.as_str()),
+                (Some(1), ""),
+                "{kind} {to}: {said:?}"
+            );
+        }
+        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, text);
+        let second = format!(
+            "# Reviewed.\n{}",
+            text.replacen("version = 1", "version = 2", 1)
+        );
+        fs::write(&next, &second)?;
+        let said = own(&deployment, &[kind, "load", &named])?;
+        let expected = format!("{kind} of alfa, version 2 is effective now\n");
+        assert_eq!((said.code, said.out), (Some(0), expected));
+        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, second);
+        let unknown = own(&deployment, &[kind, "show", "gamma"])?;
+        assert_eq!(unknown.code, Some(1));
+        assert!(
+            unknown.err.contains(&format!("{kind} load FILE")),
+            "{unknown:?}"
+        );
+    }
+    // Another kind's document is none of this kind.
+    let policy = directory.policy(&id).to_string_lossy().into_owned();
+    for kind in ["trust", "callers"] {
+        assert_eq!(own(&deployment, &[kind, "load", &policy])?.code, Some(1));
+    }
+    assert_eq!(
+        own(&deployment, &["policy", "load", "no-such.toml"])?.code,
+        Some(1)
+    );
+    assert_eq!(own(&deployment, &["polcy", "load", &policy])?.code, Some(2));
+    assert!(deployment.is_healthy().await);
+    recheck(&mut deployment).await?;
+    Ok(())
+}
