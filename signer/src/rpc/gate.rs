@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout_at;
 use tonic::{Code, Status, body::Body};
 use tower::Service;
@@ -93,6 +93,11 @@ impl Gate {
             .map_err(|error| status(error, id))?;
         // Only an authenticated caller learns which methods there are.
         let method = method.ok_or_else(|| Unreached::MethodUnknown.status(id))?;
+        if let Some(code) = not_grpc(&request) {
+            let mut response = Unreached::NotGrpc.status(id).into_http();
+            *response.status_mut() = code;
+            return Ok(response);
+        }
         let mut request = match method.service() {
             method::Service::Reflection => {
                 request.map(|body| Body::new(Bounded::new(body, deadline.at)))
@@ -139,6 +144,18 @@ impl Gate {
             deadline,
         })
     }
+}
+
+/// HTTP's word for what is no request of gRPC (gRPC over HTTP/2, "Requests"). The generated servers do not look.
+fn not_grpc<B>(request: &Request<B>) -> Option<StatusCode> {
+    if request.method() != http::Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let media_type = request.headers().get(CONTENT_TYPE);
+    let media_type = media_type.and_then(|value| value.to_str().ok());
+    let subtype = media_type.and_then(|text| text.strip_prefix("application/grpc"));
+    let known = subtype.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']));
+    (!known).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 /// The code of a refusal that the transport made by itself: ours all carry details.

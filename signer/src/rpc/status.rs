@@ -32,6 +32,8 @@ pub(crate) enum Unreached {
     MethodUnknown,
     /// A health check of a service that is not here.
     ServiceUnknown,
+    /// Not a request of gRPC at all.
+    NotGrpc,
     /// `grpc-timeout` is not in the protocol's form.
     MalformedTimeout,
     /// Anything else that the transport says.
@@ -73,6 +75,11 @@ impl Unreached {
                 Code::NotFound,
                 "SERVICE_UNKNOWN",
                 "there is no such service here",
+            ),
+            Self::NotGrpc => (
+                Code::InvalidArgument,
+                "NOT_GRPC",
+                "a gRPC request is a POST of content-type application/grpc",
             ),
             Self::MalformedTimeout => (
                 Code::InvalidArgument,
