@@ -1,8 +1,13 @@
-//! Owns the one loop of the service: each tick sweeps overdue intents and publishes the CRLs that are due.
+//! Owns the loops of the service: each tick sweeps overdue intents, and publishes the CRLs that are due. The sweep and each
+//! institution have a loop of their own, so that a token that hangs holds up nobody else.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use semops_objects::institution::InstitutionId;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -10,8 +15,27 @@ use crate::authority::Authority;
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`. A revocation brings the next tick forward, and one tick serves all that came before it.
+/// Runs until `stop`, or until a loop has failed. A revocation brings the next tick forward, and one tick serves all that
+/// came before it.
 pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
+    let mut loops = JoinSet::new();
+    for institution in authority.setup().institutions.keys() {
+        let institution = institution.clone();
+        let (authority, stop) = (Arc::clone(&authority), stop.clone());
+        loops.spawn(async move {
+            every_tick(&authority, &stop, || publish(&authority, &institution)).await;
+        });
+    }
+    loops.spawn(async move { every_tick(&authority, &stop, || sweep(&authority)).await });
+    // A loop ends well only because all are told to.
+    while let Some(Ok(())) = loops.join_next().await {}
+}
+
+async fn every_tick<F: Future<Output = ()>>(
+    authority: &Authority,
+    stop: &CancellationToken,
+    work: impl Fn() -> F,
+) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -20,11 +44,11 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = authority.crl_due() => {}
         }
-        tick(&authority).await;
+        work().await;
     }
 }
 
-async fn tick(authority: &Authority) {
+async fn sweep(authority: &Authority) {
     match authority.sweep().await {
         Ok(0) => {}
         Ok(closed) => info!(closed, "overdue intents closed"),
@@ -32,9 +56,14 @@ async fn tick(authority: &Authority) {
             warn!(%error, "overdue intents could not be closed; the next tick tries again")
         }
     }
-    match authority.publish_crls().await {
+}
+
+async fn publish(authority: &Authority, institution: &InstitutionId) {
+    match authority.publish_crls(institution).await {
         Ok(0) => {}
-        Ok(made) => info!(made, "CRLs published"),
-        Err(error) => warn!(%error, "a CRL could not be made; the next tick tries again"),
+        Ok(made) => info!(%institution, made, "CRLs published"),
+        Err(error) => {
+            warn!(%institution, %error, "a CRL could not be made; the next tick tries again")
+        }
     }
 }

@@ -13,6 +13,7 @@ use e2e::{
     until::until,
 };
 use rustix::process::Signal;
+use semops_objects::Order;
 use semops_proto::{client::Client, v1};
 use softhsm_setup::scheme::{Role, Scheme};
 use tokio::task::{JoinHandle, JoinSet};
@@ -228,5 +229,43 @@ async fn a_full_queue_is_said_at_once_and_is_one_institutions() -> Result<(), Fa
     }
     let checked = recheck(&mut deployment).await?;
     assert_eq!((checked.authorizations, checked.unsigned), (1 + WAITING, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_that_hangs_holds_up_no_other_institution() -> Result<(), Failure> {
+    let mut deployment = deployment(&[]).await?;
+    let callers = Callers::connect(&deployment).await?;
+    let (of_mobilis, of_alfa) = (
+        Customer::of_alfa(&deployment).await?,
+        Customer::enrolled_by(&callers.alfa_enrolment).await?,
+    );
+    let paying = Customer::of_alfa(&deployment).await?;
+    let operator = Held::token(&deployment, "mobilis")?;
+    let reason = v1::RevocationReason::KeyCompromise;
+    of_mobilis
+        .revoked_by(&callers.mobilis_enrolment, reason)
+        .await?;
+    stored::in_state(&deployment, "crl", None, "PENDING").await?;
+
+    // The CRL of mobilis waits for its token; that of alfa does not, nor does the sweep.
+    of_alfa.revoked_by(&callers.alfa_enrolment, reason).await?;
+    stored::in_state(&deployment, "crl", None, "AUTHORIZED").await?;
+    let bank = Held::token(&deployment, "alfa")?;
+    let order = customer::order("1.00", "CNY")?;
+    let order = Order {
+        exp: order.iat + 3,
+        ..order
+    };
+    let (client, ask) = (callers.alfa_payments.clone(), paying.asks(&order)?);
+    let call = tokio::spawn(async move { client.cosign_order(ask).await });
+    let jti = order.jti.to_string();
+    stored::in_state(&deployment, "authorization", Some(&jti), "EXPIRED").await?;
+    assert_eq!(stored::count(&deployment, "crl", "PENDING")?, 1);
+    drop((bank, operator));
+    call.await?.unwrap_err();
+
+    let checked = recheck(&mut deployment).await?;
+    assert_eq!((checked.authorizations, checked.unsigned), (0, 1));
     Ok(())
 }

@@ -61,17 +61,17 @@ impl Calendar {
 }
 
 impl Authority {
-    /// Makes every CRL that is due. One CA's failure does not keep another's from being made; the last is returned.
-    pub async fn publish_crls(&self) -> Result<u32, Error> {
+    /// Makes the CRLs of an institution that are due. One CA's failure does not keep the other's from being made; the
+    /// last is returned.
+    pub async fn publish_crls(&self, institution: &InstitutionId) -> Result<u32, Error> {
+        let keys = self.keys(institution)?;
         let mut made = 0_u32;
         let mut last = Ok(());
-        for keys in self.setup.institutions.values() {
-            for key in [&keys.device_ca, &keys.signing_ca] {
-                match self.publish_crl(keys, key.purpose).await {
-                    Ok(true) => made = made.saturating_add(1),
-                    Ok(false) => {}
-                    Err(error) => last = Err(error),
-                }
+        for key in [&keys.device_ca, &keys.signing_ca] {
+            match self.publish_crl(keys, key.purpose).await {
+                Ok(true) => made = made.saturating_add(1),
+                Ok(false) => {}
+                Err(error) => last = Err(error),
             }
         }
         last.map(|()| made)

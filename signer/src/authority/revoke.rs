@@ -27,7 +27,8 @@ impl Authority {
         let (Revoked::Revoked(revocation), Some(mut device)) = (revoked, view.device) else {
             return Err(Error::NotFound(Reason::DeviceNotFound));
         };
-        self.crl_due.notify_one();
+        // Whoever is at work now does not hear it; the next tick finds the CRL due all the same.
+        self.crl_due.notify_waiters();
         device.revoked = Some(revocation);
         self.show(ctx, device, view.acceptance)
     }
