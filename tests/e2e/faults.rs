@@ -42,6 +42,38 @@ fn must_say(said: &str, words: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_pin_may_come_by_a_descriptor() -> Result<(), Failure> {
+    let mut deployment = prepare()?;
+    let alfa = deployment.directory().pin(&"alfa".parse().unwrap());
+    deployment.configure("pin_file = \"pins/alfa\"", "pin_fd = 3")?;
+
+    // Not opened by anybody: a mistake of the configuration, with its key.
+    let said = refused_start(&mut deployment, EX_USAGE).await?;
+    must_say(&said, &["pin_fd"]);
+
+    // As a service manager does it: opened by the parent, the file gone before the service reads.
+    let signer = deployment.signer()?;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 3<\"$0\"; rm \"$0\"; exec \"$@\""])
+        .arg(&alfa)
+        .arg(signer.get_program())
+        .args(signer.get_args());
+    command.envs(
+        signer
+            .get_envs()
+            .filter_map(|(key, value)| Some((key, value?))),
+    );
+    deployment.start_with(command).await?;
+    assert!(!alfa.exists());
+    let callers = Callers::connect(&deployment).await?;
+    Customer::enrolled_by(&callers.mobilis_enrolment).await?;
+    let checked = recheck(&mut deployment).await?;
+    assert_eq!(checked.certificates, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_used_stops_the_start() -> Result<(), Failure> {
     let mut deployment = prepare()?;
     let alfa = deployment.directory().pin(&"alfa".parse().unwrap());
