@@ -27,6 +27,7 @@ mod recheck;
 mod refused_orders;
 mod requests;
 mod roles;
+mod secrecy;
 mod tls;
 mod trust_documents;
 mod under_load;
