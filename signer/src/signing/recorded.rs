@@ -92,8 +92,17 @@ impl RecordedSigner {
         let Some(key) = self.keys.get(&intent.key) else {
             return self.end(&intent, origin, Ending::Failed("KEY_GONE")).await;
         };
-        let artifact = self.sign(&intent, key, deadline).await?;
-        self.end(&intent, origin, Ending::Signed(artifact)).await
+        let ending = match self.sign(&intent, key, deadline).await {
+            Ok(artifact) => Ending::Signed(artifact),
+            // Its own time has passed, not only the caller's: it ends here and not at the next sweep.
+            Err(SigningError::Hsm(HsmError::DeadlineExceeded))
+                if intent.expires_at <= self.clock.now() =>
+            {
+                Ending::Failed("OVERDUE")
+            }
+            Err(error) => return Err(error),
+        };
+        self.end(&intent, origin, ending).await
     }
 
     /// Ends a pending intent without a signature, or finds how it has ended.
