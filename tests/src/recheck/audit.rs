@@ -36,9 +36,33 @@ const SIGNED: [&str; 3] = ["authorization", "device-certificate", "crl"];
 /// What names an intent: institution, kind, object, device, key.
 type Name = [String; 5];
 
+/// The results told of each intent, in their order.
+type Intents = BTreeMap<Name, Vec<String>>;
+
+/// How many events tell of each change as done, by operation, institution and object.
+#[derive(Debug, Default)]
+struct Done(BTreeMap<(String, String, String), i64>);
+
+impl Done {
+    fn count(&self, operation: &str, institution: &str, object: &str) -> i64 {
+        let key = (
+            operation.to_owned(),
+            institution.to_owned(),
+            object.to_owned(),
+        );
+        self.0.get(&key).copied().unwrap_or_default()
+    }
+}
+
 pub(super) fn check(record: &Record, findings: &mut Findings) {
-    let mut intents: BTreeMap<Name, Vec<String>> = BTreeMap::new();
-    let mut done: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+    let (intents, done) = read_events(record, findings);
+    check_intents(record, intents, findings);
+    check_changes(record, &done, findings);
+}
+
+/// Sorts the events into those of intents and those of changes; each must be in the leaf's form.
+fn read_events(record: &Record, findings: &mut Findings) -> (Intents, Done) {
+    let (mut intents, mut done) = (Intents::new(), Done::default());
     for (index, leaf) in record.audit.iter().enumerate() {
         let event: Value = serde_json::from_slice(leaf).unwrap_or_default();
         findings.must(Rule::AuditPairs, is_leaf(&event, leaf), || {
@@ -54,9 +78,8 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
                 } else {
                     text("object")
                 };
-                *done
-                    .entry((operation, text("institution"), object))
-                    .or_default() += 1;
+                let key = (operation, text("institution"), object);
+                *done.0.entry(key).or_default() += 1;
             }
             _ => {
                 let name = [
@@ -70,6 +93,11 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             }
         }
     }
+    (intents, done)
+}
+
+/// Every intent in the record has its pair of events, and no other intent has any.
+fn check_intents(record: &Record, mut intents: Intents, findings: &mut Findings) {
     for operation in record.operations.values() {
         let events = intents.remove(&name(operation)).unwrap_or_default();
         let expected: &[&str] = match operation.state.as_str() {
@@ -89,7 +117,6 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             format!("events {events:?} of {name:?}, which is not in the record"),
         );
     }
-    changes(record, &done, findings);
 }
 
 fn name(operation: &Operation) -> Name {
@@ -107,37 +134,45 @@ fn name(operation: &Operation) -> Name {
 }
 
 /// Acceptances, revocations and documents: as many events as changes.
-fn changes(
-    record: &Record,
-    done: &BTreeMap<(String, String, String), i64>,
-    findings: &mut Findings,
-) {
-    let count = |operation: &str, institution: &str, object: &str| {
-        let key = (
-            operation.to_owned(),
-            institution.to_owned(),
-            object.to_owned(),
-        );
-        done.get(&key).copied().unwrap_or_default()
-    };
-    for (operation, institution, object) in done.keys() {
+fn check_changes(record: &Record, done: &Done, findings: &mut Findings) {
+    for (operation, institution, object) in done.0.keys() {
         findings.must(
             Rule::AuditPairs,
             !SIGNED.contains(&operation.as_str()),
             || format!("{operation} of {institution} is told as done, without an intent"),
         );
-        let standing = record
-            .acceptances
-            .iter()
-            .filter(|(i, d)| i == institution && device_name(d) == *object);
-        let balance = count("accept", institution, object) - count("release", institution, object);
-        let stands = i64::try_from(standing.count()).unwrap_or(i64::MAX);
-        findings.must(Rule::AuditPairs, balance == stands, || {
-            format!("{stands} acceptances of {object} by {institution} stand, the events tell of {balance}")
-        });
+        check_acceptance_balance(record, done, institution, object, findings);
     }
+    check_acceptances(record, done, findings);
+    check_revocations(record, done, findings);
+    check_documents(record, done, findings);
+}
+
+/// Acceptances less releases of one device by one institution are what stands.
+fn check_acceptance_balance(
+    record: &Record,
+    done: &Done,
+    institution: &str,
+    object: &str,
+    findings: &mut Findings,
+) {
+    let standing = record
+        .acceptances
+        .iter()
+        .filter(|(i, d)| i == institution && device_name(d) == *object);
+    let balance =
+        done.count("accept", institution, object) - done.count("release", institution, object);
+    let stands = i64::try_from(standing.count()).unwrap_or(i64::MAX);
+    findings.must(Rule::AuditPairs, balance == stands, || {
+        format!(
+            "{stands} acceptances of {object} by {institution} stand, the events tell of {balance}"
+        )
+    });
+}
+
+fn check_acceptances(record: &Record, done: &Done, findings: &mut Findings) {
     for (institution, device) in &record.acceptances {
-        let told = count("accept", institution, &device_name(device)) > 0;
+        let told = done.count("accept", institution, &device_name(device)) > 0;
         findings.must(Rule::AuditPairs, told, || {
             format!(
                 "the acceptance of {} by {institution} has no event",
@@ -145,6 +180,9 @@ fn changes(
             )
         });
     }
+}
+
+fn check_revocations(record: &Record, done: &Done, findings: &mut Findings) {
     for revocation in &record.revocations {
         let device = record
             .devices
@@ -153,7 +191,7 @@ fn changes(
         let issuer = device
             .map(|device| device.issuer.as_str())
             .unwrap_or_default();
-        let events = count("revoke", issuer, &device_name(&revocation.device));
+        let events = done.count("revoke", issuer, &device_name(&revocation.device));
         findings.must(Rule::AuditPairs, events == 1, || {
             format!(
                 "the revocation of {} has {events} events",
@@ -161,10 +199,13 @@ fn changes(
             )
         });
     }
+}
+
+fn check_documents(record: &Record, done: &Done, findings: &mut Findings) {
     for document in &record.documents {
         let digest = URL_SAFE_NO_PAD.encode(sha256(&document.bytes));
         let object = format!("{}.{digest}", document.version);
-        let events = count(&document.kind, &document.institution, &object);
+        let events = done.count(&document.kind, &document.institution, &object);
         findings.must(Rule::AuditPairs, events == 1, || {
             format!(
                 "{} {} of {} has {events} events",

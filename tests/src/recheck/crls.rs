@@ -12,9 +12,38 @@ use super::{
     unique::trim,
 };
 
+/// A CRL that was signed: its row, the operation that signed it, and what was signed.
+type Signed<'a> = (&'a Crl, &'a Operation, CertificateRevocationList);
+
 pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut Findings) {
-    let mut by_key: BTreeMap<&[u8], Vec<(&Crl, &Operation, CertificateRevocationList)>> =
-        BTreeMap::new();
+    for (key, mut crls) in signed_by_key(record, findings) {
+        crls.sort_by_key(|(_, operation, _)| operation.ended_at);
+        let first = authorities
+            .keys
+            .get(key)
+            .and_then(|key| key.first_crl)
+            .unwrap_or_default();
+        check_sequence(record, first, &crls, findings);
+        let last = crls.last().map_or(0, |(crl, _, _)| crl.revocations);
+        let all = record
+            .revocations
+            .iter()
+            .filter(|r| r.issuer_key == key)
+            .map(|r| r.sequence)
+            .max()
+            .unwrap_or(0);
+        findings.must(Rule::Crls, last >= all, || {
+            format!("the newest CRL goes up to revocation {last} of {all}")
+        });
+    }
+}
+
+/// The signed CRLs of each issuer's key.
+fn signed_by_key<'a>(
+    record: &'a Record,
+    findings: &mut Findings,
+) -> BTreeMap<&'a [u8], Vec<Signed<'a>>> {
+    let mut by_key: BTreeMap<&[u8], Vec<Signed<'_>>> = BTreeMap::new();
     for crl in &record.crls {
         let Some(operation) = record.operations.get(&crl.operation) else {
             findings.add(
@@ -31,38 +60,25 @@ pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut F
                 .push((crl, operation, list));
         }
     }
-    for (key, mut crls) in by_key {
-        crls.sort_by_key(|(_, operation, _)| operation.ended_at);
-        let first = authorities
-            .keys
-            .get(key)
-            .and_then(|key| key.first_crl)
-            .unwrap_or_default();
-        let (mut number, mut this_update) = (first, i64::MIN);
-        for (crl, operation, list) in &crls {
-            let rises = list.number() > number && list.this_update() >= this_update;
-            findings.must(Rule::Crls, rises, || {
-                format!("{operation}: CRLNumber {} after {number}", list.number())
-            });
-            findings.must(
-                Rule::Consistent,
-                u64::try_from(crl.number) == Ok(list.number()),
-                || format!("{operation} is stored as number {}", crl.number),
-            );
-            (number, this_update) = (list.number(), list.this_update());
-            lists_all(record, crl, list, findings);
-        }
-        let last = crls.last().map_or(0, |(crl, _, _)| crl.revocations);
-        let all = record
-            .revocations
-            .iter()
-            .filter(|r| r.issuer_key == key)
-            .map(|r| r.sequence)
-            .max()
-            .unwrap_or(0);
-        findings.must(Rule::Crls, last >= all, || {
-            format!("the newest CRL goes up to revocation {last} of {all}")
+    by_key
+}
+
+/// The CRLs of one key, in the order in which they were signed: numbers rise from `first`, the ceremony's, and moments
+/// do not fall.
+fn check_sequence(record: &Record, first: u64, crls: &[Signed<'_>], findings: &mut Findings) {
+    let (mut number, mut this_update) = (first, i64::MIN);
+    for (crl, operation, list) in crls {
+        let rises = list.number() > number && list.this_update() >= this_update;
+        findings.must(Rule::Crls, rises, || {
+            format!("{operation}: CRLNumber {} after {number}", list.number())
         });
+        findings.must(
+            Rule::Consistent,
+            u64::try_from(crl.number) == Ok(list.number()),
+            || format!("{operation} is stored as number {}", crl.number),
+        );
+        (number, this_update) = (list.number(), list.this_update());
+        lists_all(record, crl, list, findings);
     }
 }
 

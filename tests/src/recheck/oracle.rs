@@ -32,11 +32,36 @@ pub(super) fn check(
     crls(record, authorities, folder.path(), findings)
 }
 
+/// jwcrypto over the last orders and their authorizations.
 fn jose(
     record: &Record,
     authorities: &Authorities,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
+    let lines = sample_of_signatures(record, authorities);
+    let mut verifier = programs::python()?
+        .args(["-c", VERIFIER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // It reads all before it is waited for; what it prints of a sound record is nothing.
+    if let Some(mut input) = verifier.stdin.take() {
+        input.write_all(lines.join("\n").as_bytes())?;
+    }
+    let output = verifier.wait_with_output()?;
+    if !output.status.success() {
+        return Err(Failure::new(
+            "jwcrypto could not be asked; its words stand above",
+        ));
+    }
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        findings.add(Rule::Oracle, format!("jwcrypto: {line}"));
+    }
+    Ok(())
+}
+
+/// One line of JSON for each signed object: its name, the certificate of the key that signed it, and its JWS.
+fn sample_of_signatures(record: &Record, authorities: &Authorities) -> Vec<String> {
     let mut lines = Vec::new();
     for order in record.orders.iter().rev().take(SAMPLE) {
         let device = record
@@ -60,25 +85,7 @@ fn jose(
             lines.push(json!({"name": operation.to_string(), "pem": pem, "jws": jws}).to_string());
         }
     }
-    let mut verifier = programs::python()?
-        .args(["-c", VERIFIER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    // It reads all before it is waited for; what it prints of a sound record is nothing.
-    if let Some(mut input) = verifier.stdin.take() {
-        input.write_all(lines.join("\n").as_bytes())?;
-    }
-    let output = verifier.wait_with_output()?;
-    if !output.status.success() {
-        return Err(Failure::new(
-            "jwcrypto could not be asked; its words stand above",
-        ));
-    }
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        findings.add(Rule::Oracle, format!("jwcrypto: {line}"));
-    }
-    Ok(())
+    lines
 }
 
 /// `openssl verify` of the last certificates of each device CA.

@@ -28,17 +28,7 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             );
             continue;
         };
-        let reserved = ["PENDING", "AUTHORIZED"].contains(&operation.state.as_str());
-        findings.must(
-            Rule::Limits,
-            reserved == order.reserved_at.is_some(),
-            || {
-                format!(
-                    "{operation} is {} and its money is reserved at {:?}",
-                    operation.state, order.reserved_at
-                )
-            },
-        );
+        check_reservation(order, operation, findings);
         if let Err(fault) = check_order(record, order, operation) {
             findings.add(Rule::Authorization, format!("{operation}: order: {fault}"));
         }
@@ -48,6 +38,26 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             findings.add(Rule::Authorization, format!("{operation}: {fault}"));
         }
     }
+    check_count(record, findings);
+}
+
+/// Money is reserved for an order as long as it may be, or is, authorized.
+fn check_reservation(order: &Order, operation: &Operation, findings: &mut Findings) {
+    let reserved = ["PENDING", "AUTHORIZED"].contains(&operation.state.as_str());
+    findings.must(
+        Rule::Limits,
+        reserved == order.reserved_at.is_some(),
+        || {
+            format!(
+                "{operation} is {} and its money is reserved at {:?}",
+                operation.state, order.reserved_at
+            )
+        },
+    );
+}
+
+/// As many authorizations as orders.
+fn check_count(record: &Record, findings: &mut Findings) {
     let authorizations = record
         .operations
         .values()

@@ -1,7 +1,7 @@
 //! The acts of the story, one function each.
 
 use semops_objects::{Amount, InstitutionId, Order, Payee, emv::MerchantQr, offer};
-use semops_proto::v1;
+use semops_proto::{client::Client, v1};
 use tonic::Code;
 
 use super::{Callers, Narrator, QR, lookup};
@@ -220,41 +220,7 @@ pub(super) async fn refusals(
     payment: &Payment,
     narrator: &Narrator,
 ) -> Result<(), Failure> {
-    let (alfa, beta) = (&callers.alfa_payments, &callers.beta_payments);
-    let altered = Order {
-        amount: Amount::parse("2.37", "CNY").map_err(Failure::during("amount"))?,
-        ..payment.order.clone()
-    };
-    let dear = phone::order(
-        "alfa",
-        Amount::parse("500.01", "CNY").map_err(Failure::during("amount"))?,
-        payment.order.payee.clone(),
-    )?;
-    let same = payment.asked.order_jws.clone();
-    let cases = [
-        (
-            "an altered order under the same id",
-            alfa,
-            phone.sign(&altered)?,
-            Code::AlreadyExists,
-            "ORDER_CONFLICT",
-        ),
-        (
-            "the same order at the other bank",
-            beta,
-            same,
-            Code::PermissionDenied,
-            "ORDER_AUDIENCE",
-        ),
-        (
-            "CNY 500.01, above alfa's policy",
-            alfa,
-            phone.sign(&dear)?,
-            Code::FailedPrecondition,
-            "AMOUNT_OVER_POLICY",
-        ),
-    ];
-    for (step, bank, order_jws, code, reason) in cases {
+    for (step, bank, order_jws, code, reason) in orders_to_refuse(callers, phone, payment)? {
         let ask = v1::CosignOrderRequest {
             order_jws,
             ..Default::default()
@@ -269,6 +235,50 @@ pub(super) async fn refusals(
             .await?;
     }
     Ok(())
+}
+
+/// A step of the story: an order, the bank that brings it, and the code and reason with which it must be refused.
+type OrderToRefuse<'a> = (&'static str, &'a Client, String, Code, &'static str);
+
+/// One order altered under its id, one at the wrong bank, and one above the bank's policy.
+fn orders_to_refuse<'a>(
+    callers: &'a Callers,
+    phone: &Phone,
+    payment: &Payment,
+) -> Result<[OrderToRefuse<'a>; 3], Failure> {
+    let altered = Order {
+        amount: Amount::parse("2.37", "CNY").map_err(Failure::during("amount"))?,
+        ..payment.order.clone()
+    };
+    let dear = phone::order(
+        "alfa",
+        Amount::parse("500.01", "CNY").map_err(Failure::during("amount"))?,
+        payment.order.payee.clone(),
+    )?;
+    let same = payment.asked.order_jws.clone();
+    Ok([
+        (
+            "an altered order under the same id",
+            &callers.alfa_payments,
+            phone.sign(&altered)?,
+            Code::AlreadyExists,
+            "ORDER_CONFLICT",
+        ),
+        (
+            "the same order at the other bank",
+            &callers.beta_payments,
+            same,
+            Code::PermissionDenied,
+            "ORDER_AUDIENCE",
+        ),
+        (
+            "CNY 500.01, above alfa's policy",
+            &callers.alfa_payments,
+            phone.sign(&dear)?,
+            Code::FailedPrecondition,
+            "AMOUNT_OVER_POLICY",
+        ),
+    ])
 }
 
 /// The operator revokes the phone; its next order is refused, and the next CRL says so. Gives that CRL.
