@@ -184,10 +184,7 @@ fn check_acceptances(record: &Record, done: &Done, findings: &mut Findings) {
 
 fn check_revocations(record: &Record, done: &Done, findings: &mut Findings) {
     for revocation in &record.revocations {
-        let device = record
-            .devices
-            .iter()
-            .find(|device| device.id == revocation.device);
+        let device = record.device(&revocation.device);
         let issuer = device
             .map(|device| device.issuer.as_str())
             .unwrap_or_default();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     Findings, MICROS, Rule,
     orders::device_name,
-    record::{Operation, Order, Record},
+    record::{Device, Operation, Order, Record},
 };
 
 /// (now - 86,400 s, now].
@@ -124,7 +124,15 @@ fn policies(record: &Record, findings: &mut Findings) -> BTreeMap<Vec<u8>, Polic
 
 /// At each certification: the subscriber's devices that were certified by then and not revoked before.
 fn subscribers(record: &Record, policies: &BTreeMap<Vec<u8>, Policy>, findings: &mut Findings) {
+    let mut devices: BTreeMap<(&str, &str), Vec<&Device>> = BTreeMap::new();
     for device in &record.devices {
+        let subscriber = (device.issuer.as_str(), device.subscriber.as_str());
+        devices.entry(subscriber).or_default().push(device);
+    }
+    let of_a_subscriber = devices
+        .values()
+        .flat_map(|devices| devices.iter().map(move |device| (*device, devices)));
+    for (device, devices) in of_a_subscriber {
         let Some(operation) = record
             .operations
             .get(&device.operation)
@@ -133,7 +141,7 @@ fn subscribers(record: &Record, policies: &BTreeMap<Vec<u8>, Policy>, findings: 
             continue;
         };
         let then = operation.begun_at;
-        let counted = record.devices.iter().filter(|other| {
+        let counted = devices.iter().filter(|other| {
             let certified = record.operations.get(&other.operation);
             let by_then = certified.is_some_and(|o| {
                 o.signed().is_some() && (o.begun_at, o.id) <= (then, operation.id)
@@ -142,11 +150,7 @@ fn subscribers(record: &Record, policies: &BTreeMap<Vec<u8>, Policy>, findings: 
                 .revocations
                 .iter()
                 .any(|r| r.device == other.id && r.revoked_at <= then);
-            other.issuer == device.issuer
-                && other.subscriber == device.subscriber
-                && by_then
-                && !revoked
-                && other.not_after >= then
+            by_then && !revoked && other.not_after >= then
         });
         let count = counted.count();
         let policy = policies.get(operation.policy.as_deref().unwrap_or_default());

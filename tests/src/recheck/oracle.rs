@@ -64,10 +64,7 @@ fn jose(
 fn sample_of_signatures(record: &Record, authorities: &Authorities) -> Vec<String> {
     let mut lines = Vec::new();
     for order in record.orders.iter().rev().take(SAMPLE) {
-        let device = record
-            .devices
-            .iter()
-            .find(|device| device.id == order.device);
+        let device = record.device(&order.device);
         let certificate = device.and_then(|device| record.certificate(device));
         if let Some(Ok(certificate)) = certificate.map(Certificate::from_der) {
             let name = format!("the order of operation {}", order.operation);

@@ -76,10 +76,7 @@ fn check_count(record: &Record, findings: &mut Findings) {
 }
 
 fn check_order(record: &Record, order: &Order, operation: &Operation) -> Result<(), String> {
-    let device = record
-        .devices
-        .iter()
-        .find(|device| device.id == order.device);
+    let device = record.device(&order.device);
     let certificate = device
         .and_then(|device| record.certificate(device))
         .ok_or("its device has no certificate")?;

@@ -99,6 +99,8 @@ pub(super) struct Record {
     pub(super) operations: BTreeMap<i64, Operation>,
     pub(super) orders: Vec<Order>,
     pub(super) devices: Vec<Device>,
+    /// Where a device stands among them, by its id.
+    by_id: BTreeMap<Vec<u8>, usize>,
     pub(super) revocations: Vec<Revocation>,
     pub(super) crls: Vec<Crl>,
     pub(super) documents: Vec<Document>,
@@ -131,13 +133,16 @@ impl Record {
                            ORDER BY issuer_key, sequence";
         let crls = "SELECT issuer_key, number, operation, revocations FROM crl ORDER BY issuer_key, operation";
         let documents = "SELECT institution, kind, version, bytes FROM document ORDER BY institution, kind, version";
+        let devices = all(c, devices, device)?;
+        let ids = devices.iter().map(|device| device.id.clone());
         Ok(Self {
             operations: all(c, operations, operation)?
                 .into_iter()
                 .map(|o| (o.id, o))
                 .collect(),
             orders: all(c, orders, order)?,
-            devices: all(c, devices, device)?,
+            by_id: ids.zip(0..).collect(),
+            devices,
             revocations: all(c, revocations, revocation)?,
             crls: all(c, crls, crl)?,
             documents: all(c, documents, document)?,
@@ -147,6 +152,11 @@ impl Record {
             audit: all(c, "SELECT leaf FROM audit ORDER BY seq", |r| r.get(0))?,
             faults: faults(c)?,
         })
+    }
+
+    /// The device with this id.
+    pub(super) fn device(&self, id: &[u8]) -> Option<&Device> {
+        self.devices.get(*self.by_id.get(id)?)
     }
 
     /// The operation that signed a device's certificate, with the certificate.
