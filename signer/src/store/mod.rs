@@ -80,6 +80,13 @@ pub struct Intent {
     pub(crate) sign_by: Timestamp,
 }
 
+impl Intent {
+    /// The row, as a [`Completion`] names it.
+    pub const fn id(&self) -> i64 {
+        self.id
+    }
+}
+
 /// What `begin` did with one operation.
 #[derive(Clone, Debug)]
 pub enum Begun {

@@ -1,0 +1,147 @@
+//! The token alone: C_Sign in a loop, and the service's way to it.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cryptoki::{
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    mechanism::Mechanism,
+    object::{Attribute, ObjectClass, ObjectHandle},
+    session::{Session, UserType},
+};
+use e2e::failure::Failure;
+use semops_objects::jwk::thumbprint;
+use semops_pki::certificate::Certificate;
+use signer::{
+    config::{Config, Institution},
+    domain::key::KeyId,
+    hsm,
+};
+use tokio::task::JoinSet;
+
+use super::{CALLERS, Kind, Rate, Task, institution};
+use crate::cpu;
+
+const DIGEST: [u8; 32] = [7; 32];
+
+fn certificate(institution: &Institution, kind: Kind) -> &Certificate {
+    match kind {
+        Kind::CosignOrder => &institution.authorization,
+        Kind::EnrollDevice => &institution.device_ca.certificate,
+    }
+}
+
+/// C_Sign in `threads` threads.
+pub(super) fn raw(config: Config, task: &Task, threads: usize) -> Result<Rate, Failure> {
+    let pkcs11 = Pkcs11::new(&config.hsm.module)?;
+    pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))?;
+    let institution = institution(config, task.kind)?;
+    let slots = pkcs11.get_slots_with_initialized_token()?;
+    let mut slots = slots.into_iter().filter(|slot| {
+        let info = pkcs11.get_token_info(*slot);
+        info.is_ok_and(|info| info.label() == institution.token)
+    });
+    let slot = slots
+        .next()
+        .ok_or_else(|| Failure::new("the token is gone"))?;
+    let id = thumbprint(certificate(&institution, task.kind).public_key());
+    let mut sessions = Vec::new();
+    for _ in 0..threads {
+        let session = pkcs11.open_ro_session(slot)?;
+        if sessions.is_empty() {
+            session.login(UserType::User, Some(&institution.pin))?;
+        }
+        let template = [
+            Attribute::Class(ObjectClass::PRIVATE_KEY),
+            Attribute::Id(id.to_vec()),
+        ];
+        let key = session.find_objects(&template)?.pop();
+        let key = key.ok_or_else(|| Failure::new("the key is gone"))?;
+        sessions.push((session, key));
+    }
+    let (started, before) = (Instant::now(), cpu::of_this_process()?);
+    let time = task.time;
+    let threads = sessions
+        .into_iter()
+        .map(|(session, key)| thread::spawn(move || sign(&session, key, started, time)));
+    let threads: Vec<_> = threads.collect();
+    let mut count = 0;
+    for thread in threads {
+        let signed = thread.join();
+        count += signed.map_err(|_| Failure::new("a signing thread panicked"))??;
+    }
+    let rate = Rate::new(count, started.elapsed(), cpu::of_this_process()? - before);
+    // Before OpenSSL's exit handlers run, or SoftHSM may crash.
+    pkcs11.finalize()?;
+    Ok(rate)
+}
+
+fn sign(
+    session: &Session,
+    key: ObjectHandle,
+    started: Instant,
+    time: Duration,
+) -> Result<usize, Failure> {
+    let mut count = 0;
+    while started.elapsed() < time {
+        session.sign(&Mechanism::Ecdsa, key, &DIGEST)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The same through the service's threads and queue, from tasks.
+pub(super) async fn signer(config: Config, task: &Task) -> Result<Rate, Failure> {
+    let settings = hsm::Settings {
+        module: config.hsm.module.clone(),
+        threads: config.hsm.threads,
+        queue: config.hsm.queue,
+    };
+    let institution = institution(config, task.kind)?;
+    let public = certificate(&institution, task.kind).public_key().clone();
+    let key = KeyId::new(thumbprint(&public));
+    let label = match task.kind {
+        Kind::CosignOrder => "authorization",
+        Kind::EnrollDevice => "device-ca",
+    };
+    let id = institution.id.clone();
+    let token = hsm::Token {
+        institution: institution.id,
+        label: institution.token,
+        pin: institution.pin,
+        keys: vec![hsm::Key {
+            id: key,
+            label: label.to_owned(),
+            public,
+        }],
+    };
+    let (signer, _keys, monitor) = hsm::start(settings, vec![token])?;
+    let signer = Arc::new(signer);
+    let (started, before) = (Instant::now(), cpu::of_this_process()?);
+    let end = started + task.time;
+    let deadline = end + Duration::from_secs(10);
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (signer, id) = (Arc::clone(&signer), id.clone());
+        callers.spawn(async move {
+            let mut count = 0;
+            while Instant::now() < end {
+                signer.sign(&id, key, DIGEST, deadline).await?;
+                count += 1;
+            }
+            Ok::<usize, Failure>(count)
+        });
+    }
+    let mut count = 0;
+    while let Some(caller) = callers.join_next().await {
+        count += caller??;
+    }
+    let rate = Rate::new(count, started.elapsed(), cpu::of_this_process()? - before);
+    monitor
+        .stop(Instant::now() + Duration::from_secs(10))
+        .await?;
+    Ok(rate)
+}
