@@ -79,12 +79,7 @@ impl Authority {
         // 6 freeze
         let now = self.clock.now();
         let key = self.keys(&ctx.institution)?.device_ca.for_signing(now)?;
-        let device =
-            DeviceId::from_random(self.random.random(&ctx.institution, ctx.deadline).await?);
-        let serial = self
-            .random
-            .random::<16>(&ctx.institution, ctx.deadline)
-            .await?;
+        let (device, serial) = self.device_ids(ctx).await?;
         let not_after = self.not_after(&key, now);
         let draft = CertificateDraft {
             origin: ctx.origin.clone(),
@@ -160,6 +155,19 @@ impl Authority {
                 })
             }
         }
+    }
+
+    /// A device id and a serial number, of 128 random bits each.
+    async fn device_ids(&self, ctx: &Context) -> Result<(DeviceId, [u8; 16]), Error> {
+        // Drawn together: the way to the token and back costs more than the draw.
+        let octets = self
+            .random
+            .random::<32>(&ctx.institution, ctx.deadline)
+            .await?;
+        let ([device, serial], []) = octets.as_chunks::<16>() else {
+            return Err(Error::internal("32 octets are not twice 16"));
+        };
+        Ok((DeviceId::from_random(*device), *serial))
     }
 
     /// The profile's days, but never beyond the CA's own certificate. Both ends count (RFC 5280 s4.1.2.5), so that the last
