@@ -12,7 +12,7 @@ use e2e::failure::Failure;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::cpu;
+use crate::cpu::{self, Machine};
 
 /// What came of one level of concurrency.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +25,9 @@ pub(crate) struct Level {
     /// Processor time per operation, microseconds.
     pub(crate) server_cpu_us: f64,
     pub(crate) client_cpu_us: f64,
+    /// Shares of the machine's processors: idle, and busy with what is not ours.
+    pub(crate) idle: f64,
+    pub(crate) others: f64,
 }
 
 impl Level {
@@ -69,7 +72,7 @@ where
     F: Future<Output = Result<T, Failure>> + Send,
 {
     let (server_before, client_before) = (cpu::used(server)?, cpu::of_this_process()?);
-    let started = Instant::now();
+    let (started, machine) = (Instant::now(), Machine::now()?);
     let mut callers = JoinSet::new();
     for caller in 0..concurrency {
         let (jobs, call) = (Arc::clone(jobs), call.clone());
@@ -90,7 +93,9 @@ where
         done.append(&mut caller??);
     }
     let elapsed = started.elapsed();
-    let (server_after, client_after) = (cpu::used(server)?, cpu::of_this_process()?);
+    let server_used = cpu::used(server)?.saturating_sub(server_before);
+    let client_used = cpu::of_this_process()?.saturating_sub(client_before);
+    let (idle, others) = Machine::now()?.since(machine, server_used + client_used);
     if done.is_empty() {
         return Err(Failure::new("no work was left to measure with"));
     }
@@ -107,8 +112,10 @@ where
         per_second: count / elapsed.as_secs_f64(),
         p50_ms: quantile(50).as_secs_f64() * 1e3,
         p99_ms: quantile(99).as_secs_f64() * 1e3,
-        server_cpu_us: (server_after - server_before).as_secs_f64() * 1e6 / count,
-        client_cpu_us: (client_after - client_before).as_secs_f64() * 1e6 / count,
+        server_cpu_us: server_used.as_secs_f64() * 1e6 / count,
+        client_cpu_us: client_used.as_secs_f64() * 1e6 / count,
+        idle,
+        others,
     };
     Ok((level, answers))
 }
