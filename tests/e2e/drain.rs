@@ -196,6 +196,7 @@ async fn a_full_queue_is_said_at_once_and_is_one_institutions() -> Result<(), Fa
     let customer = Customer::of_alfa(&deployment).await?;
     let bank = Held::token(&deployment, "alfa")?;
     let (_, at_work) = held_call(&deployment).await?;
+    bank.is_waited_for().await?;
 
     // One may wait; all others are told at once, and the token is held all the time.
     let mut calls = JoinSet::new();

@@ -1,14 +1,20 @@
 //! A token held: SoftHSM waits with every signature of a key in it, so that a request stands still between its recording
 //! and its end, without a flag in the service and without a sleep.
 
-use std::fs::{self, File};
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
+    time::Duration,
+};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use crate::{deployment::Deployment, failure::Failure};
+use crate::{deployment::Deployment, failure::Failure, until::until};
 
 /// The length of CK_TOKEN_INFO.label, padded with blanks (PKCS#11 v2.40 s3.2).
 const LABEL: usize = 32;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An institution's token, held until this is dropped. A process that ends lets go as well.
 ///
@@ -16,7 +22,7 @@ const LABEL: usize = 32;
 /// one. No other file of this process may be opened on it meanwhile: closing that would let go (POSIX).
 #[derive(Debug)]
 pub struct Held {
-    _generation: File,
+    generation: File,
 }
 
 impl Held {
@@ -35,13 +41,27 @@ impl Held {
                     .write(true)
                     .open(token.join("generation"))?;
                 fcntl_lock(&generation, FlockOperation::LockExclusive)?;
-                return Ok(Self {
-                    _generation: generation,
-                });
+                return Ok(Self { generation });
             }
         }
         Err(Failure::new(format!(
             "no token has the label {institution}"
         )))
+    }
+
+    /// Waits until a thread of the service stands at the held token: what it was given has left the queue.
+    ///
+    /// # Errors
+    /// None does, in half a minute.
+    pub async fn is_waited_for(&self) -> Result<(), Failure> {
+        // A waiter's line in proc_locks(5): `7: -> POSIX  ADVISORY  READ 1234 fe:00:5678 0 EOF`, the file's inode last of
+        // the triple.
+        let file = format!(":{} ", self.generation.metadata()?.ino());
+        until("a waiter for the token", PATIENCE, async || {
+            let locks = fs::read_to_string("/proc/locks")?;
+            let waits = |line: &str| line.contains("-> POSIX") && line.contains(&file);
+            Ok(locks.lines().any(waits).then_some(()))
+        })
+        .await
     }
 }
