@@ -99,12 +99,13 @@ impl Authority {
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
         };
 
-        // 6 freeze
+        // 6 freeze, if the token would take it: what waits unsigned holds the device's money
+        self.random.has_room(&ctx.institution)?;
         let draft = OrderDraft {
             origin: ctx.origin.clone(),
             generation: ctx.snapshot.generation(),
             content,
-            ids: self.authorization_ids(ctx).await?,
+            ids: authorization_ids()?,
             references: ask.references,
         };
         let key = self
@@ -135,20 +136,6 @@ impl Authority {
         let (generation, outcome) = self.store.order(&ctx.institution, device, jti).await?;
         ctx.still(generation)?;
         outcome.ok_or(Error::NotFound(Reason::OrderNotFound))
-    }
-
-    async fn authorization_ids(&self, ctx: &Context) -> Result<AuthorizationIds, Error> {
-        let octets = self
-            .random
-            .random::<32>(&ctx.institution, ctx.deadline)
-            .await?;
-        let ([jti, payer], []) = octets.as_chunks::<16>() else {
-            return Err(Error::internal("32 octets are not twice 16"));
-        };
-        Ok(AuthorizationIds {
-            jti: Builder::from_random_bytes(*jti).into_uuid(),
-            payer: *payer,
-        })
     }
 
     /// A refusal by proof or policy: audited; a resumed intent ends with it.
@@ -192,6 +179,18 @@ impl Authority {
         };
         self.audit_refusal(ctx, refused).await
     }
+}
+
+/// From the process's generator: unlike a serial number, a pseudonym need not come from the token (RFC 5280 s4.1.2.2), and
+/// the way there and back costs as much as verifying the order.
+fn authorization_ids() -> Result<AuthorizationIds, Error> {
+    let (mut jti, mut payer) = ([0; 16], [0; 16]);
+    aws_lc_rs::rand::fill(&mut jti).map_err(Error::internal)?;
+    aws_lc_rs::rand::fill(&mut payer).map_err(Error::internal)?;
+    Ok(AuthorizationIds {
+        jti: Builder::from_random_bytes(jti).into_uuid(),
+        payer,
+    })
 }
 
 fn recorded_order(earlier: &Earlier) -> Result<OrderJws, Error> {

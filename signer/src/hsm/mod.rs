@@ -137,6 +137,18 @@ impl Keys {
         })
     }
 
+    /// Whether the institution's token would take a job now. What cannot be signed now is best not begun.
+    ///
+    /// # Errors
+    /// [`HsmError`].
+    pub fn has_room(&self, institution: &InstitutionId) -> Result<(), HsmError> {
+        #[cfg(test)]
+        if let Tokens::Local(_) = self.tokens.as_ref() {
+            return Ok(());
+        }
+        self.tokens.find(institution)?.has_room()
+    }
+
     /// The institution's keys as the probe found them; none if it has no token.
     pub fn list(&self, institution: &InstitutionId) -> &[KeyReport] {
         let token = self.tokens.find(institution);

@@ -137,15 +137,27 @@ impl TokenPool {
         }
     }
 
+    /// Whether a job would be taken now.
+    pub(super) fn has_room(&self) -> Result<(), HsmError> {
+        self.serves()?;
+        (!self.jobs.is_full())
+            .then_some(())
+            .ok_or(HsmError::QueueFull)
+    }
+
+    fn serves(&self) -> Result<(), HsmError> {
+        match &*locked(&self.condition) {
+            Condition::Stopping => Err(HsmError::Stopped),
+            Condition::Failed(failure) if failure.class == Class::Fatal => {
+                Err(HsmError::Unavailable(failure.fault.clone()))
+            }
+            Condition::Serving | Condition::Failed(_) => Ok(()),
+        }
+    }
+
     /// Queues `job`, or says at once why not.
     pub(super) fn submit(&self, job: Job) -> Result<(), HsmError> {
-        match &*locked(&self.condition) {
-            Condition::Stopping => return Err(HsmError::Stopped),
-            Condition::Failed(failure) if failure.class == Class::Fatal => {
-                return Err(HsmError::Unavailable(failure.fault.clone()));
-            }
-            Condition::Serving | Condition::Failed(_) => {}
-        }
+        self.serves()?;
         if Instant::now() >= job.deadline {
             return Err(HsmError::DeadlineExceeded);
         }
