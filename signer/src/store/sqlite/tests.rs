@@ -23,7 +23,6 @@ use crate::{
 
 mod crash;
 mod plans;
-mod rates;
 
 const READERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
