@@ -13,6 +13,7 @@ use crate::{
         key::{KeyId, KeyRecord},
         operation::Kind,
         outcome::{Ending, Outcome},
+        reason::Reason,
     },
     hsm::{HsmError, Signer},
     signing::Draft,
@@ -82,7 +83,9 @@ impl RecordedSigner {
             Begun::Recorded(intent) => intent,
             Begun::Resumed(intent) if self.clock.now() < intent.sign_by => intent,
             Begun::Resumed(intent) => {
-                return self.end(&intent, origin, Ending::Failed("TOO_LATE")).await;
+                return self
+                    .end(&intent, origin, Ending::Failed(Reason::TooLate.name()))
+                    .await;
             }
             Begun::Done(outcome) => return Ok(outcome),
             Begun::Conflict => return Err(SigningError::Conflict),
@@ -90,7 +93,9 @@ impl RecordedSigner {
             Begun::Refused(refusal) => return Err(SigningError::Refused(refusal)),
         };
         let Some(key) = self.keys.get(&intent.key) else {
-            return self.end(&intent, origin, Ending::Failed("KEY_GONE")).await;
+            return self
+                .end(&intent, origin, Ending::Failed(Reason::KeyGone.name()))
+                .await;
         };
         let ending = match self.sign(&intent, key, deadline).await {
             Ok(artifact) => Ending::Signed(artifact),
@@ -98,7 +103,7 @@ impl RecordedSigner {
             Err(SigningError::Hsm(HsmError::DeadlineExceeded))
                 if intent.expires_at <= self.clock.now() =>
             {
-                Ending::Failed("OVERDUE")
+                Ending::Failed(Reason::Overdue.name())
             }
             Err(error) => return Err(error),
         };

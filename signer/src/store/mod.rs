@@ -19,6 +19,7 @@ use crate::{
         key::KeyId,
         operation::{Kind, Operation},
         outcome::{Ending, Outcome},
+        reason,
     },
 };
 
@@ -137,10 +138,10 @@ impl Refusal {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Stale => "STALE",
-            Self::DeviceRevoked => "DEVICE_REVOKED",
-            Self::NotAccepted => "DEVICE_NOT_ACCEPTED",
-            Self::KeyNotActive => "KEY_NOT_ACTIVE",
-            Self::PublicKeyTaken => "KEY_NOT_ACCEPTABLE",
+            Self::DeviceRevoked => reason::Reason::DeviceRevoked.name(),
+            Self::NotAccepted => reason::Reason::DeviceNotAccepted.name(),
+            Self::KeyNotActive => reason::Reason::KeyNotActive.name(),
+            Self::PublicKeyTaken => reason::Reason::KeyNotAcceptable.name(),
             Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
         }
     }

@@ -11,6 +11,7 @@ use crate::{
             CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
         },
         outcome::Ending,
+        reason::Reason,
     },
     store::{
         Begun, Earlier, Intent, Limit, Refusal, StoreError,
@@ -106,8 +107,8 @@ fn conflict(
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
     let reason = match operation.subject {
-        Subject::Authorization(_) => "ORDER_CONFLICT",
-        Subject::DeviceCertificate(_) => "REQUEST_CONFLICT",
+        Subject::Authorization(_) => Reason::OrderConflict.name(),
+        Subject::DeviceCertificate(_) => Reason::RequestConflict.name(),
         // Two replicas that make the next CRL at once are no incident.
         Subject::Crl(_) => return Ok(Begun::Refused(Refusal::CrlNumberTaken)),
     };

@@ -10,6 +10,7 @@ use crate::{
         audit::{Event, Resulted},
         operation::Kind,
         outcome::{Ending, Outcome, State},
+        reason::Reason,
     },
     store::{
         Completion, StoreError,
@@ -119,8 +120,8 @@ impl End {
     /// The end of an intent whose time has passed.
     fn overdue(kind: Kind) -> Self {
         let (state, reason) = match kind {
-            Kind::Authorization => (State::Expired, "ORDER_EXPIRED"),
-            Kind::DeviceCertificate | Kind::Crl => (State::Failed, "OVERDUE"),
+            Kind::Authorization => (State::Expired, Reason::OrderExpired.name()),
+            Kind::DeviceCertificate | Kind::Crl => (State::Failed, Reason::Overdue.name()),
         };
         Self {
             state,
