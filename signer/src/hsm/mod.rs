@@ -28,7 +28,7 @@ use tokio::time::timeout_at;
 pub use self::error::{Fault, HsmError, KeyDefect, StartError, StopError};
 #[cfg(test)]
 pub(crate) use self::local::{LocalToken, local};
-pub use self::monitor::Monitor;
+pub use self::monitor::{Monitor, Watch};
 pub use self::pool::{Gauges, Health};
 pub use self::report::{KeyReport, TokenReport};
 pub use self::start::start;

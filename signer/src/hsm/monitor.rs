@@ -1,4 +1,4 @@
-//! Owns the threads' handles: what they report, how they fare, and how they end.
+//! Owns the threads' handles: how they are watched, and how they end.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,12 +15,18 @@ use super::module::Module;
 use super::pool::{Gauges, Health, TokenPool};
 use super::report::TokenReport;
 
-/// The half that watches the threads and ends them. If it is dropped instead, the threads end, but the
-/// module is not finalised.
+/// The half that ends the threads. If it is dropped instead, the threads end, but the module is not finalised.
 pub struct Monitor {
     module: Arc<Module>,
     tokens: Vec<Watched>,
     stop: Sender<Infallible>,
+    watch: Watch,
+}
+
+/// How the tokens fare, for as many as want to know. It can do nothing to them.
+#[derive(Clone)]
+pub struct Watch {
+    tokens: Arc<[Arc<TokenPool>]>,
 }
 
 /// A token and its threads.
@@ -29,34 +35,52 @@ pub(super) struct Watched {
     pub(super) threads: Vec<JoinHandle<()>>,
 }
 
-impl Monitor {
-    pub(super) fn new(module: Arc<Module>, tokens: Vec<Watched>, stop: Sender<Infallible>) -> Self {
-        Self {
-            module,
-            tokens,
-            stop,
-        }
+impl Watch {
+    /// What was found at start, one report per token.
+    pub fn reports(&self) -> impl Iterator<Item = &TokenReport> {
+        self.tokens.iter().map(|token| &token.report)
     }
 
-    /// What was found at start, one report per token.
-    pub fn report(&self) -> Vec<TokenReport> {
-        let tokens = self.tokens.iter();
-        tokens.map(|watched| watched.token.report.clone()).collect()
+    /// What was found at start of the institution's token; nothing if it has none.
+    pub fn report(&self, institution: &InstitutionId) -> Option<TokenReport> {
+        Some(self.find(institution)?.report.clone())
     }
 
     /// How the institution's token fares.
     pub fn health(&self, institution: &InstitutionId) -> Health {
-        match self.watched(institution) {
-            None => Health::Unknown,
-            Some(watched) if watched.alive() < watched.threads.len() => Health::ThreadLost,
-            Some(watched) => watched.token.health(),
-        }
+        self.find(institution)
+            .map_or(Health::Unknown, TokenPool::health)
     }
 
     /// What the metrics show of the institution's token; nothing if it has none.
     pub fn gauges(&self, institution: &InstitutionId) -> Option<Gauges> {
-        let watched = self.watched(institution)?;
-        Some(watched.token.gauges(watched.alive()))
+        Some(self.find(institution)?.gauges())
+    }
+
+    fn find(&self, institution: &InstitutionId) -> Option<&TokenPool> {
+        let mut tokens = self.tokens.iter();
+        let found = tokens.find(|token| token.institution == *institution)?;
+        Some(found.as_ref())
+    }
+}
+
+impl Monitor {
+    pub(super) fn new(module: Arc<Module>, tokens: Vec<Watched>, stop: Sender<Infallible>) -> Self {
+        let pools = tokens.iter().map(|watched| Arc::clone(&watched.token));
+        let watch = Watch {
+            tokens: pools.collect(),
+        };
+        Self {
+            module,
+            tokens,
+            stop,
+            watch,
+        }
+    }
+
+    /// How the tokens fare; it outlives the monitor, and then says what was last.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Ends the threads after the call that each is in, answers what still waits with
@@ -88,18 +112,6 @@ impl Monitor {
                 pools.iter().flat_map(|p| p.in_call()).collect(),
             )),
         }
-    }
-
-    fn watched(&self, institution: &InstitutionId) -> Option<&Watched> {
-        let mut tokens = self.tokens.iter();
-        tokens.find(|watched| watched.token.institution == *institution)
-    }
-}
-
-impl Watched {
-    fn alive(&self) -> usize {
-        let threads = self.threads.iter();
-        threads.filter(|thread| !thread.is_finished()).count()
     }
 }
 

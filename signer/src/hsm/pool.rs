@@ -97,6 +97,8 @@ pub(super) struct TokenPool {
     pub(super) counters: Counters,
     /// One place per thread: since when it has been in a call.
     pub(super) calls: Vec<Mutex<Option<Instant>>>,
+    /// Threads that have begun and not ended.
+    alive: AtomicUsize,
     condition: Mutex<Condition>,
 }
 
@@ -108,6 +110,9 @@ pub(super) struct Counters {
     pub(super) expired: AtomicU64,
     pub(super) failures: AtomicU64,
 }
+
+/// Held by a thread for as long as it lives, so that one that panics is missed too.
+pub(super) struct Alive(Arc<TokenPool>);
 
 enum Condition {
     Serving,
@@ -133,8 +138,15 @@ impl TokenPool {
             jobs,
             counters: Counters::default(),
             calls,
+            alive: AtomicUsize::new(0),
             condition: Mutex::new(Condition::Serving),
         }
+    }
+
+    /// Counts one more thread, until what it gives is dropped.
+    pub(super) fn thread(self: &Arc<Self>) -> Alive {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        Alive(Arc::clone(self))
     }
 
     /// Whether a job would be taken now.
@@ -203,7 +215,9 @@ impl TokenPool {
 
     pub(super) fn health(&self) -> Health {
         let longest = self.longest_call();
+        let lost = self.alive.load(Ordering::Relaxed) < self.calls.len();
         match &*locked(&self.condition) {
+            Condition::Serving | Condition::Failed(_) if lost => Health::ThreadLost,
             Condition::Failed(failure) => match failure.class {
                 Class::Fatal => Health::Fatal(failure.fault.clone()),
                 _ if longest >= STUCK_AFTER => Health::Stuck(longest),
@@ -219,11 +233,11 @@ impl TokenPool {
         }
     }
 
-    pub(super) fn gauges(&self, threads: usize) -> Gauges {
+    pub(super) fn gauges(&self) -> Gauges {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let busy = self.calls.iter().filter(|call| locked(call).is_some());
         Gauges {
-            threads,
+            threads: self.alive.load(Ordering::Relaxed),
             sessions: self.counters.sessions.load(Ordering::Relaxed),
             busy: busy.count(),
             waiting: self.jobs.len(),
@@ -251,6 +265,12 @@ impl TokenPool {
     fn longest_call(&self) -> Duration {
         let since = self.calls.iter().filter_map(|call| *locked(call));
         since.map(|since| since.elapsed()).max().unwrap_or_default()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -101,7 +101,11 @@ fn launch(
             let name = token.thread_name(index);
             let worker = Worker::new(Arc::clone(&token), index, jobs.clone(), stopped.clone())
                 .map_err(|failure| call(&on, failure))?;
-            let thread = thread::Builder::new().name(name).spawn(|| worker.run());
+            let alive = token.thread();
+            let thread = thread::Builder::new().name(name).spawn(move || {
+                let _alive = alive;
+                worker.run();
+            });
             threads.push(thread.map_err(StartError::Thread)?);
         }
         Ok(())

@@ -72,7 +72,7 @@ async fn open(
     let started = spawn_blocking(move || hsm::start(settings, tokens)).await;
     let panicked = |panic: JoinError| ServeError::Ended("the HSM's start", panic.to_string());
     let started = started.map_err(panicked)??;
-    for report in started.2.report() {
+    for report in started.2.watch().reports() {
         say(format_args!("{report}"));
     }
     Ok(started)

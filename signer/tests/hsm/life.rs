@@ -38,13 +38,18 @@ fn a_lost_login_is_made_again_once() {
                 key.public.verify_raw(b"message", &signature).unwrap();
             }
             // Four threads found themselves logged out; one logged in.
-            let gauges = monitor.gauges(alfa).unwrap();
+            let gauges = monitor.watch().gauges(alfa).unwrap();
             assert_eq!(gauges.logins, 2, "{gauges:?}");
             assert!(gauges.failures > 0);
-            assert_eq!(monitor.health(alfa), Health::Serving);
+            assert_eq!(monitor.watch().health(alfa), Health::Serving);
+            assert_eq!(gauges.threads, 4);
             let _: [u8; 8] = keys.random(alfa, soon()).await.unwrap();
             drop(session);
+            let watch = monitor.watch();
             monitor.stop(soon()).await.unwrap();
+            // Ended as told: nobody is missed.
+            assert_eq!(watch.gauges(alfa).unwrap().threads, 0);
+            assert_eq!(watch.health(alfa), Health::Serving);
         },
     );
 }
@@ -68,7 +73,7 @@ fn sessions_closed_behind_the_back_are_opened_again() {
             pkcs11.initialize(arguments).unwrap();
             let signature = sign().await.unwrap();
             key.public.verify_raw(b"message", &signature).unwrap();
-            let gauges = monitor.gauges(alfa).unwrap();
+            let gauges = monitor.watch().gauges(alfa).unwrap();
             assert_eq!((gauges.sessions, gauges.logins), (1, 2), "{gauges:?}");
             monitor.stop(soon()).await.unwrap();
         },
@@ -91,7 +96,7 @@ fn a_module_that_lost_its_state_needs_a_restart_and_says_so() {
                 panic!("{refused:?}")
             };
             assert_eq!(fault.code(), "CKR_CRYPTOKI_NOT_INITIALIZED");
-            assert_eq!(monitor.health(&alfa()), Health::NeedsRestart(fault));
+            assert_eq!(monitor.watch().health(&alfa()), Health::NeedsRestart(fault));
             let stopped = monitor.stop(soon()).await;
             assert!(
                 matches!(stopped, Err(StopError::Finalize(_))),
@@ -125,7 +130,7 @@ fn a_pin_that_no_longer_fits_is_tried_once() {
             };
             assert_eq!(fault.to_string(), "C_Login: CKR_PIN_INCORRECT");
             assert!(stage.token_info("alfa").user_pin_count_low());
-            assert_eq!(monitor.health(alfa), Health::Fatal(fault.clone()));
+            assert_eq!(monitor.watch().health(alfa), Health::Fatal(fault.clone()));
 
             // A good login clears the flag; it would be set again by a second try of the wrong PIN.
             session.login(UserType::User, Some(&new)).unwrap();
@@ -170,7 +175,7 @@ fn the_end_closes_and_finalises() {
                 let tokens = vec![stage.token("alfa", vec![key.clone()])];
                 let (signer, keys, monitor) = start(stage.settings(3, 4), tokens).unwrap();
                 signer.sign(&alfa(), key.id, [1; 32], soon()).await.unwrap();
-                assert_eq!(monitor.gauges(&alfa()).unwrap().sessions, 3);
+                assert_eq!(monitor.watch().gauges(&alfa()).unwrap().sessions, 3);
                 monitor.stop(soon()).await.unwrap();
                 let late = signer.sign(&alfa(), key.id, [1; 32], soon()).await;
                 assert_eq!(late, Err(HsmError::Stopped));

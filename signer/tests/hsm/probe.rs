@@ -41,7 +41,9 @@ fn the_report_says_what_was_found() {
             let key = stage.make_key("alfa", "device-ca", SAFE);
             let tokens = vec![stage.token("alfa", vec![key.clone()])];
             let (_signer, _keys, monitor) = start(stage.settings(3, 4), tokens).unwrap();
-            let [report] = &monitor.report()[..] else {
+            let watch = monitor.watch();
+            let reports: Vec<_> = watch.reports().collect();
+            let [report] = reports[..] else {
                 panic!("one token, one report")
             };
             assert_eq!((report.threads, report.read_only), (3, true));
@@ -193,7 +195,7 @@ fn a_wrong_pin_is_refused_with_the_way_out() {
             // The module was finalised, so that a corrected PIN works at once.
             let tokens = vec![stage.token("alfa", Vec::new())];
             let (_signer, _keys, monitor) = start(stage.settings(1, 1), tokens).unwrap();
-            assert_eq!(monitor.gauges(&alfa()).unwrap().logins, 1);
+            assert_eq!(monitor.watch().gauges(&alfa()).unwrap().logins, 1);
             monitor.stop(soon()).await.unwrap();
         },
     );

@@ -267,7 +267,7 @@ pub(crate) async fn until(
     let institution = token.parse().unwrap();
     let end = soon();
     loop {
-        let gauges = monitor.gauges(&institution).unwrap();
+        let gauges = monitor.watch().gauges(&institution).unwrap();
         if wanted(&gauges) {
             return gauges;
         }
