@@ -4,6 +4,7 @@ pub mod authority;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod environment;
 pub mod error;
 pub mod hsm;
 mod http;

@@ -5,8 +5,8 @@ use std::{error::Error, io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use signer::{
-    config::{Config, ConfigMistakes, Records},
-    operator, server,
+    config::{Config, ConfigMistakes, Environment, Records},
+    environment, operator, server,
 };
 use tokio::runtime::Runtime;
 
@@ -26,8 +26,7 @@ struct Arguments {
     command: Option<operator::Command>,
 }
 
-/// EX_USAGE of sysexits.h.
-const MISTAKEN: u8 = 64;
+const MISTAKEN: u8 = 64; // EX_USAGE of sysexits.h
 
 fn main() -> ExitCode {
     let Err(error) = run(Arguments::parse()) else {
@@ -44,14 +43,18 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     // PINs and keys stand in this memory: no core dump, no reading by others of the same user.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let runtime = Runtime::new()?;
-    if let (Some(command), false) = (arguments.command, arguments.check_config) {
-        let records = Records::load(&arguments.config)?;
-        return Ok(runtime.block_on(operator::run(command, &records))?);
-    }
-    let config = Config::load(&arguments.config)?;
+    let file = arguments.config;
     if arguments.check_config {
-        return Ok(());
+        return Ok(Config::load(&file).map(drop)?);
     }
-    Ok(runtime.block_on(server::run(config))?)
+    if let Some(command) = arguments.command {
+        let records = Records::load(&file)?;
+        return Ok(Runtime::new()?.block_on(operator::run(command, &records))?);
+    }
+    // What is wrong with it is told below, with all other mistakes.
+    if let Ok(module) = Environment::load(&file) {
+        environment::begin_with(&module)?;
+    }
+    let config = Config::load(&file)?;
+    Ok(Runtime::new()?.block_on(server::run(config))?)
 }

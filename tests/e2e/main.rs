@@ -16,6 +16,7 @@ mod devices;
 mod drain;
 mod duplicates;
 mod enrollment;
+mod environment;
 mod faults;
 mod isolation;
 mod main_job;

@@ -127,9 +127,14 @@ fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Tables and keys that may be left out.
+const OPTIONAL: [&str; 1] = [".hsm.environment."];
+
+/// The keys that may not be left out.
 fn keys_of(text: &str) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     keys("", &Value::Table(text.parse::<Table>()?), &mut found);
+    found.retain(|key| !OPTIONAL.iter().any(|optional| key.starts_with(optional)));
     found.sort();
     Ok(found)
 }

@@ -12,12 +12,14 @@ use std::{
 use semops_pki::profile::Oids;
 use toml::Table;
 
+mod environment;
 mod institution;
 mod material;
 mod reader;
 mod sections;
 mod tls;
 
+pub use environment::Environment;
 pub use institution::Institution;
 pub use material::CaFiles;
 pub use reader::Mistake;

@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The path of a key in this table.
-    pub(super) fn key(&self, key: &str) -> String {
+    fn key(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -224,6 +224,11 @@ impl<'a> Reader<'a> {
         numbered
             .map(|(i, table)| self.child(table, format!("{}[{i}]", self.key(key))))
             .collect()
+    }
+
+    /// The keys that were not read yet.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.table.keys().cloned().collect()
     }
 
     /// Says that the keys that were not read are for others.

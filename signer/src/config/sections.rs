@@ -7,6 +7,7 @@ use semops_pki::profile::Oids;
 
 use super::{
     Config, CrlTimes, Grpc, Hsm, Log, LogFormat,
+    environment::environment,
     institution::institutions,
     material::{self, CaFiles},
     reader::Reader,
@@ -139,6 +140,9 @@ fn hsm(mut hsm: Reader<'_>) -> Option<Hsm> {
     let module = hsm.path("module");
     let threads = count(&mut hsm, "threads", 256);
     let queue = count(&mut hsm, "queue", 65_536);
+    // The process has them already; see `Environment::load`.
+    let environment = environment(&mut hsm);
+    environment?;
     Some(Hsm {
         module: module?,
         threads: threads?,

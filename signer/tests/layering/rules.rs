@@ -3,7 +3,7 @@
 /// Each top-level module of `signer` and the others that it may name. Deciding goes rpc, http, schedule -> authority ->
 /// policy -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["config", "operator", "server"]),
+    ("main", &["config", "environment", "operator", "server"]),
     ("clock", &[]),
     ("ids", &[]),
     ("domain", &["clock", "ids"]),
@@ -27,6 +27,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("http", &["authority", "clock", "domain", "error"]),
     ("config", &["domain"]),
+    ("environment", &["config"]),
     ("telemetry", &["config"]),
     // Assembles the parts.
     (
@@ -85,8 +86,8 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("std::time::SystemTime::now", &["clock"]),
     ("std::time::UNIX_EPOCH::elapsed", &["clock"]),
     ("uuid::Uuid::now_v7", &["ids"]),
-    // Nothing outside changes behaviour.
-    ("std::env", &["main"]),
+    // Nothing outside changes behaviour; what the PKCS#11 module reads is compared there.
+    ("std::env", &["environment"]),
     // One road to a signature: the HSM's signing half is the recorded signer's; no key of the service is in memory.
     ("crate::hsm::Signer", &["hsm", "server", "signing"]),
     ("aws_lc_rs::signature", &["objects", "pki"]),
