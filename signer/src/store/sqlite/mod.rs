@@ -36,6 +36,7 @@ mod crls;
 mod devices;
 mod documents;
 mod error;
+mod place;
 mod reads;
 mod rows;
 mod schema;

@@ -69,7 +69,7 @@ pub fn migrate(path: &Path) -> Result<u32, StoreError> {
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
         let text = format!(
-            "{} does not exist: run `signer --config FILE migrate` once",
+            "{} does not exist: put it back if it ever was there, or make a new one with `signer --config FILE migrate`",
             path.display()
         );
         return Err(StoreError::Unavailable(text));

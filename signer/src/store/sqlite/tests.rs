@@ -166,6 +166,31 @@ async fn a_full_disk_is_unavailable_and_passes() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_taken_away_takes_nothing_until_it_is_back() {
+    let (made, path) = make_file();
+    made.store.ping().await.unwrap();
+    for name in ["signer.db", "signer.db-wal"] {
+        let (file, aside) = (path.with_file_name(name), path.with_file_name("aside"));
+        std::fs::rename(&file, &aside).unwrap();
+        let gone = made.store.ping().await;
+        assert!(
+            matches!(&gone, Err(StoreError::Unavailable(text)) if text.contains(name) && text.contains("move that one back")),
+            "{gone:?}"
+        );
+        // Another file at the path is not the one.
+        std::fs::copy(&aside, &file).unwrap();
+        assert!(matches!(
+            made.store.ping().await,
+            Err(StoreError::Unavailable(_))
+        ));
+        // What was recorded is still read.
+        made.store.generation().await.unwrap();
+        std::fs::rename(&aside, &file).unwrap();
+        made.store.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_is_unreadable_is_corrupt() {
     let (made, path) = make_file();
     let world = World::start(made).await;

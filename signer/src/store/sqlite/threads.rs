@@ -7,7 +7,10 @@ use crossbeam_channel::TrySendError;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{StoreError, sqlite::schema};
+use crate::store::{
+    StoreError,
+    sqlite::{place::Place, schema},
+};
 
 /// Transactions that may wait for the writer. Grouped rows come one group at a time, so that few ever do.
 const WRITES: usize = 256;
@@ -22,6 +25,7 @@ pub(super) struct Threads {
     // Dropped before `_ended`, which waits for the threads to notice.
     writer: mpsc::Sender<Job>,
     readers: crossbeam_channel::Sender<Job>,
+    place: Place,
     _ended: Ended,
 }
 
@@ -42,6 +46,7 @@ impl Threads {
         let (writer, mut writes) = mpsc::channel::<Job>(WRITES);
         let (reader, reads) = crossbeam_channel::bounded::<Job>(READS);
         let mut connection = schema::open(path)?;
+        let place = Place::of(path)?;
         let mut ended = Ended(vec![spawn("store-write".to_owned(), move || {
             while let Some(job) = writes.blocking_recv() {
                 job(&mut connection);
@@ -60,6 +65,7 @@ impl Threads {
         Ok(Self {
             writer,
             readers: reader,
+            place,
             _ended: ended,
         })
     }
@@ -84,12 +90,24 @@ impl Threads {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let (job, answer) = job(TransactionBehavior::Immediate, work);
+        let (job, answer) = job(TransactionBehavior::Immediate, self.lasting(work));
         self.writer.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => ended(),
         })?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// `work`, and then nothing is committed where it would be lost.
+    fn lasting<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static {
+        let place = self.place.clone();
+        move |connection| {
+            let done = work(connection)?;
+            place.check().map(|()| done)
+        }
     }
 
     /// As [`Threads::write`], but waits for its turn: for groups, of which one writer task has one at a time.
@@ -98,7 +116,7 @@ impl Threads {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let (job, answer) = job(TransactionBehavior::Immediate, work);
+        let (job, answer) = job(TransactionBehavior::Immediate, self.lasting(work));
         self.writer.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
