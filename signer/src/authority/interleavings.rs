@@ -180,3 +180,29 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_leaves_no_crl_that_nobody_takes() {
+    let mut world = World::new().await;
+    world.play(Step::Accept).await;
+    world.play(Step::Revoke).await;
+    let (first, listed) = world.publish().await;
+    assert!(listed);
+    assert_eq!(world.publish().await.0.number(), first.number());
+
+    // So far ahead that the phone's certificate seems to have expired: one CRL more lists it, the next does not.
+    let ahead = 100 * DAY;
+    for (seconds, still_listed) in [(ahead, true), (DAY, false)] {
+        world.play(Step::Pass { seconds }).await;
+        assert_eq!(world.publish().await.1, still_listed);
+    }
+    world
+        .play(Step::Pass {
+            seconds: -ahead - DAY,
+        })
+        .await;
+    let (set_right, listed) = world.publish().await;
+    assert!(set_right.this_update() <= world.now() && set_right.number() > first.number());
+    assert!(listed, "the entry of a certificate that is valid is back");
+    assert_eq!(world.publish().await.0.number(), set_right.number());
+}

@@ -51,11 +51,13 @@ struct Calendar {
 }
 
 impl Calendar {
-    /// Whether a CRL is missing, lacks a revocation, or is old.
+    /// Whether a CRL is missing, lacks a revocation, is old, or was made by a clock that has been set back since: nobody
+    /// takes one before its thisUpdate.
     fn due(&self, state: &CrlState) -> bool {
         state.newest.as_ref().is_none_or(|newest| {
             newest.revocations < state.revocations
                 || newest.signed_at.plus_seconds(self.refresh_seconds) <= self.now
+                || newest.signed_at > self.now
         })
     }
 }
@@ -119,6 +121,8 @@ impl Authority {
     ) -> Result<semops_pki::signed::ToBeSigned, Error> {
         // RFC 5280 s3.3: an entry stays until one scheduled CRL past the certificate's notAfter.
         let since = state.newest.as_ref().map_or(now, |newest| newest.signed_at);
+        // Nor does a clock that was ahead for a while drop the entry of a certificate that is still valid.
+        let since = since.min(now);
         let revoked = self
             .store
             .revoked(record.id, state.revocations, since)

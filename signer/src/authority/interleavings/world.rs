@@ -22,7 +22,7 @@ use semops_objects::{
     money::Amount,
     order::{Order, OrderJws},
 };
-use semops_pki::local_key::LocalKey;
+use semops_pki::{crl::CertificateRevocationList, local_key::LocalKey};
 
 use super::{
     Model, ORDERS, Step,
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         Timestamp::from_micros(self.hands.load(Ordering::SeqCst)).seconds()
     }
 
@@ -240,6 +240,23 @@ impl World {
                 self.authority = authority(&file, self.hands, &self.keys, &self.token).await;
             }
         }
+    }
+
+    /// Makes the issuer's CRLs that are due, and gives the newest of the phone's CA with whether it lists the phone.
+    pub(super) async fn publish(&self) -> (CertificateRevocationList, bool) {
+        let issuer: InstitutionId = "mobilis".parse().unwrap();
+        self.authority.publish_crls(&issuer).await.unwrap();
+        let ca = Ca::Institution(&issuer, Purpose::DeviceCa);
+        let der = self.authority.crl(ca).await.unwrap().der;
+        let crl = CertificateRevocationList::from_der(&der).unwrap();
+        let shown = self
+            .authority
+            .device(&context(&self.authority, "mobilis"), self.device)
+            .await
+            .unwrap();
+        let serial = shown.issued.unwrap().serial;
+        let listed = crl.entry(&serial).is_some();
+        (crl, listed)
     }
 
     /// What the store holds is what the model holds, and every stored signature verifies.
