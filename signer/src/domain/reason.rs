@@ -33,16 +33,16 @@ macro_rules! reasons {
 reasons! {
     /// A field does not have the form that the API asks for.
     InvalidField "INVALID_FIELD"
-        "a field does not have the form that the API asks for; see the field violation"
+        "a field does not have the form that the API asks for"
     /// The bytes are no certification request that is accepted here.
     RequestNotAcceptable "REQUEST_NOT_ACCEPTABLE"
-        "the certification request is not acceptable; see the field violation"
+        "the certification request is not acceptable"
     /// The key is weak, odd, or certified already.
     KeyNotAcceptable "KEY_NOT_ACCEPTABLE"
         "the public key is not acceptable; make a new P-256 key in the phone and a new request"
     /// The phone's signature does not verify.
     OrderSignature "ORDER_SIGNATURE"
-        "the order is not signed by the device named in its kid"
+        "the order is not signed by the device named in its kid; the phone signs a new one with its own key"
     /// No registered caller.
     CallerUnknown "CALLER_UNKNOWN"
         "the client certificate is not that of a registered caller; ask the operator to check the register of callers"
@@ -54,13 +54,13 @@ reasons! {
         "the order is addressed to another institution; only the one in its aud may have it co-signed"
     /// No such device for the caller's institution.
     DeviceNotFound "DEVICE_NOT_FOUND"
-        "the institution neither issued nor accepted such a device"
+        "the institution neither issued nor accepted such a device; compare the id with the one that the phone shows"
     /// No such order for the caller's institution.
     OrderNotFound "ORDER_NOT_FOUND"
-        "the institution has no such order"
+        "the institution has no such order; compare device and jti, or have the order co-signed with CosignOrder"
     /// No such CRL.
     CrlNotFound "CRL_NOT_FOUND"
-        "there is no such CRL here"
+        "there is no such CRL here; certificates name theirs in cRLDistributionPoints"
     /// Other content under the same order id.
     OrderConflict "ORDER_CONFLICT"
         "another order, or the same with other references, stands under this device and jti; a new order needs a new jti"
@@ -90,25 +90,25 @@ reasons! {
         "the order's iat is more than 30 s ahead; set the phone's clock"
     /// The amount is above policy's for one order.
     AmountOverPolicy "AMOUNT_OVER_POLICY"
-        "the amount is above what policy allows for one order"
+        "the amount is above what policy allows for one order; the customer may order less"
     /// Policy has no limit for the currency.
     CurrencyNotAllowed "CURRENCY_NOT_ALLOWED"
-        "policy has no limit for the order's currency, so it is not allowed"
+        "policy has no limit for the order's currency, so it is not allowed; a version of the policy with one allows it"
     /// Policy does not allow the channel.
     ChannelNotAllowed "CHANNEL_NOT_ALLOWED"
-        "policy does not allow the order's channel"
+        "policy does not allow the order's channel; a version of the policy that names it does"
     /// Policy does not allow the payee's institution.
     PayeeNotAllowed "PAYEE_NOT_ALLOWED"
-        "policy does not allow the payee's institution"
+        "policy does not allow the payee's institution; a version of the policy that names it does"
     /// Policy does not allow the device's issuer.
     IssuerNotAllowed "ISSUER_NOT_ALLOWED"
-        "policy does not allow the issuer of the device"
+        "policy does not allow the issuer of the device; a version of the policy that names it does"
     /// The device's amount per day is used up.
     DeviceAmountPerDay "DEVICE_AMOUNT_PER_DAY"
-        "the device's amount for 24 hours would be passed"
+        "the device's amount for 24 hours would be passed; the customer may order less, or wait until earlier orders are a day old"
     /// The device's orders per day are used up.
     DeviceOrdersPerDay "DEVICE_ORDERS_PER_DAY"
-        "the device's number of orders for 24 hours would be passed"
+        "the device's number of orders for 24 hours would be passed; the customer may wait until earlier orders are a day old"
     /// The subscriber has as many devices as policy allows.
     SubscriberDeviceLimit "SUBSCRIBER_DEVICE_LIMIT"
         "the subscriber has as many devices as policy allows; revoke one that is not used"
@@ -138,7 +138,7 @@ reasons! {
         "the institution's token cannot be used now; call again with the same content"
     /// The store's queue is full.
     StoreQueueFull "STORE_QUEUE_FULL"
-        "too much waits to be recorded; call again, a little later each time"
+        "too much waits to be recorded, or another program holds the record; call again, a little later each time"
     /// The store cannot be reached.
     StoreUnavailable "STORE_UNAVAILABLE"
         "the record cannot be written or read now; call again with the same content"

@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::{Span, error, warn};
 
 use crate::{
-    error::{Error, Reason},
+    error::{Error, Reason, Violation},
     ids::RequestId,
 };
 
@@ -59,17 +59,17 @@ impl Unreached {
             Self::MalformedMessage => (
                 Code::InvalidArgument,
                 "MALFORMED_MESSAGE",
-                "the body is not the method's request message",
+                "the body is not the method's request message; encode it as the protos of semops.signer.v1 say",
             ),
             Self::MessageTooLarge => (
                 Code::ResourceExhausted,
                 "MESSAGE_TOO_LARGE",
-                "the message is longer than 64 KiB",
+                "the message is longer than 64 KiB; no request of this service needs as much",
             ),
             Self::MethodUnknown => (
                 Code::Unimplemented,
                 "METHOD_UNKNOWN",
-                "there is no such method here, or not with these options",
+                "there is no such method here, or not with these options; server reflection lists what there is",
             ),
             Self::ServiceUnknown => (
                 Code::NotFound,
@@ -102,9 +102,12 @@ pub(crate) fn status(error: Error, request: RequestId) -> Status {
     let told = |code, reason: Reason| made(code, reason.text(), details(reason.name(), request));
     match error {
         Error::Invalid { reason, violation } => {
+            // In the message too: not every client shows the details.
+            let Violation { field, description } = violation;
+            let text = format!("{}: {field}: {description}", reason.text());
             let mut details = details(reason.name(), request);
-            details.add_bad_request_violation(violation.field, violation.description);
-            made(Code::InvalidArgument, reason.text(), details)
+            details.add_bad_request_violation(field, description);
+            made(Code::InvalidArgument, &text, details)
         }
         Error::Unauthenticated(reason) => told(Code::Unauthenticated, reason),
         Error::Forbidden(reason) => told(Code::PermissionDenied, reason),
@@ -188,6 +191,11 @@ mod tests {
         assert_eq!(
             (violation.field.as_str(), violation.description.as_str()),
             ("device_id", "is no UUID")
+        );
+        assert!(
+            status.message().ends_with(": device_id: is no UUID"),
+            "{}",
+            status.message()
         );
     }
 
