@@ -12,7 +12,7 @@ use crate::error::CertificateError;
 use crate::extensions::uri;
 use crate::name;
 use crate::signed::Signed;
-use crate::tbs::TbsCertificate;
+use crate::tbs::{self, TbsCertificate};
 
 /// The longest certificate, in octets of DER.
 pub const MAX_CERTIFICATE: usize = 16_384;
@@ -23,6 +23,11 @@ const MAX_PEM: usize = 2 * MAX_CERTIFICATE;
 
 const PEM_LABEL: &str = "CERTIFICATE";
 const PEM_END: &str = "-----END CERTIFICATE-----";
+
+/// A time of a certificate as RFC 3339 writes it; the number itself where its four digits of the year do not reach.
+pub fn rfc3339(unix: i64) -> String {
+    tbs::time(unix).map_or_else(|| unix.to_string(), |time| time.to_date_time().to_string())
+}
 
 /// A P-256 certificate, read strictly. Reading checks its form, not its signature.
 #[derive(Clone)]

@@ -56,5 +56,5 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         environment::begin_with(&module)?;
     }
     let config = Config::load(&file)?;
-    Ok(Runtime::new()?.block_on(server::run(config))?)
+    Ok(Runtime::new()?.block_on(server::run(config, file))?)
 }

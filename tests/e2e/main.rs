@@ -26,6 +26,7 @@ mod money_limits;
 mod operator;
 mod recheck;
 mod refused_orders;
+mod reload;
 mod requests;
 mod roles;
 mod secrecy;

@@ -1,7 +1,7 @@
 //! Who gets in: TLS 1.3 alone, both sides with certificates, and of those with good certificates the registered callers
 //! alone, at every request.
 
-mod credentials;
+pub(crate) mod credentials;
 mod removal;
 
 use std::{process::Stdio, time::Duration};
@@ -44,7 +44,7 @@ const FAR: &str = "20600101000000Z";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A leaf in time that alfa's TLS CA may have issued to its backend.
-const GENUINE: Leaf<'static> = Leaf {
+pub(crate) const GENUINE: Leaf<'static> = Leaf {
     organization: "alfa",
     uris: &[BACKEND],
     usage: CLIENT_AUTH,
@@ -344,7 +344,10 @@ async fn health(deployment: &Deployment, credentials: &Credentials) -> Result<An
 }
 
 /// The TLS CA of an institution: certificate and key.
-fn ca(deployment: &Deployment, institution: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+pub(crate) fn ca(
+    deployment: &Deployment,
+    institution: &str,
+) -> (std::path::PathBuf, std::path::PathBuf) {
     let (id, directory) = (institution.parse().unwrap(), deployment.directory());
     (directory.ca(Hierarchy::Tls, &id), directory.tls_ca_key(&id))
 }

@@ -16,3 +16,4 @@ pub mod story;
 pub mod stranger;
 pub mod terminal;
 pub mod until;
+pub mod wire;

@@ -1,6 +1,6 @@
 //! Requests below the generated clients: any path, any header, any body, and all that comes back.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::timeout;
@@ -8,8 +8,8 @@ use tonic::{
     Code, Status,
     body::Body,
     codegen::{
-        Bytes,
-        http::{HeaderMap, Request, StatusCode, header::CONTENT_TYPE},
+        Body as HttpBody, Bytes,
+        http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_TYPE},
     },
     transport::Channel,
 };
@@ -74,7 +74,10 @@ pub fn request(path: &str, body: Vec<u8>) -> Result<Request<Body>, Failure> {
 /// # Errors
 /// The connection broke, or there was no answer in time.
 pub async fn send(channel: &Channel, request: Request<Body>) -> Result<Answer, Failure> {
-    let answered = timeout(ANSWER, answer(channel.clone(), request)).await;
+    let answered = timeout(ANSWER, async {
+        answer(channel.clone().oneshot(request).await?).await
+    })
+    .await;
     answered.map_err(|_| Failure::new(format!("no answer within {ANSWER:?}")))?
 }
 
@@ -86,8 +89,15 @@ pub async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Answe
     send(channel, request(path, framed(message))?).await
 }
 
-async fn answer(channel: Channel, request: Request<Body>) -> Result<Answer, Failure> {
-    let (head, body) = channel.oneshot(request).await?.into_parts();
+/// Takes the whole answer.
+///
+/// # Errors
+/// The connection broke.
+pub async fn answer<B>(response: Response<B>) -> Result<Answer, Failure>
+where
+    B: HttpBody<Error: Error + 'static>,
+{
+    let (head, body) = response.into_parts();
     let body = body.collect().await?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     let status = Status::from_header_map(&trailers)

@@ -6,15 +6,14 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
-    sync::Arc,
 };
 
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use secrecy::SecretString;
 use semops_pki::{certificate::Certificate, crl::CertificateRevocationList};
 use zeroize::Zeroizing;
 
-use super::{reader::Reader, tls::server_config};
+use super::reader::Reader;
 
 /// The longest PIN, octets; PKCS#11 leaves the bound to the token.
 const MAX_PIN: u64 = 255;
@@ -52,7 +51,7 @@ pub(super) fn ca(mut reader: Reader<'_>) -> Option<CaFiles> {
     Some(CaFiles { certificate, crl })
 }
 
-fn certificate(reader: &mut Reader<'_>, key: &str) -> Option<Certificate> {
+pub(super) fn certificate(reader: &mut Reader<'_>, key: &str) -> Option<Certificate> {
     let content = reader.file(key)?;
     let certificate =
         text(&content).and_then(|pem| Certificate::from_pem(pem).map_err(|e| e.to_string()));
@@ -75,22 +74,10 @@ fn text(content: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(content).map_err(|_| "is not PEM".to_owned())
 }
 
-/// The server's side of TLS, from `certificate`, `key` and `client_root`.
-pub(super) fn tls(reader: &mut Reader<'_>) -> Option<Arc<rustls::ServerConfig>> {
-    let chain = chain(reader, "certificate");
-    let key = private_key(reader, "key");
-    let root = certificate(reader, "client_root");
-    let (chain, key, root) = (chain?, key?, root?);
-    let der = |c: &Certificate| CertificateDer::from(c.der().to_vec());
-    let config = server_config(chain.iter().map(der).collect(), key.into(), &der(&root));
-    let way_out = "name the key of the first certificate in `certificate`, and a root certificate as `client_root`";
-    config
-        .map(Arc::new)
-        .map_err(|e| reader.wrong("key", e.to_string(), way_out))
-        .ok()
-}
-
-fn private_key(reader: &mut Reader<'_>, key: &str) -> Option<PrivatePkcs8KeyDer<'static>> {
+pub(super) fn private_key(
+    reader: &mut Reader<'_>,
+    key: &str,
+) -> Option<PrivatePkcs8KeyDer<'static>> {
     let path = reader.path(key)?;
     let content = open_private(path).and_then(|file| read_secret(file, 64 * 1024));
     let content = content

@@ -5,7 +5,6 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +23,7 @@ pub use institution::Institution;
 pub use material::CaFiles;
 pub use reader::Mistake;
 use reader::{Mistakes, Reader};
+pub use tls::Tls;
 
 /// The checked configuration.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct Grpc {
     /// Where to listen.
     pub listen: SocketAddr,
     /// Certificate, key and client root.
-    pub tls: Arc<rustls::ServerConfig>,
+    pub tls: Tls,
     /// The most connections at a time.
     pub max_connections: usize,
     /// The longest TLS handshake.

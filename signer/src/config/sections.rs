@@ -11,6 +11,7 @@ use super::{
     institution::institutions,
     material::{self, CaFiles},
     reader::Reader,
+    tls::tls,
 };
 
 // Every part is read before the first `?`, so that all mistakes are found.
@@ -104,7 +105,7 @@ fn count(reader: &mut Reader<'_>, key: &str, most: u32) -> Option<usize> {
 
 fn grpc(mut grpc: Reader<'_>) -> Option<Grpc> {
     let listen = grpc.parsed("listen", AN_ADDRESS);
-    let tls = material::tls(&mut grpc);
+    let tls = tls(&mut grpc, None);
     let max_connections = count(&mut grpc, "max_connections", 65_536);
     let handshake = seconds(&mut grpc, "handshake_seconds", 60);
     let request = seconds(&mut grpc, "request_seconds", 600);

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -49,11 +50,12 @@ impl Connected for Connection {
 /// The connections to a listener, which is closed soon after the stream is dropped.
 pub(super) fn incoming(
     listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerConfig>>,
     grpc: &Grpc,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (established, connections) = mpsc::channel(MAX_HANDSHAKES);
     let door = Door {
-        acceptor: TlsAcceptor::from(Arc::clone(&grpc.tls)),
+        tls,
         places: Arc::new(Semaphore::new(grpc.max_connections)),
         handshake: grpc.handshake,
         established,
@@ -63,7 +65,7 @@ pub(super) fn incoming(
 }
 
 struct Door {
-    acceptor: TlsAcceptor,
+    tls: watch::Receiver<Arc<ServerConfig>>,
     places: Arc<Semaphore>,
     handshake: Duration,
     established: mpsc::Sender<io::Result<Connection>>,
@@ -95,7 +97,8 @@ impl Door {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let stream = match timeout(self.handshake, self.acceptor.accept(stream)).await {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
+        let stream = match timeout(self.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return debug!(%error, "a TLS handshake failed"),
             Err(_) => return debug!("a TLS handshake took too long"),

@@ -3,31 +3,31 @@
 mod accept;
 mod build;
 mod signals;
+mod tls;
 
 use std::{
     fmt,
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     net::TcpListener,
+    signal::unix::Signal,
     task::{JoinHandle, JoinSet},
     time::{Instant, timeout},
 };
+use tokio_stream::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use self::{build::Built, signals::Signals};
+use self::{accept::Connection, build::Built, signals::Signals, tls::Tls};
 use crate::{
-    authority::Authority,
-    config::{Config, Grpc},
-    error::Error,
-    hsm, http, rpc, schedule,
-    store::StoreError,
-    telemetry,
+    authority::Authority, config::Config, error::Error, hsm, http, rpc, schedule,
+    store::StoreError, telemetry,
 };
 
 /// How long the record's writer and the tokens may take to end after the drain.
@@ -74,13 +74,15 @@ pub enum ServeError {
     Hurried,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once.
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once. SIGHUP has the TLS files that
+/// the configuration `file` names read again.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn run(config: Config) -> Result<(), ServeError> {
+pub async fn run(config: Config, file: PathBuf) -> Result<(), ServeError> {
     telemetry::start(config.log);
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let hangup = Signals::hangup().map_err(ServeError::Signals)?;
     let (grpc_listener, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
     let (http_listener, http_address) = listen("http.listen", config.http).await?;
     let (grpc, scheme, drain) = (config.grpc.clone(), config.scheme.clone(), config.drain);
@@ -89,7 +91,12 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
         monitor,
         writer,
     } = build::build(config).await?;
-    let mut house = House::open(authority, grpc, scheme, grpc_listener, http_listener);
+    let tls = Tls::new(file, grpc.tls.clone(), authority.clock());
+    let connections = accept::incoming(grpc_listener, tls.current(), &grpc);
+    let mut house = House::new();
+    house.open_grpc(Arc::clone(&authority), grpc.request, scheme, connections);
+    house.open_others(authority, http_listener);
+    house.keep_tls(tls, hangup);
     say(format_args!(
         "serving gRPC on {grpc_address} and HTTP on {http_address}\n"
     ));
@@ -137,46 +144,53 @@ struct House {
 }
 
 impl House {
-    fn open(
+    fn new() -> Self {
+        Self {
+            parts: JoinSet::new(),
+            draining: CancellationToken::new(),
+            work: TaskTracker::new(),
+        }
+    }
+
+    fn open_grpc(
+        &mut self,
         authority: Arc<Authority>,
-        grpc: Grpc,
+        longest: Duration,
         scheme: String,
-        grpc_listener: TcpListener,
-        http_listener: TcpListener,
-    ) -> Self {
-        let (draining, work) = (CancellationToken::new(), TaskTracker::new());
-        let mut parts = JoinSet::new();
+        connections: impl Stream<Item = io::Result<Connection>> + Send + 'static,
+    ) {
         let serving = rpc::Serving {
-            authority: Arc::clone(&authority),
+            authority,
             scheme,
-            longest: grpc.request,
-            draining: draining.clone(),
-            work: work.clone(),
+            longest,
+            draining: self.draining.clone(),
+            work: self.work.clone(),
         };
-        let connections = accept::incoming(grpc_listener, &grpc);
-        parts.spawn(async {
-            (
-                "gRPC",
-                rpc::serve(connections, serving)
-                    .await
-                    .map_err(|e| e.to_string()),
-            )
+        self.parts.spawn(async {
+            let served = rpc::serve(connections, serving).await;
+            ("gRPC", served.map_err(|e| e.to_string()))
         });
-        let (router, stop) = (http::router(Arc::clone(&authority)), draining.clone());
-        parts.spawn(async {
-            http::serve(http_listener, router, stop).await;
+    }
+
+    fn open_others(&mut self, authority: Arc<Authority>, listener: TcpListener) {
+        let (router, stop) = (http::router(Arc::clone(&authority)), self.draining.clone());
+        self.parts.spawn(async {
+            http::serve(listener, router, stop).await;
             ("HTTP", Ok(()))
         });
-        let stop = draining.clone();
-        parts.spawn(async {
+        let stop = self.draining.clone();
+        self.parts.spawn(async {
             schedule::run(authority, stop).await;
             ("the schedule", Ok(()))
         });
-        Self {
-            parts,
-            draining,
-            work,
-        }
+    }
+
+    fn keep_tls(&mut self, tls: Tls, hangup: Signal) {
+        let stop = self.draining.clone();
+        self.parts.spawn(async {
+            tls.renew(hangup, stop).await;
+            ("the renewal of TLS", Ok(()))
+        });
     }
 
     /// A part that ended although nobody told it to.

@@ -1,4 +1,4 @@
-//! Owns the signals that end the service.
+//! Owns the signals: those that end the service, and the one that has its TLS files read again.
 
 use std::io;
 
@@ -17,6 +17,11 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    /// SIGHUP, heard from now on.
+    pub(super) fn hangup() -> io::Result<Signal> {
+        signal(SignalKind::hangup())
     }
 
     /// Waits for the next one; its name.

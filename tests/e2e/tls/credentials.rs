@@ -26,33 +26,33 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 /// RFC 9113 s3.4 and an empty SETTINGS frame.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// The type of a SETTINGS frame, at this place of its header (RFC 9113 s4.1, s6.5).
-pub(super) const SETTINGS: (usize, u8) = (3, 4);
-pub(super) const CLIENT_AUTH: &str = "clientAuth";
+pub(crate) const SETTINGS: (usize, u8) = (3, 4);
+pub(crate) const CLIENT_AUTH: &str = "clientAuth";
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
 /// Files with a chain, leaf first, and its key.
 #[derive(Clone, Debug)]
-pub(super) struct Credentials {
-    pub(super) chain: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Credentials {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// What a leaf is to say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leaf<'a> {
-    pub(super) organization: &'a str,
-    pub(super) uris: &'a [&'a str],
-    pub(super) usage: &'a str,
+pub(crate) struct Leaf<'a> {
+    pub(crate) organization: &'a str,
+    pub(crate) uris: &'a [&'a str],
+    pub(crate) usage: &'a str,
     /// GeneralizedTime.
-    pub(super) from: &'a str,
-    pub(super) until: &'a str,
+    pub(crate) from: &'a str,
+    pub(crate) until: &'a str,
 }
 
 /// What came of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Met {
+pub(crate) enum Met {
     /// The server speaks HTTP/2 with us.
     Http2,
     /// It refused us.
@@ -60,12 +60,12 @@ pub(super) enum Met {
 }
 
 impl Credentials {
-    pub(super) fn of(chain: PathBuf, key: PathBuf) -> Self {
+    pub(crate) fn of(chain: PathBuf, key: PathBuf) -> Self {
         Self { chain, key }
     }
 
     /// Puts credentials into a folder of their own.
-    pub(super) fn write(deployment: &Deployment, chain: &str, key: &str) -> Result<Self, Failure> {
+    pub(crate) fn write(deployment: &Deployment, chain: &str, key: &str) -> Result<Self, Failure> {
         let folder = folder(deployment)?;
         let files = Self::of(folder.join("chain.pem"), folder.join("key.pem"));
         fs::write(&files.chain, chain)?;
@@ -73,12 +73,12 @@ impl Credentials {
         Ok(files)
     }
 
-    pub(super) fn identity(deployment: &Deployment, identity: &Identity) -> Result<Self, Failure> {
+    pub(crate) fn identity(deployment: &Deployment, identity: &Identity) -> Result<Self, Failure> {
         Self::write(deployment, &identity.chain, &identity.key)
     }
 
     /// A channel with these credentials; the handshake's last word comes with the first call.
-    pub(super) async fn channel(&self, deployment: &Deployment) -> Result<Channel, Failure> {
+    pub(crate) async fn channel(&self, deployment: &Deployment) -> Result<Channel, Failure> {
         let text = format!(
             "endpoint = 'https://{}'\nserver = '{}'\nroot = '{}'\ncertificate = '{}'\nkey = '{}'\n",
             deployment.scheme().grpc(),
@@ -103,7 +103,7 @@ fn folder(deployment: &Deployment) -> Result<PathBuf, Failure> {
 
 /// A new key and a certificate for it by the CA in these files, made with openssl: what `leaf` says, whatever our own
 /// profiles would say to it.
-pub(super) fn forge(
+pub(crate) fn forge(
     deployment: &Deployment,
     (ca, ca_key): (&Path, &Path),
     leaf: Leaf<'_>,
@@ -141,7 +141,7 @@ pub(super) fn forge(
 }
 
 /// A root of nobody's, with the names of the scheme's TLS root: its certificate and its key.
-pub(super) fn other_root(deployment: &Deployment) -> Result<(PathBuf, PathBuf), Failure> {
+pub(crate) fn other_root(deployment: &Deployment) -> Result<(PathBuf, PathBuf), Failure> {
     let folder = folder(deployment)?;
     let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out root.pem -days 30";
     openssl(&folder, make, &["-subj", "/O=alfa/CN=TLS CA"])?;
@@ -161,7 +161,7 @@ fn openssl(folder: &Path, words: &str, more: &[&str]) -> Result<(), Failure> {
 
 /// Shakes hands over TLS 1.3 and reads the server's first word. The client says all it has to say at once, so that a
 /// server that is content answers with its SETTINGS.
-pub(super) async fn shake(
+pub(crate) async fn shake(
     deployment: &Deployment,
     credentials: Option<&Credentials>,
 ) -> Result<Met, Failure> {

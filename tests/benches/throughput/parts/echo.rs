@@ -71,7 +71,7 @@ impl CosigningService for Answer {
 pub(super) async fn serve(config: &Config, task: &Task) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.grpc.listen).await?;
     println!("listening");
-    let tls = TlsAcceptor::from(Arc::clone(&config.grpc.tls));
+    let tls = TlsAcceptor::from(Arc::clone(&config.grpc.tls.server));
     let service = CosigningServiceServer::new(Answer("x".repeat(task.answer)));
     let mut end = spawn_blocking(|| std::io::stdin().read(&mut [0]));
     loop {
