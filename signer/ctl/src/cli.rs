@@ -5,16 +5,19 @@ use std::{
     time::SystemTime,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use semops_proto::client::Client;
 
 use crate::{
     commands::{
-        accept, authorization, cosign, crl, device, enroll, phone, release, revoke, trust, verify,
+        accept, authorization, completions, cosign, crl, device, enroll, phone, release, revoke,
+        trust, verify,
     },
     connection,
     failure::Failure,
     output::Report,
     profile::Profile,
+    progress::Progress,
 };
 
 const AFTER_HELP: &str = "\
@@ -25,8 +28,11 @@ Exit codes:
   3  the service cannot be reached, TLS failed, or there was no answer before the deadline
   4  `verify`: the authorization is not valid (expired or refused)
 
-With --json a command prints one JSON object on standard output; `COMMAND --help` shows its members. An error is one
-object on standard error:
+Every error names the way out. Tables fit the terminal; where there is none they are as wide as COLUMNS says, else 80
+columns. Ids in them are shortened when they must be: --json has them whole.
+
+With --json a command prints one JSON object on standard output; `COMMAND --help` shows its members. Times are Unix
+seconds. An error is one object on standard error:
   {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"bad_answer\", \"message\", \"way_out\",
              \"code\", \"reason\", \"violations\": [{\"field\", \"description\"}], \"metadata\": {},
              \"retry_after_seconds\", \"request_id\"}}   (from \"code\" on: when refused)
@@ -37,8 +43,8 @@ A profile is a TOML file:
   root = \"tls-root.pem\"                 the TLS root, the only one trusted
   certificate = \"chain.pem\"             the caller's chain, leaf first
   key = \"key.pem\"                       the caller's private key
-  timeout_seconds = 10                  deadline of each call; 10 if left out
-Paths in it are relative to it.";
+  timeout_seconds = 10                  deadline of each call, 1 to 300; 10 if left out
+Paths in it are relative to it. Unknown keys are refused.";
 
 /// The command line of the SEMOPS signing service.
 #[derive(Debug, Parser)]
@@ -56,6 +62,26 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Offline(Offline),
+    #[command(flatten)]
+    Online(Online),
+}
+
+/// What needs no service.
+#[derive(Debug, Subcommand)]
+enum Offline {
+    /// A phone for people without one; needs no service
+    #[command(display_order = 90)]
+    Phone(phone::Args),
+    /// Print the completions of a shell; needs no service
+    #[command(display_order = 91)]
+    Completions(completions::Args),
+}
+
+/// What calls the service.
+#[derive(Debug, Subcommand)]
+enum Online {
     /// Have a phone's key certified (role enrolment)
     Enroll(enroll::Args),
     /// Accept a device for one of your accounts (role enrolment)
@@ -76,8 +102,6 @@ enum Command {
     Trust(trust::Args),
     /// Fetch the newest CRL of a CA (every role)
     Crl(crl::Args),
-    /// A phone for people without one; needs no service
-    Phone(phone::Args),
 }
 
 impl Cli {
@@ -87,28 +111,25 @@ impl Cli {
         self.json
     }
 
-    /// Does what the command says; `now` is the time of phones.
+    /// Does what the command says. `clock` is this machine's: the time of phones.
     ///
     /// # Errors
     /// [`Failure`], with its exit code.
-    pub async fn run(self, now: SystemTime) -> Result<Report, Failure> {
-        if let Command::Phone(args) = &self.command {
-            return phone::run(args, now);
-        }
-        let profile = Profile::load(self.profile()?)?;
-        let client = connection::client(&profile).await?;
+    pub async fn run(self, clock: fn() -> SystemTime) -> Result<Report, Failure> {
         match &self.command {
-            Command::Enroll(args) => enroll::run(args, &client).await,
-            Command::Accept(args) => accept::run(args, &client).await,
-            Command::Release(args) => release::run(args, &client).await,
-            Command::Revoke(args) => revoke::run(args, &client).await,
-            Command::Device(args) => device::run(args, &client).await,
-            Command::Cosign(args) => cosign::run(args, &client).await,
-            Command::Authorization(args) => authorization::run(args, &client).await,
-            Command::Verify(args) => verify::run(args, &client).await,
-            Command::Trust(args) => trust::run(args, &client).await,
-            Command::Crl(args) => crl::run(args, &client).await,
-            Command::Phone(args) => phone::run(args, now),
+            Command::Offline(Offline::Phone(args)) => phone::run(args, clock()),
+            Command::Offline(Offline::Completions(args)) => {
+                Ok(completions::run(args, &mut Self::command()))
+            }
+            Command::Online(command) => {
+                let profile = Profile::load(self.profile()?)?;
+                let progress = Progress::new("waiting for the service");
+                let work = async {
+                    let client = connection::client(&profile).await?;
+                    command.run(&client).await
+                };
+                progress.watch(work).await
+            }
         }
     }
 
@@ -122,10 +143,25 @@ impl Cli {
     }
 }
 
+impl Online {
+    async fn run(&self, client: &Client) -> Result<Report, Failure> {
+        match self {
+            Self::Enroll(args) => enroll::run(args, client).await,
+            Self::Accept(args) => accept::run(args, client).await,
+            Self::Release(args) => release::run(args, client).await,
+            Self::Revoke(args) => revoke::run(args, client).await,
+            Self::Device(args) => device::run(args, client).await,
+            Self::Cosign(args) => cosign::run(args, client).await,
+            Self::Authorization(args) => authorization::run(args, client).await,
+            Self::Verify(args) => verify::run(args, client).await,
+            Self::Trust(args) => trust::run(args, client).await,
+            Self::Crl(args) => crl::run(args, client).await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -133,21 +169,51 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Each command that does something by itself, with its words.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn within(words: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+            let mut subcommands = command.get_subcommands().peekable();
+            if subcommands.peek().is_none() || !command.is_subcommand_required_set() {
+                found.push((words.to_owned(), command.clone()));
+            }
+            for subcommand in subcommands {
+                within(
+                    &format!("{words} {}", subcommand.get_name()),
+                    subcommand,
+                    found,
+                );
+            }
+        }
+        let mut found = Vec::new();
+        within("semopsctl", &Cli::command(), &mut found);
+        found
+    }
+
     #[test]
     fn every_command_documents_its_json() {
-        for command in Cli::command().get_subcommands() {
-            let documented = |command: &clap::Command| {
-                command
-                    .get_after_help()
-                    .is_some_and(|help| help.to_string().starts_with("JSON: {"))
-            };
-            let own = command.get_subcommands().next().is_none();
-            let all = if own {
-                documented(command)
-            } else {
-                command.get_subcommands().all(documented)
-            };
-            assert!(all, "{}", command.get_name());
+        let commands = commands();
+        assert!(commands.len() > 10, "{commands:?}");
+        for (words, command) in commands {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.starts_with("JSON: {"), "{words}: {help}");
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_command_and_exit_code() {
+        let readme = include_str!("../README.md");
+        for (words, _) in commands() {
+            assert!(readme.contains(&format!("`{words}")), "{words}");
+        }
+        let codes = AFTER_HELP
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.is_empty());
+        for code in codes {
+            let (code, meaning) = code.trim().split_once("  ").unwrap_or_default();
+            let line = format!("| {code} | {meaning} |");
+            assert!(readme.contains(&line), "{line}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod authorization;
+pub mod completions;
 pub mod cosign;
 pub mod crl;
 pub mod device;

@@ -41,6 +41,8 @@ pub enum Failure {
     BadAnswer {
         /// What is wrong with it.
         message: String,
+        /// The way out.
+        advice: &'static str,
     },
 }
 
@@ -59,6 +61,16 @@ impl Failure {
     pub fn bad_answer(message: impl Display) -> Self {
         Self::BadAnswer {
             message: message.to_string(),
+            advice: "this program and the service do not fit: compare their versions",
+        }
+    }
+
+    /// The service's answer contradicts itself: its digests and names are computed again here.
+    #[must_use]
+    pub fn untrue(message: impl Display) -> Self {
+        Self::BadAnswer {
+            message: message.to_string(),
+            advice: "do not rely on anything in this answer; tell the operator of the service, who compares it with the record",
         }
     }
 
@@ -83,14 +95,10 @@ impl Failure {
                 (message.clone(), vec![("way out", advice.clone())])
             }
             Self::Refused(refusal) => (refusal.headline(), refusal.rows()),
-            Self::BadAnswer { message } => {
-                let advice =
-                    "this program and the service do not fit: compare their versions".to_owned();
-                (
-                    format!("unexpected answer: {message}"),
-                    vec![("way out", advice)],
-                )
-            }
+            Self::BadAnswer { message, advice } => (
+                format!("unexpected answer: {message}"),
+                vec![("way out", (*advice).to_owned())],
+            ),
         };
         format!("error: {}\n{}", printable(&headline), aligned(&rows))
     }
@@ -104,7 +112,9 @@ impl Failure {
                 json!({"kind": "unreachable", "message": message, "way_out": advice})
             }
             Self::Refused(refusal) => refusal.json(),
-            Self::BadAnswer { message } => json!({"kind": "bad_answer", "message": message}),
+            Self::BadAnswer { message, advice } => {
+                json!({"kind": "bad_answer", "message": message, "way_out": advice})
+            }
         }
     }
 }
@@ -231,8 +241,40 @@ mod tests {
             text.contains("retry    after 1.5 s, with the same content\n"),
             "{text}"
         );
+        let odd = refused(
+            Code::ResourceExhausted,
+            ErrorDetails::with_retry_info(Some(Duration::from_micros(498_001))),
+        );
+        // Never sooner than the service says.
+        assert!(odd.render(false).contains("after 0.499 s, "), "{odd:?}");
         let json: Value = serde_json::from_str(&failure.render(true)).unwrap();
         assert_eq!(json["error"]["retry_after_seconds"], 1.5);
+    }
+
+    #[test]
+    fn a_limit_names_its_scope_the_time_to_wait_and_where_to_look() {
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
+        details
+            .set_error_info("RATE_LIMITED", "semops.signer.v1", [])
+            .add_quota_failure_violation("institution:alfa", "1000 requests in 1 s, 2000 at once");
+        let text = refused(Code::ResourceExhausted, details).render(false);
+        for said in [
+            "\ninstitution:alfa  1000 requests in 1 s, 2000 at once\n",
+            "\nretry             after 2 s, with the same content\n",
+            "`semopsctl status` shows the limits",
+        ] {
+            assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_not_relied_on() {
+        let failure = Failure::untrue("the digest is another");
+        assert_eq!(failure.exit_code(), ExitCode::from(1));
+        let json: Value = serde_json::from_str(&failure.render(true)).unwrap();
+        assert_eq!(json["error"]["kind"], "bad_answer");
+        let way_out = json["error"]["way_out"].as_str().unwrap();
+        assert!(way_out.starts_with("do not rely on"), "{way_out}");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The longest file that is read: far above any object, request, chain or offer, far below what would hurt.
-pub const MAX_LENGTH: u64 = 1 << 20;
+/// The longest file that is read: far above any object, request, chain or offer, no shorter than the longest document of
+/// an institution, far below what would hurt.
+pub const MAX_LENGTH: u64 = 8 << 20;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -8,3 +8,4 @@ pub mod failure;
 pub mod files;
 pub mod output;
 pub mod profile;
+pub mod progress;

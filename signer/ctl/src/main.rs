@@ -7,21 +7,28 @@ use std::{
 };
 
 use clap::Parser as _;
-use semopsctl::{cli::Cli, output::Exit};
+use semopsctl::{
+    cli::Cli,
+    output::{Exit, Form},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json();
-    match cli.run(SystemTime::now()).await {
-        Ok(report) => match io::stdout().write_all(report.render(json).as_bytes()) {
-            Ok(()) => match report.exit() {
-                Exit::Done => ExitCode::SUCCESS,
-                Exit::NotValid => ExitCode::from(4),
-            },
-            // Whoever reads has gone away; there is nobody to tell.
-            Err(_) => ExitCode::from(2),
-        },
+    match cli.run(SystemTime::now).await {
+        Ok(report) => {
+            let rendered = report.render(Form::of_stdout(json));
+            match io::stdout().write_all(rendered.as_bytes()) {
+                Ok(()) => match report.exit() {
+                    Exit::Done => ExitCode::SUCCESS,
+                    Exit::NotValid => ExitCode::from(4),
+                    Exit::Differs => ExitCode::from(5),
+                },
+                // Whoever reads has gone away; there is nobody to tell.
+                Err(_) => ExitCode::from(2),
+            }
+        }
         Err(failure) => {
             let _ = io::stderr().write_all(failure.render(json).as_bytes());
             failure.exit_code()

@@ -38,6 +38,20 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
     describe("device", answer.device)
 }
 
+/// The device for programs.
+pub(super) fn members(device: &Device) -> Result<Value, Failure> {
+    Ok(json!({
+        "device_id": device.device_id,
+        "status": name_of(device.status().as_str_name(), "DEVICE_STATUS_"),
+        "assurance": name_of(device.assurance().as_str_name(), "ASSURANCE_"),
+        "issued": device.issued.as_ref().map(issued_json).transpose()?,
+        "acceptance": device.acceptance.as_ref().map(|acceptance| json!({
+            "account_reference": acceptance.account_reference,
+            "accepted_at": acceptance.accepted_at,
+        })),
+    }))
+}
+
 /// A report of a device; `label` says what was done to it.
 pub(super) fn describe(label: &'static str, device: Option<Device>) -> Result<Report, Failure> {
     let device = device.ok_or_else(|| Failure::bad_answer("the device is missing"))?;
@@ -45,17 +59,7 @@ pub(super) fn describe(label: &'static str, device: Option<Device>) -> Result<Re
     let assurance = name_of(device.assurance().as_str_name(), "ASSURANCE_");
     let issued = device.issued.as_ref();
     let acceptance = device.acceptance.as_ref();
-    let report = Report::new(json!({
-        "device_id": device.device_id,
-        "status": status,
-        "assurance": assurance,
-        "issued": issued.map(issued_json).transpose()?,
-        "acceptance": acceptance.map(|acceptance| json!({
-            "account_reference": acceptance.account_reference,
-            "accepted_at": acceptance.accepted_at,
-        })),
-    }));
-    let report = report
+    let report = Report::new(members(&device)?)
         .row(label, &device.device_id)
         .row("status", status)
         .row("assurance", assurance);
@@ -115,6 +119,9 @@ mod tests {
     use semops_proto::v1::{Acceptance, Assurance, DeviceStatus, RevocationReason};
 
     use super::*;
+    use crate::output::Form;
+
+    const LINES: Form = Form::Lines { columns: 80 };
 
     #[test]
     fn an_acceptor_sees_its_own_part() {
@@ -130,13 +137,13 @@ mod tests {
         };
         let report = describe("accepted", Some(device)).unwrap();
         assert_eq!(
-            report.render(false),
+            report.render(LINES),
             "accepted   0190\n\
              status     ACTIVE\n\
              assurance  SOFTWARE_KEY_UNATTESTED\n\
              account    acc, accepted 1970-01-01T00:00:00Z\n"
         );
-        let json: Value = serde_json::from_str(&report.render(true)).unwrap();
+        let json: Value = serde_json::from_str(&report.render(Form::Json)).unwrap();
         assert_eq!(json["status"], "ACTIVE");
         assert_eq!(json["issued"], Value::Null);
         assert_eq!(json["acceptance"]["account_reference"], "acc");
@@ -155,7 +162,7 @@ mod tests {
             issued: Some(issued),
             ..Device::default()
         };
-        let text = describe("revoked", Some(device)).unwrap().render(false);
+        let text = describe("revoked", Some(device)).unwrap().render(LINES);
         assert!(
             text.contains("1970-01-01T00:00:01Z, KEY_COMPROMISE"),
             "{text}"

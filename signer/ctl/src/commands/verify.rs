@@ -107,7 +107,7 @@ fn members(authorization: &Authorization) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Exit;
+    use crate::output::{Exit, Form};
 
     fn answer(verdict: Verdict, reason: Option<&str>) -> VerifyAuthorizationResponse {
         VerifyAuthorizationResponse {
@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_reason() {
-        let text = report(&answer(Verdict::Refused, Some("BAD_SIGNATURE"))).render(false);
+        let text = report(&answer(Verdict::Refused, Some("BAD_SIGNATURE")))
+            .render(Form::Lines { columns: 80 });
         assert!(
             text.starts_with("verdict  REFUSED\nreason   BAD_SIGNATURE\n"),
             "{text}"

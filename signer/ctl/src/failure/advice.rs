@@ -104,6 +104,50 @@ const BY_REASON: &[(&str, &str)] = &[
         "NO_TRUST",
         "the operator of the service loads your trust document first: signer trust load",
     ),
+    (
+        "CALLER_UNKNOWN",
+        "the profile's certificate must be that of a caller in your institution's register, active: its operator loads it",
+    ),
+    (
+        "ROLE_NOT_ALLOWED",
+        "use the profile of a caller in a role that may do this: `semopsctl --help` names the roles beside each command",
+    ),
+    (
+        "KEY_NOT_FOUND",
+        "compare the key's id: `semopsctl keys` lists those of your institution",
+    ),
+    (
+        "DOCUMENT_NOT_FOUND",
+        "`versions` lists what there is; the operator of the service loads a first one: signer policy|trust|callers load",
+    ),
+    (
+        "CRL_NOT_FOUND",
+        "name a CA of an institution of this deployment, or an offline root",
+    ),
+    (
+        "KEY_GONE",
+        "the phone must sign a new order; your security team looks at the keys with `semopsctl keys`",
+    ),
+    (
+        "KEY_NOT_ACTIVE",
+        "your security team looks at the key's state and end with `semopsctl keys`, and has it replaced",
+    ),
+    (
+        "RATE_LIMITED",
+        "wait as long as `retry` says, then call again; `semopsctl status` shows the limits, your policy sets them",
+    ),
+    (
+        "TOO_MANY_IN_FLIGHT",
+        "let some of your institution's calls end first; `semopsctl status` shows how many are under way",
+    ),
+    (
+        "HSM_UNAVAILABLE",
+        "call again, with the same content; if it lasts, `semopsctl status` says what ails the token",
+    ),
+    (
+        "METHOD_UNKNOWN",
+        "the service is older than this program: ask its operator for a newer one, or use the semopsctl of its version",
+    ),
 ];
 
 /// What the user can do about a refusal.
@@ -131,7 +175,9 @@ fn on_code(code: Code) -> &'static str {
         Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable | Code::Aborted => {
             "call again, with the same content: what was done is answered, nothing is done twice"
         }
-        Code::Unimplemented => "this program and the service do not fit: compare their versions",
+        Code::Unimplemented => {
+            "the service is older than this program: ask its operator for a newer one, or use the semopsctl of its version"
+        }
         Code::Internal | Code::Unknown | Code::DataLoss => {
             "give the request id to the operator of the service"
         }

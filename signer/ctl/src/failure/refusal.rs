@@ -121,6 +121,8 @@ impl Refusal {
                 .map(|(key, value)| (key.as_str(), value.clone())),
         );
         if let Some(seconds) = self.retry_after_seconds {
+            // Rounded up: sooner would be refused again.
+            let seconds = (seconds * 1000.0).ceil() / 1000.0;
             rows.push(("retry", format!("after {seconds} s, with the same content")));
         }
         if let Some(id) = &self.request_id {
