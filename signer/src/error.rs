@@ -6,6 +6,7 @@ use std::error::Error as StdError;
 pub use crate::domain::reason::Reason;
 use crate::{
     hsm::HsmError,
+    limits::RateLimited,
     store::{Limit, Refusal, StoreError},
 };
 
@@ -47,6 +48,9 @@ pub enum Error {
     /// Come again later.
     #[error("{}", .0.name())]
     Busy(Reason),
+    /// Come again when the limit says so.
+    #[error("{}", .0.reason().name())]
+    Limited(Box<RateLimited>),
     /// Come again with the same content; the cause is for the log.
     #[error("{}: {cause}", reason.name())]
     Unavailable {
@@ -111,6 +115,12 @@ impl From<HsmError> for Error {
                 }
             }
         }
+    }
+}
+
+impl From<RateLimited> for Error {
+    fn from(refused: RateLimited) -> Self {
+        Self::Limited(Box::new(refused))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 pub mod hsm;
 mod http;
 pub mod ids;
+pub mod limits;
 pub mod operator;
 pub mod policy;
 mod rpc;

@@ -1,6 +1,7 @@
 //! Owns the use cases: one operation per file, read top to bottom, its steps numbered as in the house plan.
 
 mod accept;
+mod admit;
 mod cosign;
 mod device;
 mod documents;
@@ -43,6 +44,7 @@ use crate::{
     },
     error::{Error, Reason},
     hsm,
+    limits::Limits,
     policy::Policy,
     signing::{RecordedSigner, SigningError},
     store::Store,
@@ -146,6 +148,7 @@ pub struct Authority {
     store: Arc<dyn Store>,
     signer: RecordedSigner,
     random: hsm::Keys,
+    limits: Limits,
     clock: Clock,
     snapshot: RwLock<Arc<Snapshot>>,
     crl_due: Notify,
@@ -158,6 +161,7 @@ impl Authority {
         store: Arc<dyn Store>,
         signer: RecordedSigner,
         random: hsm::Keys,
+        limits: Limits,
         clock: Clock,
     ) -> Result<Self, Error> {
         let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
@@ -166,6 +170,7 @@ impl Authority {
             store,
             signer,
             random,
+            limits,
             clock,
             snapshot: RwLock::new(Arc::new(snapshot)),
             crl_due: Notify::new(),

@@ -130,6 +130,12 @@ reasons! {
     /// The signing key may not be used now.
     KeyNotActive "KEY_NOT_ACTIVE"
         "the institution's signing key may not be used now; its security team has to act"
+    /// A window of a rate limit is used up.
+    RateLimited "RATE_LIMITED"
+        "too many requests; call again with the same content after the time that is told, and not before"
+    /// As many requests of the institution are under way as its policy allows.
+    TooManyInFlight "TOO_MANY_IN_FLIGHT"
+        "too many requests of the institution are under way; call again, a little later each time"
     /// The token's queue is full.
     HsmQueueFull "HSM_QUEUE_FULL"
         "too much waits for the institution's token; call again, a little later each time"

@@ -13,7 +13,10 @@ use semops_objects::{
 use semops_pki::algorithm::sha256;
 use serde::Deserialize;
 
-/// One version of an institution's policy. The comment of `signer policy load --help` shows the form of its file.
+use super::rates::{RateLimitsForm, rate_limits};
+use crate::domain::limit::RateLimits;
+
+/// One version of an institution's policy. `signer policy load --help` shows the form of its file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) institution: InstitutionId,
@@ -27,6 +30,7 @@ pub struct Policy {
     pub(super) orders_per_day: u64,
     /// Per currency: the most for one order and for one device's day, minor units.
     pub(super) amounts: BTreeMap<Currency, Amounts>,
+    rate_limits: RateLimits,
 }
 
 /// The limits of one currency, minor units.
@@ -48,6 +52,7 @@ struct Form {
     devices_per_subscriber: u64,
     amount_per_order: BTreeMap<String, String>,
     device_limits: DeviceLimitsForm,
+    rate_limits: Option<RateLimitsForm>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +83,7 @@ impl Policy {
         let mut mistakes = Vec::new();
         check_ranges(&form, &mut mistakes);
         let amounts = amounts(&form, &mut mistakes);
+        let rate_limits = rate_limits(form.rate_limits.as_ref(), &mut mistakes);
         if !mistakes.is_empty() {
             return Err(PolicyMistakes(mistakes));
         }
@@ -92,6 +98,7 @@ impl Policy {
             devices_per_subscriber: form.devices_per_subscriber,
             orders_per_day: form.device_limits.orders_per_day,
             amounts,
+            rate_limits,
         })
     }
 
@@ -113,6 +120,11 @@ impl Policy {
     /// How long an authorization may be accepted, seconds.
     pub fn acceptance_seconds(&self) -> u64 {
         self.acceptance_seconds
+    }
+
+    /// How many requests may be made, and by whom.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.rate_limits
     }
 }
 

@@ -4,6 +4,7 @@
 mod approve;
 mod document;
 mod proof;
+mod rates;
 mod register;
 
 pub use approve::{Approved, DevicesPerSubscriber};

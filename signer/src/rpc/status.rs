@@ -10,6 +10,7 @@ use tracing::{Span, error, warn};
 use crate::{
     error::{Error, Reason, Violation},
     ids::RequestId,
+    limits::{RateLimited, Rule},
 };
 
 /// `google.rpc.ErrorInfo.domain` of every reason.
@@ -116,9 +117,10 @@ pub(crate) fn status(error: Error, request: RequestId) -> Status {
         Error::Precondition(reason) => told(Code::FailedPrecondition, reason),
         Error::Busy(reason) => {
             let mut details = details(reason.name(), request);
-            details.set_retry_info(Some(RETRY_DELAY));
+            details.set_retry_info(Some(jittered(RETRY_DELAY)));
             made(Code::ResourceExhausted, reason.text(), details)
         }
+        Error::Limited(refused) => limited(&refused, request),
         Error::Unavailable { reason, cause } => {
             warn!(reason = reason.name(), cause, "not available");
             told(Code::Unavailable, reason)
@@ -147,6 +149,27 @@ const MOVING: &str =
     "the institution's documents are being changed; call again with the same content";
 const FAULT: &str = "a fault of the service; its operator finds the cause under the request id";
 
+/// What a window says is exact; of the others nobody can know it.
+fn limited(refused: &RateLimited, request: RequestId) -> Status {
+    let reason = refused.reason();
+    let mut details = details(reason.name(), request);
+    details.set_retry_info(Some(match refused.rule {
+        Rule::Window(_) => refused.retry_after,
+        Rule::InFlight(_) => jittered(refused.retry_after),
+    }));
+    details.add_quota_failure_violation(refused.scope.to_string(), refused.rule.to_string());
+    made(Code::ResourceExhausted, reason.text(), details)
+}
+
+/// About `time`: from a half to one and a half of it, so that those who were refused together do not come together.
+fn jittered(time: Duration) -> Duration {
+    let mut random = [0];
+    // Without a random number they come together; that is no reason to tell nobody when.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let [random] = random;
+    time / 2 + time * u32::from(random) / 255
+}
+
 fn made(code: Code, text: &str, details: ErrorDetails) -> Status {
     Status::with_error_details(code, text, details)
 }
@@ -160,8 +183,9 @@ fn details(reason: &str, request: RequestId) -> ErrorDetails {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::domain::limit::{RateLimits, Scope};
 
     #[test]
     fn every_status_carries_reason_and_request() {
@@ -222,6 +246,37 @@ mod tests {
             RequestId::new(),
         );
         assert!(limit.get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn a_rate_limit_names_its_scope_and_the_exact_wait() {
+        let refused = RateLimited {
+            scope: Scope::Institution("alfa".parse().unwrap()),
+            rule: Rule::Window(RateLimits::DEFAULT.institution.iter().next().unwrap()),
+            retry_after: Duration::from_nanos(1_900_000_001),
+        };
+        let in_flight = RateLimited {
+            rule: Rule::InFlight(256),
+            retry_after: Duration::from_millis(100),
+            ..refused.clone()
+        };
+        let limited = status(refused.into(), RequestId::new());
+        let details = limited.get_error_details();
+        assert_eq!(limited.code(), Code::ResourceExhausted);
+        assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
+        let wait = details.retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!(wait, Duration::from_nanos(1_900_000_001));
+        let [violation] = details.quota_failure().unwrap().violations.as_slice() else {
+            panic!("{details:?}");
+        };
+        assert_eq!(violation.subject, "institution:alfa");
+        let rule = "2000 at once, of which 1000 come back in 1 s";
+        assert_eq!(violation.description, rule);
+
+        let details = status(in_flight.into(), RequestId::new()).get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "TOO_MANY_IN_FLIGHT");
+        let about = details.retry_info().unwrap().retry_delay.unwrap();
+        assert!((50..=150).contains(&about.as_millis()), "{about:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     config::{CaFiles, Config, Hsm, Institution},
     domain::key::{KeyId, KeyRecord, Purpose},
     hsm,
+    limits::Limits,
     signing::RecordedSigner,
     store::{KeyRegistration, Store, group::Group, sqlite::SqliteStore},
 };
@@ -90,7 +91,7 @@ async fn use_cases(
     store.register_keys(registrations.collect()).await?;
     let (group, writer) = Group::start(Arc::clone(&store), clock);
     let signer = RecordedSigner::new(group, signer, records, clock);
-    let authority = Authority::new(setup, store, signer, random, clock).await?;
+    let authority = Authority::new(setup, store, signer, random, Limits::start(), clock).await?;
     Ok((Arc::new(authority), writer))
 }
 

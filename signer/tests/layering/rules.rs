@@ -1,29 +1,41 @@
 //! The rules themselves: which module may name which, what has its one place, what is pure, how long is too long.
 
 /// Each top-level module of `signer` and the others that it may name. Deciding goes rpc, http, schedule -> authority ->
-/// policy -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
+/// policy, limits -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["config", "environment", "operator", "server"]),
     ("clock", &[]),
     ("ids", &[]),
     ("domain", &["clock", "ids"]),
     ("policy", &["clock", "domain"]),
+    ("limits", &["domain"]),
     ("store", &["clock", "domain"]),
     ("hsm", &["clock", "domain"]),
     ("signing", &["clock", "domain", "policy", "store", "hsm"]),
     // What happened, grouped by what the caller can do about it: the errors of what lies below.
-    ("error", &["domain", "policy", "signing", "store", "hsm"]),
+    (
+        "error",
+        &["domain", "hsm", "limits", "policy", "signing", "store"],
+    ),
     // `store` for its reads, `hsm` for random numbers; signatures go through `signing` alone (see PLACES).
     (
         "authority",
         &[
-            "clock", "domain", "error", "hsm", "ids", "policy", "signing", "store",
+            "clock", "domain", "error", "hsm", "ids", "limits", "policy", "signing", "store",
         ],
     ),
     ("schedule", &["authority", "clock", "domain", "error"]),
     (
         "rpc",
-        &["authority", "clock", "domain", "error", "ids", "policy"],
+        &[
+            "authority",
+            "clock",
+            "domain",
+            "error",
+            "ids",
+            "limits",
+            "policy",
+        ],
     ),
     ("http", &["authority", "clock", "domain", "error"]),
     ("config", &["domain"]),
@@ -41,6 +53,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "hsm",
             "http",
             "ids",
+            "limits",
             "policy",
             "rpc",
             "schedule",
@@ -71,6 +84,7 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("clap", &["main", "operator"]),
     ("cryptoki", &["hsm"]),
+    ("governor", &["limits"]),
     ("mimalloc", &["main"]),
     ("prost", &["rpc"]),
     ("rusqlite", &["store"]),

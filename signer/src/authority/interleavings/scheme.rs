@@ -124,7 +124,7 @@ pub(super) async fn authority(
     let (signer, random) = hsm::local(token);
     let signer = RecordedSigner::new(group, signer, records, clock);
     Arc::new(
-        Authority::new(setup, store, signer, random, clock)
+        Authority::new(setup, store, signer, random, Limits::start(), clock)
             .await
             .unwrap(),
     )
