@@ -7,7 +7,9 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let protos = [
         "semops/signer/v1/cosigning.proto",
+        "semops/signer/v1/document.proto",
         "semops/signer/v1/enrollment.proto",
+        "semops/signer/v1/key.proto",
         "semops/signer/v1/trust.proto",
     ];
     println!("cargo:rerun-if-changed=semops");

@@ -6,7 +6,9 @@ use tonic::{Request, Status, transport::Channel};
 
 use crate::v1::{
     self, cosigning_service_client::CosigningServiceClient,
-    enrollment_service_client::EnrollmentServiceClient, trust_service_client::TrustServiceClient,
+    document_service_client::DocumentServiceClient,
+    enrollment_service_client::EnrollmentServiceClient, key_service_client::KeyServiceClient,
+    trust_service_client::TrustServiceClient,
 };
 
 /// All services of `semops.signer.v1` over one channel. Cloning is cheap and shares the connection.
@@ -18,10 +20,13 @@ pub struct Client {
     enrollment: EnrollmentServiceClient<Channel>,
     cosigning: CosigningServiceClient<Channel>,
     trust: TrustServiceClient<Channel>,
+    keys: KeyServiceClient<Channel>,
+    documents: DocumentServiceClient<Channel>,
     deadline: Duration,
 }
 
-/// The longest answer of TrustService that is taken, in bytes: a CRL may be longer than gRPC's usual 4 MiB.
+/// The longest answer that is taken where one may be longer than gRPC's usual 4 MiB, in bytes: a CRL, a document, a page
+/// of devices with their certificates.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
 /// A method per RPC: its name, the service's client, request and answer.
@@ -53,6 +58,8 @@ calls! {
     revoke_device on enrollment: RevokeDeviceRequest -> RevokeDeviceResponse;
     /// GetDevice: a device as its issuer or its acceptor sees it.
     get_device on enrollment: GetDeviceRequest -> GetDeviceResponse;
+    /// ListDevices: a page of the devices that the caller's institution issued or accepted.
+    list_devices on enrollment: ListDevicesRequest -> ListDevicesResponse;
     /// CosignOrder: the authorization for a device's order.
     cosign_order on cosigning: CosignOrderRequest -> CosignOrderResponse;
     /// GetAuthorization: where an order's co-signing stands.
@@ -63,6 +70,14 @@ calls! {
     get_trust_bundle on trust: GetTrustBundleRequest -> GetTrustBundleResponse;
     /// GetCrl: the newest CRL of one CA.
     get_crl on trust: GetCrlRequest -> GetCrlResponse;
+    /// ListKeys: the keys that sign for the caller's institution.
+    list_keys on keys: ListKeysRequest -> ListKeysResponse;
+    /// GetKey: one of them.
+    get_key on keys: GetKeyRequest -> GetKeyResponse;
+    /// GetDocument: one version of a document that rules the caller's institution.
+    get_document on documents: GetDocumentRequest -> GetDocumentResponse;
+    /// ListDocumentVersions: the versions of such a document, without their bytes.
+    list_document_versions on documents: ListDocumentVersionsRequest -> ListDocumentVersionsResponse;
 }
 
 impl Client {
@@ -70,9 +85,14 @@ impl Client {
     #[must_use]
     pub fn new(channel: Channel, deadline: Duration) -> Self {
         Self {
-            enrollment: EnrollmentServiceClient::new(channel.clone()),
+            enrollment: EnrollmentServiceClient::new(channel.clone())
+                .max_decoding_message_size(LONGEST_ANSWER),
             cosigning: CosigningServiceClient::new(channel.clone()),
-            trust: TrustServiceClient::new(channel).max_decoding_message_size(LONGEST_ANSWER),
+            trust: TrustServiceClient::new(channel.clone())
+                .max_decoding_message_size(LONGEST_ANSWER),
+            keys: KeyServiceClient::new(channel.clone()),
+            documents: DocumentServiceClient::new(channel)
+                .max_decoding_message_size(LONGEST_ANSWER),
             deadline,
         }
     }

@@ -184,6 +184,7 @@ async fn show(
     let documents = store.documents().await?.documents;
     let found = documents
         .into_iter()
+        .map(|stored| stored.document)
         .find(|document| document.kind == kind && document.institution == institution);
     let document = found.ok_or(OperatorError::None { institution, kind })?;
     say(&document.bytes)

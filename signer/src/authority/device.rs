@@ -4,22 +4,10 @@ use semops_pki::certificate::Certificate;
 
 use crate::{
     authority::{Authority, Context},
-    clock::Timestamp,
-    domain::device::{Acceptance, Device, DeviceId, Reference, Revocation},
+    domain::device::{Acceptance, Device, DeviceId, Reference, Revocation, Status},
     error::{Error, Reason},
     store::DeviceView,
 };
-
-/// The state of a device's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Neither revoked nor expired.
-    Active,
-    /// Revoked; final.
-    Revoked,
-    /// Past its notAfter.
-    Expired,
-}
 
 /// A device as one institution may see it.
 #[derive(Clone, Debug)]
@@ -74,7 +62,7 @@ impl Authority {
         device: Device,
         acceptance: Option<Acceptance>,
     ) -> Result<DeviceShown, Error> {
-        let status = status(&device, self.clock.now());
+        let status = device.status(self.clock.now());
         let (id, issued) = (device.id, device.issuer == ctx.institution);
         let issued = if issued {
             Some(self.issued(device)?)
@@ -107,13 +95,5 @@ impl Authority {
         let ca = ca.chain.first().filter(|_| ca.id == device.issuer_key);
         let ca = ca.ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;
         Ok(vec![device.certificate.clone(), ca.der().to_vec()])
-    }
-}
-
-fn status(device: &Device, now: Timestamp) -> Status {
-    match device.revoked {
-        Some(_) => Status::Revoked,
-        None if device.expired(now) => Status::Expired,
-        None => Status::Active,
     }
 }

@@ -6,8 +6,11 @@ mod cosign;
 mod device;
 mod documents;
 mod enroll;
+mod list_devices;
 mod publish_crl;
 mod revoke;
+mod show_documents;
+mod show_keys;
 mod snapshot;
 mod sweep;
 mod verify;
@@ -26,10 +29,12 @@ use semops_pki::{certificate::Certificate, profile::Oids};
 use tokio::sync::Notify;
 
 pub use cosign::{Cosign, Cosigned};
-pub use device::{DeviceShown, Issued, Status};
+pub use device::{DeviceShown, Issued};
 pub use documents::{LoadError, LoadedDocument, load_document};
 pub use enroll::Enrolled;
+pub use list_devices::DevicesShown;
 pub use publish_crl::{Ca, Published};
+pub use show_keys::KeyShown;
 pub use snapshot::Snapshot;
 
 pub use crate::signing::BankReferences;

@@ -11,7 +11,7 @@ use tracing::error;
 
 use crate::{
     authority::Authority,
-    domain::document::{Document, DocumentKind},
+    domain::document::{Document, DocumentKind, StoredDocument},
     error::Error,
     policy::{Policy, Register},
     store::{Store, StoreError},
@@ -33,7 +33,7 @@ impl Snapshot {
             generation: documents.generation,
             ..Self::default()
         };
-        for document in documents.documents {
+        for StoredDocument { document, .. } in documents.documents {
             // A document that does not parse was refused at load; if the store has one all the same, it rules nothing
             // and what it would allow is refused.
             if let Err(mistake) = snapshot.add(&document, oids) {

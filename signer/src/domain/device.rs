@@ -104,6 +104,48 @@ pub struct Revocation {
     pub reason: Reason,
 }
 
+/// The state of a device's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Neither revoked nor expired.
+    Active,
+    /// Revoked; final.
+    Revoked,
+    /// Past its notAfter.
+    Expired,
+}
+
+impl Status {
+    /// The state at `now` of a certificate that ends at `not_after`; notAfter itself is inside (RFC 5280 s4.1.2.5).
+    pub fn of(revoked: bool, not_after: Timestamp, now: Timestamp) -> Self {
+        if revoked {
+            Self::Revoked
+        } else if not_after.seconds() < now.seconds() {
+            Self::Expired
+        } else {
+            Self::Active
+        }
+    }
+}
+
+/// What an institution has to do with the devices of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It issued them, to this subscriber if one is named.
+    Issued(Option<Reference>),
+    /// It accepted them, for this account if one is named.
+    Accepted(Option<Reference>),
+}
+
+/// Which devices a list shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFilter {
+    /// What the institution has to do with them.
+    pub relation: Relation,
+    /// Their state, if one is named.
+    pub status: Option<Status>,
+}
+
 /// A certified phone, as its issuer's row has it.
 #[derive(Clone, Debug)]
 pub struct Device {
@@ -124,9 +166,14 @@ pub struct Device {
 }
 
 impl Device {
-    /// Whether its certificate's validity has passed; notAfter itself is inside (RFC 5280 s4.1.2.5).
+    /// Whether its certificate's validity has passed.
     pub fn expired(&self, now: Timestamp) -> bool {
-        self.not_after.seconds() < now.seconds()
+        Status::of(false, self.not_after, now) == Status::Expired
+    }
+
+    /// The state of its certificate.
+    pub fn status(&self, now: Timestamp) -> Status {
+        Status::of(self.revoked.is_some(), self.not_after, now)
     }
 }
 

@@ -4,6 +4,8 @@
 use semops_objects::institution::InstitutionId;
 use semops_pki::algorithm::sha256;
 
+use crate::clock::Timestamp;
+
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DocumentKind {
@@ -47,4 +49,38 @@ impl Document {
     pub fn sha256(&self) -> [u8; 32] {
         sha256(&self.bytes)
     }
+}
+
+/// A document as it stands in the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// The document.
+    pub document: Document,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
+}
+
+impl StoredDocument {
+    /// Its name.
+    pub fn version(&self) -> DocumentVersion {
+        DocumentVersion {
+            kind: self.document.kind,
+            version: self.document.version,
+            sha256: self.document.sha256(),
+            loaded_at: self.loaded_at,
+        }
+    }
+}
+
+/// One version of a document by name, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentVersion {
+    /// Which document.
+    pub kind: DocumentKind,
+    /// Which version of it.
+    pub version: u64,
+    /// The SHA-256 of its exact bytes.
+    pub sha256: [u8; 32],
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
 }

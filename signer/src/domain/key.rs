@@ -57,6 +57,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 3] = [Self::DeviceCa, Self::SigningCa, Self::Authorization];
+
     /// The word: the key's label in the token, and its name in the store.
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,10 +73,14 @@ impl Purpose {
 /// Whether a key may sign (NIST SP 800-57 part 1 s7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
+    /// Its cryptoperiod has not begun.
+    PreActivation,
     /// It may.
     Active,
     /// It may not, for now.
     Suspended,
+    /// Its cryptoperiod has ended: it may sign no more.
+    Deactivated,
 }
 
 /// One key of one institution.
@@ -111,6 +118,20 @@ impl KeyRecord {
             .then(|| SigningKey(Arc::clone(self)))
             .ok_or(OutsideCryptoperiod)
     }
+
+    /// Its state at `now`; `suspended` is what the store says of it. The ends of the cryptoperiod count before it, for no
+    /// custodian can move them.
+    pub fn state(&self, suspended: bool, now: Timestamp) -> KeyState {
+        if now < self.not_before {
+            KeyState::PreActivation
+        } else if self.not_after <= now {
+            KeyState::Deactivated
+        } else if suspended {
+            KeyState::Suspended
+        } else {
+            KeyState::Active
+        }
+    }
 }
 
 /// A key that is inside its cryptoperiod.
@@ -121,5 +142,46 @@ impl SigningKey {
     /// Its record.
     pub fn record(&self) -> &KeyRecord {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::specimen::{Certified, NOW};
+
+    #[test]
+    fn a_key_may_sign_exactly_while_it_is_active() {
+        let institution = "alfa".parse().unwrap();
+        let record = Certified::root().record(&institution, Purpose::SigningCa);
+        let (from, until) = (record.not_before, record.not_after);
+        let micro = |at: Timestamp, by| Timestamp::from_micros(at.micros() + by);
+        for (now, state) in [
+            (micro(from, -1), KeyState::PreActivation),
+            (from, KeyState::Active),
+            (NOW, KeyState::Active),
+            (micro(until, -1), KeyState::Active),
+            (until, KeyState::Deactivated),
+        ] {
+            assert_eq!(record.state(false, now), state);
+            assert_eq!(record.for_signing(now).is_ok(), state == KeyState::Active);
+            let suspended = match state {
+                KeyState::Active => KeyState::Suspended,
+                other => other,
+            };
+            assert_eq!(record.state(true, now), suspended);
+        }
+    }
+
+    #[test]
+    fn a_key_id_has_one_spelling() {
+        let id = KeyId::new([0xa5; 32]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        // The last of 43 characters carries four bits: those below them must be zero.
+        let slack = format!("{}V", &id.to_string()[..42]);
+        for text in ["", "AA", &format!("{id}="), &format!("{id}A"), &slack] {
+            assert_eq!(text.parse::<KeyId>(), Err(BadKeyId), "{text}");
+        }
     }
 }

@@ -61,6 +61,12 @@ reasons! {
     /// No such CRL.
     CrlNotFound "CRL_NOT_FOUND"
         "there is no such CRL here; certificates name theirs in cRLDistributionPoints"
+    /// No such key for the caller's institution.
+    KeyNotFound "KEY_NOT_FOUND"
+        "the institution has no key with this id; ListKeys shows those that it has"
+    /// No such version of a document of the caller's institution.
+    DocumentNotFound "DOCUMENT_NOT_FOUND"
+        "the institution has no such version of this document; ListDocumentVersions shows those that it has"
     /// Other content under the same order id.
     OrderConflict "ORDER_CONFLICT"
         "another order, or the same with other references, stands under this device and jti; a new order needs a new jti"

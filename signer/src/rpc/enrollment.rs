@@ -8,7 +8,11 @@ use crate::{
     authority::{self, DeviceShown},
     domain::device::{self, Reference},
     error::{Error, Reason},
-    rpc::{call::Desk, field},
+    rpc::{
+        call::Desk,
+        device_pages::{self, PageAsked},
+        field,
+    },
 };
 
 /// The longest CertificationRequest, octets.
@@ -106,6 +110,33 @@ impl EnrollmentService for Enrollment {
             })
             .await
     }
+
+    async fn list_devices(
+        &self,
+        request: Request<v1::ListDevicesRequest>,
+    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
+        self.0
+            .run(
+                request,
+                device_pages::asked,
+                |authority, ctx, asked| async move {
+                    let PageAsked {
+                        filter,
+                        after,
+                        at_most,
+                    } = asked;
+                    let page = authority
+                        .devices(&ctx, filter.clone(), after, at_most)
+                        .await?;
+                    let token = |last| device_pages::token(&filter, last);
+                    Ok(v1::ListDevicesResponse {
+                        next_page_token: page.next.map_or_else(String::new, token),
+                        devices: page.devices.into_iter().map(shown).collect(),
+                    })
+                },
+            )
+            .await
+    }
 }
 
 fn enroll_request(message: v1::EnrollDeviceRequest) -> Result<(Vec<u8>, Reference), Error> {
@@ -148,11 +179,11 @@ fn shown(device: DeviceShown) -> v1::Device {
     }
 }
 
-fn status(status: authority::Status) -> v1::DeviceStatus {
+fn status(status: device::Status) -> v1::DeviceStatus {
     match status {
-        authority::Status::Active => v1::DeviceStatus::Active,
-        authority::Status::Revoked => v1::DeviceStatus::Revoked,
-        authority::Status::Expired => v1::DeviceStatus::Expired,
+        device::Status::Active => v1::DeviceStatus::Active,
+        device::Status::Revoked => v1::DeviceStatus::Revoked,
+        device::Status::Expired => v1::DeviceStatus::Expired,
     }
 }
 

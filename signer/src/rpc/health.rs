@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use semops_proto::v1;
 use tokio_stream::Empty;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -13,11 +14,13 @@ use tonic_health::pb::{
 use crate::authority::Authority;
 
 /// The services that may be asked for; the empty name is the whole server.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 6] = [
     "",
-    "semops.signer.v1.EnrollmentService",
-    "semops.signer.v1.CosigningService",
-    "semops.signer.v1.TrustService",
+    v1::enrollment_service_server::SERVICE_NAME,
+    v1::cosigning_service_server::SERVICE_NAME,
+    v1::trust_service_server::SERVICE_NAME,
+    v1::key_service_server::SERVICE_NAME,
+    v1::document_service_server::SERVICE_NAME,
 ];
 
 /// Answers health checks.
@@ -64,5 +67,21 @@ impl Health for HealthChecks {
         _: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         Err(Status::unimplemented("watching is not offered; use Check"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::method::contract;
+
+    #[test]
+    fn every_service_of_the_contract_may_be_asked_for() {
+        let mut services: Vec<String> = contract::services().into_iter().collect();
+        services.push(String::new());
+        services.sort();
+        let mut ours = SERVICES.map(str::to_owned);
+        ours.sort();
+        assert_eq!(services, ours);
     }
 }

@@ -11,11 +11,16 @@ pub(crate) enum Method {
     ReleaseDevice,
     RevokeDevice,
     GetDevice,
+    ListDevices,
     CosignOrder,
     GetAuthorization,
     VerifyAuthorization,
     GetTrustBundle,
     GetCrl,
+    ListKeys,
+    GetKey,
+    GetDocument,
+    ListDocumentVersions,
     HealthCheck,
     HealthWatch,
     Reflection,
@@ -27,23 +32,30 @@ pub(crate) enum Service {
     Enrollment,
     Cosigning,
     Trust,
+    Keys,
+    Documents,
     Health,
     Reflection,
 }
 
 impl Method {
     /// Every method.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::EnrollDevice,
         Self::AcceptDevice,
         Self::ReleaseDevice,
         Self::RevokeDevice,
         Self::GetDevice,
+        Self::ListDevices,
         Self::CosignOrder,
         Self::GetAuthorization,
         Self::VerifyAuthorization,
         Self::GetTrustBundle,
         Self::GetCrl,
+        Self::ListKeys,
+        Self::GetKey,
+        Self::GetDocument,
+        Self::ListDocumentVersions,
         Self::HealthCheck,
         Self::HealthWatch,
         Self::Reflection,
@@ -57,11 +69,16 @@ impl Method {
             Self::ReleaseDevice => "/semops.signer.v1.EnrollmentService/ReleaseDevice",
             Self::RevokeDevice => "/semops.signer.v1.EnrollmentService/RevokeDevice",
             Self::GetDevice => "/semops.signer.v1.EnrollmentService/GetDevice",
+            Self::ListDevices => "/semops.signer.v1.EnrollmentService/ListDevices",
             Self::CosignOrder => "/semops.signer.v1.CosigningService/CosignOrder",
             Self::GetAuthorization => "/semops.signer.v1.CosigningService/GetAuthorization",
             Self::VerifyAuthorization => "/semops.signer.v1.CosigningService/VerifyAuthorization",
             Self::GetTrustBundle => "/semops.signer.v1.TrustService/GetTrustBundle",
             Self::GetCrl => "/semops.signer.v1.TrustService/GetCrl",
+            Self::ListKeys => "/semops.signer.v1.KeyService/ListKeys",
+            Self::GetKey => "/semops.signer.v1.KeyService/GetKey",
+            Self::GetDocument => "/semops.signer.v1.DocumentService/GetDocument",
+            Self::ListDocumentVersions => "/semops.signer.v1.DocumentService/ListDocumentVersions",
             Self::HealthCheck => "/grpc.health.v1.Health/Check",
             Self::HealthWatch => "/grpc.health.v1.Health/Watch",
             Self::Reflection => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -80,11 +97,14 @@ impl Method {
             | Self::AcceptDevice
             | Self::ReleaseDevice
             | Self::RevokeDevice
-            | Self::GetDevice => Service::Enrollment,
+            | Self::GetDevice
+            | Self::ListDevices => Service::Enrollment,
             Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization => {
                 Service::Cosigning
             }
             Self::GetTrustBundle | Self::GetCrl => Service::Trust,
+            Self::ListKeys | Self::GetKey => Service::Keys,
+            Self::GetDocument | Self::ListDocumentVersions => Service::Documents,
             Self::HealthCheck | Self::HealthWatch => Service::Health,
             Self::Reflection => Service::Reflection,
         }
@@ -97,10 +117,14 @@ impl Method {
                 Self::EnrollDevice | Self::AcceptDevice | Self::ReleaseDevice | Self::RevokeDevice,
                 Role::Enrolment,
             )
-            | (Self::GetDevice, Role::Enrolment | Role::Payments)
+            | (Self::GetDevice | Self::ListDevices, Role::Enrolment | Role::Payments)
             | (
                 Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization,
                 Role::Payments,
+            )
+            | (
+                Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
+                Role::Custodian | Role::Auditor,
             )
             | (
                 Self::GetTrustBundle
@@ -114,10 +138,14 @@ impl Method {
                 Self::EnrollDevice | Self::AcceptDevice | Self::ReleaseDevice | Self::RevokeDevice,
                 Role::Payments | Role::Custodian | Role::Auditor,
             )
-            | (Self::GetDevice, Role::Custodian | Role::Auditor)
+            | (Self::GetDevice | Self::ListDevices, Role::Custodian | Role::Auditor)
             | (
                 Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization,
                 Role::Enrolment | Role::Custodian | Role::Auditor,
+            )
+            | (
+                Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
+                Role::Enrolment | Role::Payments,
             ) => false,
         }
     }
@@ -131,8 +159,13 @@ impl Method {
             | Self::ReleaseDevice
             | Self::RevokeDevice
             | Self::GetDevice
+            | Self::ListDevices
             | Self::CosignOrder
-            | Self::GetAuthorization => true,
+            | Self::GetAuthorization
+            | Self::ListKeys
+            | Self::GetKey
+            | Self::GetDocument
+            | Self::ListDocumentVersions => true,
             Self::VerifyAuthorization
             | Self::GetTrustBundle
             | Self::GetCrl
@@ -143,28 +176,65 @@ impl Method {
     }
 }
 
+/// The contract as the compiled protos say it, for tests.
+#[cfg(test)]
+pub(super) mod contract {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    /// The path of every method.
+    pub(crate) fn paths() -> BTreeSet<String> {
+        let set = FileDescriptorSet::decode(semops_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let mut paths = BTreeSet::new();
+        for file in &set.file {
+            for service in &file.service {
+                let name = format!("/{}.{}", file.package(), service.name());
+                let methods = service.method.iter();
+                paths.extend(methods.map(|method| format!("{name}/{}", method.name())));
+            }
+        }
+        paths
+    }
+
+    /// The full name of every service.
+    pub(crate) fn services() -> BTreeSet<String> {
+        let split = |path: &String| path.split('/').nth(1).unwrap().to_owned();
+        paths().iter().map(split).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::BTreeSet;
 
     use super::*;
 
-    /// Every method of the contract is in the table, by the very path that the generated servers answer.
     #[test]
-    fn the_table_names_every_method_of_the_contract() {
-        let services = [
-            "semops.signer.v1.EnrollmentService",
-            "semops.signer.v1.CosigningService",
-            "semops.signer.v1.TrustService",
-        ];
-        let ours: HashSet<_> = Method::ALL
-            .iter()
-            .map(|m| m.path())
-            .filter(|p| p.contains("semops"))
-            .collect();
-        assert_eq!(ours.len(), 10);
-        let served = |path: &&&str| services.iter().any(|s| path.starts_with(&format!("/{s}/")));
-        assert_eq!(ours.iter().filter(served).count(), 10);
+    fn the_table_names_every_method_of_the_contract_and_of_no_other() {
+        let is_ours =
+            |method: &Method| !matches!(method.service(), Service::Health | Service::Reflection);
+        let ours = Method::ALL.into_iter().filter(is_ours);
+        let ours: BTreeSet<String> = ours.map(|method| method.path().to_owned()).collect();
+        assert_eq!(ours, contract::paths());
+        let all: BTreeSet<&str> = Method::ALL.iter().map(|method| method.path()).collect();
+        assert_eq!(all.len(), Method::ALL.len());
+    }
+
+    #[test]
+    fn each_service_of_the_table_is_one_of_the_contract() {
+        for one in Method::ALL {
+            for other in Method::ALL {
+                let prefix =
+                    |method: Method| method.path().rsplit_once('/').map(|(service, _)| service);
+                assert_eq!(
+                    one.service() == other.service(),
+                    prefix(one) == prefix(other)
+                );
+            }
+        }
     }
 
     #[test]
@@ -182,27 +252,33 @@ mod tests {
         }
     }
 
+    fn is_public(method: Method) -> bool {
+        matches!(
+            method.service(),
+            Service::Trust | Service::Health | Service::Reflection
+        )
+    }
+
     #[test]
-    fn custodians_and_auditors_reach_public_material_alone() {
+    fn custodians_and_auditors_reach_keys_documents_and_public_material_alone() {
         for method in Method::ALL {
-            let public = matches!(
-                method.service(),
-                Service::Trust | Service::Health | Service::Reflection
-            );
-            assert_eq!(method.allows(Role::Custodian), public, "{method:?}");
-            assert_eq!(method.allows(Role::Auditor), public, "{method:?}");
+            let theirs = matches!(method.service(), Service::Keys | Service::Documents);
+            for role in [Role::Custodian, Role::Auditor] {
+                let expected = is_public(method) || theirs;
+                assert_eq!(method.allows(role), expected, "{method:?}");
+            }
+            for role in [Role::Enrolment, Role::Payments] {
+                assert!(!(theirs && method.allows(role)), "{method:?}");
+            }
         }
     }
 
     #[test]
-    fn enrolment_and_payments_are_apart() {
+    fn enrolment_and_payments_share_what_shows_devices_alone() {
         for method in Method::ALL {
             let both = method.allows(Role::Enrolment) && method.allows(Role::Payments);
-            let shared = matches!(
-                method.service(),
-                Service::Trust | Service::Health | Service::Reflection
-            );
-            assert_eq!(both, shared || method == Method::GetDevice, "{method:?}");
+            let shows = matches!(method, Method::GetDevice | Method::ListDevices);
+            assert_eq!(both, is_public(method) || shows, "{method:?}");
         }
     }
 }

@@ -5,15 +5,17 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use semops_proto::v1::{
     cosigning_service_server::CosigningServiceServer,
-    enrollment_service_server::EnrollmentServiceServer, trust_service_server::TrustServiceServer,
+    document_service_server::DocumentServiceServer,
+    enrollment_service_server::EnrollmentServiceServer, key_service_server::KeyServiceServer,
+    trust_service_server::TrustServiceServer,
 };
 use tonic::body::Body;
 use tonic_health::pb::health_server::HealthServer;
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::rpc::{
-    call::Desk, cosigning::Cosigning, enrollment::Enrollment, health::HealthChecks,
-    method::Service, trust::Trust,
+    call::Desk, cosigning::Cosigning, documents::Documents, enrollment::Enrollment,
+    health::HealthChecks, keys::Keys, method::Service, trust::Trust,
 };
 
 /// The longest request message, octets. The longest that is meant to come has about 9 KiB.
@@ -27,6 +29,8 @@ pub(crate) struct Routes {
     enrollment: EnrollmentServiceServer<Enrollment>,
     cosigning: CosigningServiceServer<Cosigning>,
     trust: TrustServiceServer<Trust>,
+    keys: KeyServiceServer<Keys>,
+    documents: DocumentServiceServer<Documents>,
     health: HealthServer<HealthChecks>,
     reflection: Server,
 }
@@ -52,6 +56,9 @@ impl Routes {
                 .max_decoding_message_size(MAX_MESSAGE),
             trust: TrustServiceServer::new(Trust(desk.clone()))
                 .max_decoding_message_size(MAX_MESSAGE),
+            keys: KeyServiceServer::new(Keys(desk.clone())).max_decoding_message_size(MAX_MESSAGE),
+            documents: DocumentServiceServer::new(Documents(desk.clone()))
+                .max_decoding_message_size(MAX_MESSAGE),
             health: HealthServer::new(health).max_decoding_message_size(MAX_MESSAGE),
             reflection: Server::new(reflection),
         })
@@ -67,6 +74,8 @@ impl Routes {
             Service::Enrollment => self.enrollment.call(request).await,
             Service::Cosigning => self.cosigning.call(request).await,
             Service::Trust => self.trust.call(request).await,
+            Service::Keys => self.keys.call(request).await,
+            Service::Documents => self.documents.call(request).await,
             Service::Health => self.health.call(request).await,
             Service::Reflection => match self.reflection.ready().await {
                 Ok(ready) => ready.call(request).await,

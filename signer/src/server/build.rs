@@ -88,7 +88,9 @@ async fn use_cases(
     let clock = Clock::system();
     let records: Vec<Arc<KeyRecord>> = setup.institutions.values().flat_map(records).collect();
     let registrations = records.iter().map(|record| registration(record));
-    store.register_keys(registrations.collect()).await?;
+    store
+        .register_keys(registrations.collect(), clock.now())
+        .await?;
     let (group, writer) = Group::start(Arc::clone(&store), clock);
     let signer = RecordedSigner::new(group, signer, records, clock);
     let authority = Authority::new(setup, store, signer, random, Limits::start(), clock).await?;
@@ -162,12 +164,7 @@ fn record(
 }
 
 fn records(keys: &InstitutionKeys) -> [Arc<KeyRecord>; 3] {
-    [
-        Purpose::DeviceCa,
-        Purpose::SigningCa,
-        Purpose::Authorization,
-    ]
-    .map(|purpose| Arc::clone(keys.of(purpose)))
+    Purpose::ALL.map(|purpose| Arc::clone(keys.of(purpose)))
 }
 
 fn registration(record: &KeyRecord) -> KeyRegistration {

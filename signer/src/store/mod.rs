@@ -15,7 +15,7 @@ use crate::{
         actor::Origin,
         audit::Event,
         device::{DeviceId, Reference},
-        document::Document,
+        document::{Document, DocumentKind},
         key::KeyId,
         operation::{Kind, Operation},
         outcome::{Ending, Outcome},
@@ -31,8 +31,9 @@ mod views;
 mod contract;
 
 pub use self::views::{
-    Accepted, CrlState, DeviceView, Documents, Earlier, EnrollmentRecall, KeyRegistration, Loaded,
-    OrderRecall, PublishedCrl, Revoked, RevokedCertificate,
+    Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
+    EnrollmentRecall, KeyRegistration, KeysView, Loaded, OrderRecall, PublishedCrl, RegisteredKey,
+    Revoked, RevokedCertificate, VersionsView,
 };
 
 /// Why the store could not do what it was asked; nothing was changed unless a later read says otherwise.
@@ -164,15 +165,40 @@ pub trait Store: Send + Sync + 'static {
     /// Checks that the store can be read and written now. For health.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Adds the keys that are not there yet, as active. A key that is there with another institution or purpose is
-    /// `Corrupt`: a key never changes either.
-    async fn register_keys(&self, keys: Vec<KeyRegistration>) -> Result<(), StoreError>;
+    /// Adds the keys that are not there yet, as active, registered at `now`. A key that is there with another institution
+    /// or purpose is `Corrupt`: a key never changes either.
+    async fn register_keys(
+        &self,
+        keys: Vec<KeyRegistration>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// The registered keys of `institution`, in one read.
+    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError>;
 
     /// The documents' generation.
     async fn generation(&self) -> Result<u64, StoreError>;
 
     /// The newest version of every document, with the generation, in one read.
     async fn documents(&self) -> Result<Documents, StoreError>;
+
+    /// One version of a document of `institution`, or the newest, in one read.
+    async fn document(
+        &self,
+        institution: &InstitutionId,
+        kind: DocumentKind,
+        version: Option<u64>,
+    ) -> Result<DocumentView, StoreError>;
+
+    /// The versions of a document of `institution` below `below`, newest first, in one read: at most `at_most` of them,
+    /// fewer where their bytes are many, none only where there is none.
+    async fn versions(
+        &self,
+        institution: &InstitutionId,
+        kind: DocumentKind,
+        below: Option<u64>,
+        at_most: usize,
+    ) -> Result<VersionsView, StoreError>;
 
     /// Makes a document effective if its version is the effective one's plus one (1 for the first), raises the
     /// generation and audits. A `begin` that commits later sees the new generation.
@@ -216,6 +242,15 @@ pub trait Store: Send + Sync + 'static {
         device: DeviceId,
     ) -> Result<DeviceView, StoreError>;
 
+    /// A part of the list of certified devices that `institution` issued, or accepted, in the order of their ids, in one
+    /// read. It ends after `query.at_most` devices or `query.rows` rows, and may end without a device; whoever goes on
+    /// behind `next` until there is none sees every device that stands throughout once.
+    async fn devices(
+        &self,
+        institution: &InstitutionId,
+        query: DeviceQuery,
+    ) -> Result<DevicePage, StoreError>;
+
     /// Records operations, in one transaction: for each, in order,
     /// - the same idempotency key with other content: `Conflict`, and an event with reason `ORDER_CONFLICT` or
     ///   `REQUEST_CONFLICT` is written; for a CRL `Refused(CrlNumberTaken)`, for replicas may make the next one at once;
@@ -240,9 +275,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends intents, in one transaction. Each is a compare-and-set on PENDING with its event and its effect (a device's
     /// certificate, a CRL; the reservation of money, public key and subscriber's place is given back when it ends
-    /// without a signature). At or after `expires_at` every ending is recorded as `Expired` (orders, reason
-    /// `ORDER_EXPIRED`) or `Failed` (the others, reason `OVERDUE`). An intent that has ended keeps its outcome. Answers
-    /// with what stands then. An intent that was never recorded is `Violated`.
+    /// without a signature). A signature that is stored is counted with its key. At or after `expires_at` every ending
+    /// is recorded as `Expired` (orders, reason `ORDER_EXPIRED`) or `Failed` (the others, reason `OVERDUE`). An intent
+    /// that has ended keeps its outcome. Answers with what stands then. An intent that was never recorded is `Violated`.
     async fn complete(
         &self,
         completions: Vec<Completion>,

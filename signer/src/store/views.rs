@@ -6,8 +6,8 @@ use semops_pki::crl::Reason;
 use crate::{
     clock::Timestamp,
     domain::{
-        device::{Acceptance, Device, Revocation},
-        document::Document,
+        device::{Acceptance, Device, DeviceFilter, DeviceId, Revocation},
+        document::{DocumentVersion, StoredDocument},
         key::{KeyId, Purpose},
         outcome::Outcome,
     },
@@ -58,6 +58,32 @@ pub struct DeviceView {
     pub device: Option<Device>,
     /// Its acceptance by the asking institution.
     pub acceptance: Option<Acceptance>,
+}
+
+/// Which part of a list of devices is asked for.
+#[derive(Clone, Debug)]
+pub struct DeviceQuery {
+    /// Which devices.
+    pub filter: DeviceFilter,
+    /// The moment of their state.
+    pub now: Timestamp,
+    /// Only devices with a greater id.
+    pub after: Option<DeviceId>,
+    /// The most devices in the answer.
+    pub at_most: usize,
+    /// The most rows that are looked at for it.
+    pub rows: usize,
+}
+
+/// One part of a list of devices.
+#[derive(Clone, Debug)]
+pub struct DevicePage {
+    /// The documents' generation at this read.
+    pub generation: u64,
+    /// Devices with their acceptance by the asking institution, in the order of their ids.
+    pub devices: Vec<(Device, Option<Acceptance>)>,
+    /// The last id that was looked at, if the list goes on behind it.
+    pub next: Option<DeviceId>,
 }
 
 /// What came of `accept`.
@@ -141,7 +167,25 @@ pub struct Documents {
     /// Grows with every load.
     pub generation: u64,
     /// The newest version of each (institution, kind).
-    pub documents: Vec<Document>,
+    pub documents: Vec<StoredDocument>,
+}
+
+/// One version of a document.
+#[derive(Clone, Debug)]
+pub struct DocumentView {
+    /// The documents' generation at this read.
+    pub generation: u64,
+    /// The version, if it is there.
+    pub document: Option<StoredDocument>,
+}
+
+/// Versions of one document.
+#[derive(Clone, Debug)]
+pub struct VersionsView {
+    /// The documents' generation at this read.
+    pub generation: u64,
+    /// The versions, newest first.
+    pub versions: Vec<DocumentVersion>,
 }
 
 /// A key as it is registered at start.
@@ -153,4 +197,26 @@ pub struct KeyRegistration {
     pub institution: InstitutionId,
     /// What it may sign.
     pub purpose: Purpose,
+}
+
+/// A registered key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisteredKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Whether it may not be used for now.
+    pub suspended: bool,
+    /// How many of its signatures are stored.
+    pub signatures: u64,
+    /// When it was registered; nothing if that was before it was recorded.
+    pub registered_at: Option<Timestamp>,
+}
+
+/// The keys of one institution.
+#[derive(Clone, Debug)]
+pub struct KeysView {
+    /// The documents' generation at this read.
+    pub generation: u64,
+    /// Every registered key, in no order.
+    pub keys: Vec<RegisteredKey>,
 }

@@ -109,7 +109,10 @@ pub(super) async fn authority(
         institution: r.institution.clone(),
         purpose: r.purpose,
     });
-    store.register_keys(registrations.collect()).await.unwrap();
+    store
+        .register_keys(registrations.collect(), clock.now())
+        .await
+        .unwrap();
     let setup = Setup {
         oids: specimen::oids(),
         public_base_url: "http://127.0.0.1:8080".into(),

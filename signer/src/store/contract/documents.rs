@@ -1,6 +1,14 @@
-//! Owns the contract of documents, keys and the ping.
+//! Owns the contract of documents and the ping.
 
 use super::*;
+use crate::domain::document::{DocumentVersion, StoredDocument};
+
+fn stored(document: &Document, loaded_at: Timestamp) -> StoredDocument {
+    StoredDocument {
+        document: document.clone(),
+        loaded_at,
+    }
+}
 
 pub(crate) async fn versions_follow_each_other(world: World) {
     use DocumentKind::{Policy, Trust};
@@ -57,46 +65,93 @@ pub(crate) async fn the_newest_of_each_is_read(world: World) {
     assert!(
         newest
             .iter()
-            .all(|document| found.documents.contains(document))
+            .all(|document| found.documents.contains(&stored(document, T0)))
     );
 }
 
-pub(crate) async fn keys_never_change(world: World) {
-    let id = key(&world.alfa, Purpose::Authorization);
-    let registration = |institution: &InstitutionId, purpose| {
-        vec![KeyRegistration {
-            id,
-            institution: institution.clone(),
-            purpose,
-        }]
-    };
-    world
-        .store
-        .register_keys(registration(&world.alfa, Purpose::Authorization))
-        .await
-        .unwrap();
-    for other in [
-        registration(&world.beta, Purpose::Authorization),
-        registration(&world.alfa, Purpose::DeviceCa),
+pub(crate) async fn each_version_is_kept_as_it_was_loaded(world: World) {
+    use DocumentKind::{Callers, Policy, Trust};
+    let mut loaded = Vec::new();
+    for (institution, kind, version) in [
+        (&world.alfa, Policy, 1),
+        (&world.beta, Policy, 1),
+        (&world.alfa, Trust, 1),
+        (&world.alfa, Policy, 2),
     ] {
-        assert!(matches!(
-            world.store.register_keys(other).await,
-            Err(StoreError::Corrupt(_))
-        ));
+        let document = Document {
+            institution: institution.clone(),
+            kind,
+            version,
+            bytes: format!("{institution} {} {version}\r\n\0", kind.name()).into(),
+        };
+        let now = T0.plus_seconds(i64::try_from(loaded.len()).unwrap());
+        let answer = world.store.load(document.clone(), origin(), now).await;
+        assert!(matches!(answer, Ok(Loaded::Effective(_))));
+        loaded.push(stored(&document, now));
     }
-    // Registering again does not bring a suspended key back.
-    world.inside.suspend(id).await;
-    world
-        .store
-        .register_keys(registration(&world.alfa, Purpose::Authorization))
-        .await
-        .unwrap();
-    let device = world.accepted_phone().await;
-    let begun = world.begin(world.order(device, T0), T0).await;
-    assert!(matches!(
-        begun,
-        Begun::Refused(crate::store::Refusal::KeyNotActive)
-    ));
+    let shown = async |institution, kind, version| {
+        let view = world.store.document(institution, kind, version).await;
+        let view = view.unwrap();
+        assert_eq!(view.generation, 4);
+        view.document
+    };
+    for one in &loaded {
+        let Document {
+            institution,
+            kind,
+            version,
+            ..
+        } = &one.document;
+        let found = shown(institution, *kind, Some(*version)).await;
+        assert_eq!(found.as_ref(), Some(one));
+    }
+    let in_force = shown(&world.alfa, Policy, None).await;
+    assert_eq!(in_force.as_ref(), loaded.last());
+    for version in [0, 3, u64::MAX] {
+        assert_eq!(shown(&world.alfa, Policy, Some(version)).await, None);
+    }
+    assert_eq!(shown(&world.beta, Policy, Some(2)).await, None);
+    assert_eq!(shown(&world.alfa, Callers, None).await, None);
+}
+
+pub(crate) async fn versions_are_listed_newest_first(world: World) {
+    use DocumentKind::{Callers, Policy};
+    for version in 1..=7 {
+        world
+            .load(Policy, version, &format!("policy {version}"))
+            .await;
+    }
+    world.load(Callers, 1, "callers").await;
+    let listed = async |below, at_most| {
+        let view = world
+            .store
+            .versions(&world.alfa, Policy, below, at_most)
+            .await;
+        let view = view.unwrap();
+        assert_eq!(view.generation, 8);
+        for one in &view.versions {
+            let bytes = format!("policy {}", one.version);
+            let (kind, sha256) = (Policy, sha256(bytes.as_bytes()));
+            let expected = DocumentVersion {
+                kind,
+                version: one.version,
+                sha256,
+                loaded_at: T0,
+            };
+            assert_eq!(*one, expected);
+        }
+        view.versions
+            .iter()
+            .map(|one| one.version)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, 100).await, [7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(listed(Some(u64::MAX), 3).await, [7, 6, 5]);
+    assert_eq!(listed(Some(5), 3).await, [4, 3, 2]);
+    assert_eq!(listed(Some(2), 3).await, [1]);
+    assert!(listed(Some(1), 3).await.is_empty());
+    let of_beta = world.store.versions(&world.beta, Policy, None, 9).await;
+    assert!(of_beta.unwrap().versions.is_empty());
 }
 
 pub(crate) async fn the_store_answers_a_ping(world: World) {

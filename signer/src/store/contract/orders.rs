@@ -296,7 +296,11 @@ pub(crate) async fn the_recorded_key_counts_for_a_resumed_intent(world: World) {
         institution,
         purpose: Purpose::Authorization,
     };
-    world.store.register_keys(vec![registration]).await.unwrap();
+    world
+        .store
+        .register_keys(vec![registration], T0)
+        .await
+        .unwrap();
     world.inside.suspend(operation.key).await;
     match world
         .begin(

@@ -132,7 +132,8 @@ fn resume(
         return Ok(Begun::Resumed(intent));
     };
     let ending = Ending::Denied(refusal.reason());
-    complete::end(connection, intent.id, ending, &operation.origin, now).map(Begun::Done)
+    let ended = complete::end(connection, intent.id, ending, &operation.origin, now)?;
+    Ok(Begun::Done(ended.outcome))
 }
 
 fn admit(

@@ -1,5 +1,7 @@
 //! Owns how intents end: `complete`, the sweep, and the effects and events of an end.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use semops_pki::algorithm::sha256;
 
@@ -8,13 +10,18 @@ use crate::{
     domain::{
         actor::Origin,
         audit::{Event, Resulted},
+        key::KeyId,
         operation::Kind,
         outcome::{Ending, Outcome, State},
         reason::Reason,
     },
     store::{
         Completion, StoreError,
-        sqlite::{audit, columns::Text, rows},
+        sqlite::{
+            audit,
+            columns::{Count, Text},
+            rows,
+        },
     },
 };
 
@@ -32,6 +39,8 @@ pub(super) const GIVE_BACK_DEVICE: &str =
 
 pub(super) const CERTIFY: &str = "UPDATE device SET certificate_sha256 = ?2 WHERE operation = ?1";
 
+pub(super) const COUNT: &str = "UPDATE key SET signatures = signatures + ?2 WHERE id = ?1";
+
 pub(super) const ORDER_JWS: &str = "SELECT order_jws FROM cosigned_order WHERE operation = ?1";
 
 pub(super) const OVERDUE: &str = "SELECT id FROM operation WHERE state = 'PENDING' AND expires_at <= ?1 \
@@ -42,10 +51,34 @@ pub(super) fn complete(
     completions: Vec<Completion>,
     now: Timestamp,
 ) -> Result<Vec<Outcome>, StoreError> {
-    let ended = completions
-        .into_iter()
-        .map(|c| end(connection, c.intent, c.ending, &c.origin, now));
-    ended.collect()
+    let mut outcomes = Vec::with_capacity(completions.len());
+    let mut signed = BTreeMap::new();
+    for Completion {
+        intent,
+        origin,
+        ending,
+    } in completions
+    {
+        let ended = end(connection, intent, ending, &origin, now)?;
+        if let Some(key) = ended.signed_with {
+            *signed.entry(key).or_insert(0_u64) += 1;
+        }
+        outcomes.push(ended.outcome);
+    }
+    // One statement for each key of the group, not for each signature.
+    for (key, signatures) in signed {
+        connection
+            .prepare_cached(COUNT)?
+            .execute((key, Count(signatures)))?;
+    }
+    Ok(outcomes)
+}
+
+/// What stands when an intent has ended.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    /// The key whose signature was stored by this very end.
+    signed_with: Option<KeyId>,
 }
 
 /// Ends one intent, or answers how it ended before.
@@ -55,10 +88,15 @@ pub(super) fn end(
     ending: Ending,
     origin: &Origin,
     now: Timestamp,
-) -> Result<Outcome, StoreError> {
+) -> Result<Ended, StoreError> {
     let Some(pending) = pending(connection, id, origin)? else {
         let outcome = rows::outcome(connection, id)?;
-        return outcome.ok_or_else(|| StoreError::Violated(format!("there is no intent {id}")));
+        let outcome =
+            outcome.ok_or_else(|| StoreError::Violated(format!("there is no intent {id}")))?;
+        return Ok(Ended {
+            outcome,
+            signed_with: None,
+        });
     };
     let end = match ending {
         _ if now >= pending.expires_at => End::overdue(pending.kind),
@@ -78,7 +116,11 @@ pub(super) fn end(
             reason: Some(reason),
         },
     };
-    settle(connection, pending, end, now)
+    let key = (end.state == State::Authorized).then_some(pending.key);
+    Ok(Ended {
+        outcome: settle(connection, pending, end, now)?,
+        signed_with: key,
+    })
 }
 
 pub(super) fn sweep(
@@ -106,6 +148,7 @@ pub(super) fn sweep(
 struct Pending {
     id: i64,
     kind: Kind,
+    key: KeyId,
     expires_at: Timestamp,
     event: Event,
 }
@@ -138,7 +181,7 @@ fn pending(
 ) -> Result<Option<Pending>, StoreError> {
     let read = |row: &Row<'_>| {
         let Text(institution) = row.get(0)?;
-        let kind: Kind = row.get(1)?;
+        let (kind, key): (Kind, KeyId) = (row.get(1)?, row.get(2)?);
         let event = Event {
             origin: origin.clone(),
             institution,
@@ -146,13 +189,14 @@ fn pending(
             object: row.get(4)?,
             device: row.get(5)?,
             policy: row.get(6)?,
-            key: row.get(2)?,
+            key: Some(key),
             result: Resulted::Begun,
             reason: None,
         };
         Ok(Pending {
             id,
             kind,
+            key,
             expires_at: row.get(3)?,
             event,
         })

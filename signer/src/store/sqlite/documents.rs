@@ -1,4 +1,4 @@
-//! Owns the verbs about what is set by people: the registered keys and the versioned documents.
+//! Owns the verbs about the versioned documents that people set.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -9,10 +9,10 @@ use crate::{
     domain::{
         actor::Origin,
         audit::{Event, Resulted},
-        document::{Document, DocumentKind},
+        document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     },
     store::{
-        Documents, KeyRegistration, Loaded, StoreError,
+        DocumentView, Documents, Loaded, StoreError, VersionsView,
         sqlite::{
             audit,
             columns::{Count, Text},
@@ -21,55 +21,98 @@ use crate::{
     },
 };
 
-const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state) VALUES (?1, ?2, ?3, 'active') ON CONFLICT (id) DO NOTHING";
-
-const REGISTERED: &str = "SELECT 1 FROM key WHERE id = ?1 AND institution = ?2 AND purpose = ?3";
-
-const NEWEST: &str = "SELECT institution, kind, version, bytes FROM document d WHERE version = \
+const NEWEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document d WHERE version = \
     (SELECT max(version) FROM document n WHERE n.institution = d.institution AND n.kind = d.kind) \
     ORDER BY institution, kind";
 
 pub(super) const EFFECTIVE: &str = "SELECT version, bytes FROM document WHERE institution = ?1 AND kind = ?2 \
     ORDER BY version DESC LIMIT 1";
 
+pub(super) const LATEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document \
+    WHERE institution = ?1 AND kind = ?2 AND version < ?3 ORDER BY version DESC";
+
+pub(super) const VERSION: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document \
+    WHERE institution = ?1 AND kind = ?2 AND version = ?3";
+
+/// Octets of documents that are hashed for one list of versions: some hundredths of a second.
+const HASHED: usize = 16 << 20;
+
 pub(super) const LOAD: &str = "INSERT INTO document (institution, kind, version, bytes, loaded_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const RAISE: &str = "UPDATE generation SET value = value + 1 WHERE one = 1";
 
-pub(super) fn register_keys(
-    connection: &Connection,
-    keys: &[KeyRegistration],
-) -> Result<(), StoreError> {
-    for key in keys {
-        let row = (key.id, key.institution.as_str(), key.purpose.name());
-        connection.prepare_cached(REGISTER)?.execute(row)?;
-        if !connection.prepare_cached(REGISTERED)?.exists(row)? {
-            let text = format!(
-                "key {} is registered for another institution or purpose",
-                key.id
-            );
-            return Err(StoreError::Corrupt(text));
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn documents(connection: &Connection) -> Result<Documents, StoreError> {
     let mut statement = connection.prepare_cached(NEWEST)?;
-    let documents = statement.query_map([], |row| {
-        let (Text(institution), DocumentWord(kind), Count(version)) =
-            (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Document {
-            institution,
-            kind,
-            version,
-            bytes: row.get(3)?,
-        })
-    })?;
+    let documents = statement.query_map([], read)?;
     let documents = documents.collect::<Result<_, _>>()?;
     Ok(Documents {
         generation: rows::generation(connection)?,
         documents,
+    })
+}
+
+pub(super) fn document(
+    connection: &Connection,
+    institution: &InstitutionId,
+    kind: DocumentKind,
+    version: Option<u64>,
+) -> Result<DocumentView, StoreError> {
+    let (sql, version) = match version {
+        Some(version) => (VERSION, column(version)),
+        None => (LATEST, i64::MAX),
+    };
+    let document = connection
+        .prepare_cached(sql)?
+        .query_row((institution.as_str(), kind.name(), version), read)
+        .optional()?;
+    Ok(DocumentView {
+        generation: rows::generation(connection)?,
+        document,
+    })
+}
+
+pub(super) fn versions(
+    connection: &Connection,
+    institution: &InstitutionId,
+    kind: DocumentKind,
+    below: Option<u64>,
+    at_most: usize,
+) -> Result<VersionsView, StoreError> {
+    let below = below.map_or(i64::MAX, column);
+    let mut statement = connection.prepare_cached(LATEST)?;
+    let mut found = statement.query((institution.as_str(), kind.name(), below))?;
+    let (mut versions, mut hashed): (Vec<DocumentVersion>, usize) = (Vec::new(), 0);
+    while versions.len() < at_most
+        && hashed < HASHED
+        && let Some(row) = found.next()?
+    {
+        let stored = read(row)?;
+        hashed = hashed.saturating_add(stored.document.bytes.len());
+        versions.push(stored.version());
+    }
+    Ok(VersionsView {
+        generation: rows::generation(connection)?,
+        versions,
+    })
+}
+
+/// A version as a column can hold it; no document has a greater one.
+fn column(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
+    let (Text(institution), DocumentWord(kind), Count(version)) =
+        (row.get(0)?, row.get(1)?, row.get(2)?);
+    let document = Document {
+        institution,
+        kind,
+        version,
+        bytes: row.get(3)?,
+    };
+    Ok(StoredDocument {
+        document,
+        loaded_at: row.get(4)?,
     })
 }
 

@@ -17,14 +17,15 @@ use crate::{
         actor::Origin,
         audit::Event,
         device::{DeviceId, Reference},
-        document::Document,
+        document::{Document, DocumentKind},
         key::KeyId,
         operation::Operation,
         outcome::Outcome,
     },
     store::{
-        Accepted, Begun, Completion, CrlState, DeviceView, Documents, EnrollmentRecall,
-        KeyRegistration, Loaded, OrderRecall, Revoked, RevokedCertificate, Store, StoreError,
+        Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
+        Documents, EnrollmentRecall, KeyRegistration, KeysView, Loaded, OrderRecall, Revoked,
+        RevokedCertificate, Store, StoreError, VersionsView,
     },
 };
 
@@ -36,6 +37,8 @@ mod crls;
 mod devices;
 mod documents;
 mod error;
+mod keys;
+mod pages;
 mod place;
 mod reads;
 mod rows;
@@ -85,9 +88,20 @@ impl Store for SqliteStore {
         self.threads.write(write).await
     }
 
-    async fn register_keys(&self, keys: Vec<KeyRegistration>) -> Result<(), StoreError> {
+    async fn register_keys(
+        &self,
+        keys: Vec<KeyRegistration>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.threads
-            .write(move |connection| documents::register_keys(connection, &keys))
+            .write(move |connection| keys::register_keys(connection, &keys, now))
+            .await
+    }
+
+    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| keys::keys(connection, &institution))
             .await
     }
 
@@ -97,6 +111,32 @@ impl Store for SqliteStore {
 
     async fn documents(&self) -> Result<Documents, StoreError> {
         self.threads.read(documents::documents).await
+    }
+
+    async fn document(
+        &self,
+        institution: &InstitutionId,
+        kind: DocumentKind,
+        version: Option<u64>,
+    ) -> Result<DocumentView, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| documents::document(connection, &institution, kind, version))
+            .await
+    }
+
+    async fn versions(
+        &self,
+        institution: &InstitutionId,
+        kind: DocumentKind,
+        below: Option<u64>,
+        at_most: usize,
+    ) -> Result<VersionsView, StoreError> {
+        let institution = institution.clone();
+        let read = move |connection: &rusqlite::Connection| {
+            documents::versions(connection, &institution, kind, below, at_most)
+        };
+        self.threads.read(read).await
     }
 
     async fn load(
@@ -153,6 +193,17 @@ impl Store for SqliteStore {
         let institution = institution.clone();
         self.threads
             .read(move |connection| reads::device(connection, &institution, device))
+            .await
+    }
+
+    async fn devices(
+        &self,
+        institution: &InstitutionId,
+        query: DeviceQuery,
+    ) -> Result<DevicePage, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| pages::devices(connection, &institution, &query))
             .await
     }
 

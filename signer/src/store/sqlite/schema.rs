@@ -8,7 +8,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::store::StoreError;
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_record.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_record.sql"),
+    include_str!("../../../migrations/sqlite/0002_lists.sql"),
+];
 
 /// How long a transaction waits for another process (an operator's command) that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,12 +129,12 @@ mod tests {
     fn migrating_is_idempotent_and_the_file_is_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
-        assert_eq!(migrate(&path).unwrap(), 1);
+        assert_eq!(migrate(&path).unwrap(), 2);
         let connection = open(&path).unwrap();
         connection
             .execute("UPDATE generation SET value = 7", [])
             .unwrap();
-        assert_eq!(migrate(&path).unwrap(), 1);
+        assert_eq!(migrate(&path).unwrap(), 2);
         let kept: u64 = connection
             .query_row("SELECT value FROM generation", [], |row| row.get(0))
             .map(i64::cast_unsigned)
@@ -156,20 +159,20 @@ mod tests {
         migrate(&path).unwrap();
         open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 2)
+            .pragma_update(None, "user_version", 3)
             .unwrap();
         assert!(matches!(
             open(&path),
             Err(StoreError::Schema {
-                found: 2,
-                needed: 1
+                found: 3,
+                needed: 2
             })
         ));
         assert!(matches!(
             migrate(&path),
             Err(StoreError::Schema {
-                found: 2,
-                needed: 1
+                found: 3,
+                needed: 2
             })
         ));
     }
@@ -186,7 +189,7 @@ mod tests {
             open(&path),
             Err(StoreError::Schema {
                 found: 0,
-                needed: 1
+                needed: 2
             })
         ));
         std::fs::write(&path, [7; 4096]).unwrap();
@@ -195,5 +198,85 @@ mod tests {
             migrate(&folder.path().join("no/signer.db")),
             Err(StoreError::Unavailable(_))
         ));
+    }
+
+    /// A file of version 1 with an order that was signed, one that was not, and a CRL.
+    fn version_1(path: &Path) {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO key VALUES (zeroblob(32), 'alfa', 'authorization', 'suspended'),
+                     (CAST(zeroblob(31) || x'01' AS BLOB), 'alfa', 'device-ca', 'active'),
+                     (CAST(zeroblob(31) || x'02' AS BLOB), 'alfa', 'signing-ca', 'active');
+                 INSERT INTO operation SELECT seq, 'alfa', kind, zeroblob(32), state, key_id, x'00', 9, 9, seq, NULL, NULL,
+                     'schedule', 'r', 1, 2, artifact, reason FROM (
+                     SELECT 1 AS seq, 'authorization' AS kind, 'AUTHORIZED' AS state, zeroblob(32) AS key_id,
+                         x'11' AS artifact, NULL AS reason
+                     UNION ALL SELECT 2, 'authorization', 'AUTHORIZED', zeroblob(32), x'12', NULL
+                     UNION ALL SELECT 3, 'authorization', 'FAILED', zeroblob(32), NULL, 'OVERDUE'
+                     UNION ALL SELECT 4, 'crl', 'AUTHORIZED', CAST(zeroblob(31) || x'01' AS BLOB), x'13', NULL);
+                 PRAGMA user_version = 1;",
+            )
+            .unwrap();
+    }
+
+    #[test]
+    fn version_1_is_refused_until_it_is_brought_here_with_all_that_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        version_1(&path);
+        let refused = open(&path).unwrap_err();
+        assert!(matches!(
+            refused,
+            StoreError::Schema {
+                found: 1,
+                needed: 2
+            }
+        ));
+        assert!(refused.to_string().contains("migrate"), "{refused}");
+        for _ in 0..2 {
+            assert_eq!(migrate(&path).unwrap(), 2);
+        }
+        let connection = open(&path).unwrap();
+        let keys: Vec<(String, String, i64, Option<i64>)> = connection
+            .prepare("SELECT purpose, state, signatures, registered_at FROM key ORDER BY id")
+            .unwrap()
+            .query_map([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let key = |purpose: &str, state: &str, signatures| {
+            (purpose.to_owned(), state.to_owned(), signatures, None)
+        };
+        assert_eq!(
+            keys,
+            [
+                key("authorization", "suspended", 2),
+                key("device-ca", "active", 1),
+                key("signing-ca", "active", 0)
+            ]
+        );
+        let operations: i64 = connection
+            .query_row("SELECT count(*) FROM operation", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(operations, 4);
+    }
+
+    #[test]
+    fn the_old_program_can_still_write_what_the_new_one_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        migrate(&path).unwrap();
+        let connection = open(&path).unwrap();
+        // Version 1's own statements name every column that they set.
+        for sql in [
+            "INSERT INTO key (id, institution, purpose, state) VALUES (zeroblob(32), 'alfa', 'device-ca', 'active')",
+            "INSERT INTO document (institution, kind, version, bytes, loaded_at) VALUES ('alfa', 'policy', 1, x'', 1)",
+        ] {
+            connection.execute(sql, []).unwrap();
+        }
     }
 }

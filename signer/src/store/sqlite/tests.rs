@@ -17,7 +17,7 @@ use crate::{
     domain::document::DocumentKind,
     store::{
         Refusal,
-        contract::{Inside, Made, T0, World, contract, money, origin},
+        contract::{Inside, Made, T0, World, contract, lists, money, origin},
     },
 };
 
@@ -102,6 +102,12 @@ proptest! {
     fn money_limits_follow_the_model(steps in money::steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async { money::limits_follow_the_model(World::start(make()).await, steps).await });
+    }
+
+    #[test]
+    fn pages_fit_together_whatever_happens_between_them(changes in lists::changes()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { lists::pages_fit_together(World::start(make()).await, changes).await });
     }
 }
 

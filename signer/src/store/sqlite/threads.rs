@@ -22,11 +22,13 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The threads. Dropping them finishes what is queued and closes the file.
 pub(super) struct Threads {
-    // Dropped before `_ended`, which waits for the threads to notice.
-    writer: mpsc::Sender<Job>,
+    // Dropped in this order: each channel, then its threads' end. The writer closes the file last and alone, for of
+    // connections that close at once none puts the log into the file.
     readers: crossbeam_channel::Sender<Job>,
+    _readers_ended: Ended,
+    writer: mpsc::Sender<Job>,
+    _writer_ended: Ended,
     place: Place,
-    _ended: Ended,
 }
 
 struct Ended(Vec<thread::JoinHandle<()>>);
@@ -43,30 +45,37 @@ impl Drop for Ended {
 impl Threads {
     /// Opens one connection per thread, so that a mistake shows before anything is served.
     pub(super) fn start(path: &Path, readers: NonZeroUsize) -> Result<Self, StoreError> {
+        // Before the channels, so that a mistake drops those first and no thread is waited for in vain.
+        let (mut readers_ended, mut writer_ended) = (Ended(Vec::new()), Ended(Vec::new()));
         let (writer, mut writes) = mpsc::channel::<Job>(WRITES);
         let (reader, reads) = crossbeam_channel::bounded::<Job>(READS);
         let mut connection = schema::open(path)?;
         let place = Place::of(path)?;
-        let mut ended = Ended(vec![spawn("store-write".to_owned(), move || {
-            while let Some(job) = writes.blocking_recv() {
-                job(&mut connection);
-            }
-        })?]);
+        writer_ended
+            .0
+            .push(spawn("store-write".to_owned(), move || {
+                while let Some(job) = writes.blocking_recv() {
+                    job(&mut connection);
+                }
+            })?);
         for number in 0..readers.get() {
             let mut connection = schema::open(path)?;
             connection.pragma_update(None, "query_only", true)?;
             let reads = reads.clone();
-            ended.0.push(spawn(format!("store-read-{number}"), move || {
-                while let Ok(job) = reads.recv() {
-                    job(&mut connection);
-                }
-            })?);
+            readers_ended
+                .0
+                .push(spawn(format!("store-read-{number}"), move || {
+                    while let Ok(job) = reads.recv() {
+                        job(&mut connection);
+                    }
+                })?);
         }
         Ok(Self {
-            writer,
             readers: reader,
+            _readers_ended: readers_ended,
+            writer,
+            _writer_ended: writer_ended,
             place,
-            _ended: ended,
         })
     }
 

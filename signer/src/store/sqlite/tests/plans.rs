@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 37] = [
+const HOT: [&str; 45] = [
     rows::GENERATION,
     rows::ORDER,
     rows::ENROLLMENT,
@@ -28,6 +28,7 @@ const HOT: [&str; 37] = [
     complete::GIVE_BACK_MONEY,
     complete::GIVE_BACK_DEVICE,
     complete::CERTIFY,
+    complete::COUNT,
     complete::ORDER_JWS,
     complete::OVERDUE,
     crls::NEWEST,
@@ -38,8 +39,15 @@ const HOT: [&str; 37] = [
     devices::LAST_REVOCATION,
     devices::REVOKE,
     documents::EFFECTIVE,
+    documents::LATEST,
+    documents::VERSION,
     documents::LOAD,
     documents::RAISE,
+    keys::KEYS,
+    pages::ISSUED,
+    pages::ISSUED_TO,
+    pages::ACCEPTED,
+    pages::ACCEPTED_FOR,
 ];
 
 #[test]
@@ -71,6 +79,32 @@ fn no_statement_reads_a_whole_table() {
             .iter()
             .any(|step| step.starts_with("SCAN"))
     );
+    // A group that ends counts its signatures by the keys' primary key.
+    assert_eq!(
+        plan(complete::COUNT),
+        ["SEARCH key USING INDEX sqlite_autoindex_key_1 (id=?)"]
+    );
+    // A page is a range of ids in an index of the asking institution's own rows.
+    for (sql, range) in [
+        (
+            pages::ISSUED,
+            "d USING INDEX device_issued (issuer=? AND id>?)",
+        ),
+        (
+            pages::ISSUED_TO,
+            "d USING INDEX device_issued_to (issuer=? AND subscriber=? AND id>?)",
+        ),
+        (
+            pages::ACCEPTED,
+            "a USING COVERING INDEX sqlite_autoindex_acceptance_1 (institution=? AND device>?)",
+        ),
+        (
+            pages::ACCEPTED_FOR,
+            "a USING COVERING INDEX acceptance_account (institution=? AND account=? AND device>?)",
+        ),
+    ] {
+        assert_eq!(plan(sql)[0], format!("SEARCH {range}"), "{sql}");
+    }
     // The day's sum never leaves its index.
     assert!(
         plan(begin::DAY)

@@ -1,0 +1,98 @@
+//! Owns KeyService: its messages from the use cases.
+
+use semops_proto::v1::{self, key_service_server::KeyService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    authority::KeyShown,
+    domain::key::{KeyId, KeyState, Purpose},
+    rpc::{call::Desk, field},
+};
+
+/// Answers KeyService.
+pub(crate) struct Keys(pub(crate) Desk);
+
+#[tonic::async_trait]
+impl KeyService for Keys {
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Result<Response<v1::ListKeysResponse>, Status> {
+        self.0
+            .run(
+                request,
+                |_| Ok(()),
+                |authority, ctx, ()| async move {
+                    let keys = authority.list_keys(&ctx).await?;
+                    Ok(v1::ListKeysResponse {
+                        keys: keys.into_iter().map(shown).collect(),
+                    })
+                },
+            )
+            .await
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<v1::GetKeyRequest>,
+    ) -> Result<Response<v1::GetKeyResponse>, Status> {
+        let parse = |message: v1::GetKeyRequest| field::parsed::<KeyId>("key_id", &message.key_id);
+        self.0
+            .run(request, parse, |authority, ctx, id| async move {
+                let key = shown(authority.key(&ctx, id).await?);
+                Ok(v1::GetKeyResponse { key: Some(key) })
+            })
+            .await
+    }
+}
+
+fn shown(key: KeyShown) -> v1::Key {
+    let record = &key.record;
+    v1::Key {
+        key_id: record.id.to_string(),
+        purpose: purpose(record.purpose).into(),
+        state: state(key.state).into(),
+        active_since: record.not_before.seconds(),
+        active_until: record.not_after.seconds(),
+        registered_at: key.registered_at.map(|at| at.seconds()),
+        signatures: key.signatures,
+        public_key: record.public.spki_der().to_vec(),
+        certificate_chain: record.chain.iter().map(|c| c.der().to_vec()).collect(),
+        attributes: key.attributes.into_iter().map(attribute).collect(),
+    }
+}
+
+fn purpose(purpose: Purpose) -> v1::KeyPurpose {
+    match purpose {
+        Purpose::DeviceCa => v1::KeyPurpose::DeviceCa,
+        Purpose::SigningCa => v1::KeyPurpose::SigningCa,
+        Purpose::Authorization => v1::KeyPurpose::Authorization,
+    }
+}
+
+fn state(state: KeyState) -> v1::KeyState {
+    match state {
+        KeyState::PreActivation => v1::KeyState::PreActivation,
+        KeyState::Active => v1::KeyState::Active,
+        KeyState::Suspended => v1::KeyState::Suspended,
+        KeyState::Deactivated => v1::KeyState::Deactivated,
+    }
+}
+
+fn attribute((name, value): (&'static str, Option<bool>)) -> v1::KeyAttribute {
+    v1::KeyAttribute {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_listed_in_the_order_of_their_purposes_numbers() {
+        let numbers = Purpose::ALL.map(|one| i32::from(purpose(one)));
+        assert!(numbers.is_sorted() && !numbers.contains(&0), "{numbers:?}");
+    }
+}

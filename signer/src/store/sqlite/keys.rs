@@ -1,0 +1,62 @@
+//! Owns the verbs about the registered keys.
+
+use rusqlite::{Connection, Row};
+use semops_objects::institution::InstitutionId;
+
+use crate::{
+    clock::Timestamp,
+    store::{
+        KeyRegistration, KeysView, RegisteredKey, StoreError,
+        sqlite::{columns::Count, rows},
+    },
+};
+
+const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state, registered_at) VALUES (?1, ?2, ?3, 'active', ?4) \
+    ON CONFLICT (id) DO NOTHING";
+
+const REGISTERED: &str = "SELECT 1 FROM key WHERE id = ?1 AND institution = ?2 AND purpose = ?3";
+
+pub(super) const KEYS: &str =
+    "SELECT id, state = 'suspended', signatures, registered_at FROM key WHERE institution = ?1";
+
+pub(super) fn register_keys(
+    connection: &Connection,
+    keys: &[KeyRegistration],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for key in keys {
+        let (id, institution, purpose) = (key.id, key.institution.as_str(), key.purpose.name());
+        connection
+            .prepare_cached(REGISTER)?
+            .execute((id, institution, purpose, now))?;
+        if !connection
+            .prepare_cached(REGISTERED)?
+            .exists((id, institution, purpose))?
+        {
+            let text = format!("key {id} is registered for another institution or purpose");
+            return Err(StoreError::Corrupt(text));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn keys(
+    connection: &Connection,
+    institution: &InstitutionId,
+) -> Result<KeysView, StoreError> {
+    let read = |row: &Row<'_>| {
+        let Count(signatures) = row.get(2)?;
+        Ok(RegisteredKey {
+            id: row.get(0)?,
+            suspended: row.get(1)?,
+            signatures,
+            registered_at: row.get(3)?,
+        })
+    };
+    let mut statement = connection.prepare_cached(KEYS)?;
+    let keys = statement.query_map([institution.as_str()], read)?;
+    Ok(KeysView {
+        keys: keys.collect::<Result<_, _>>()?,
+        generation: rows::generation(connection)?,
+    })
+}
