@@ -2,6 +2,7 @@
 //! do reaches it.
 
 mod acceptors;
+mod lists;
 mod public;
 
 use std::fmt::Debug;

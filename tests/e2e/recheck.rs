@@ -15,7 +15,7 @@ const NEVER: i64 = 0;
 const ALWAYS: i64 = i64::MAX;
 
 /// What is done to the record, and the rule that it breaks.
-const DOCTORED: [(Rule, &str); 19] = [
+const DOCTORED: [(Rule, &str); 20] = [
     (
         Rule::Signature,
         "UPDATE operation SET artifact = CAST(replace(artifact, '.', '.A') AS BLOB) WHERE kind = 'authorization'",
@@ -36,6 +36,10 @@ const DOCTORED: [(Rule, &str); 19] = [
     (
         Rule::Signature,
         "UPDATE operation SET ended_at = expires_at WHERE kind = 'authorization'",
+    ),
+    (
+        Rule::Consistent,
+        "UPDATE key SET signatures = signatures + 1 WHERE purpose = 'signing-ca' AND institution = 'beta'",
     ),
     (
         Rule::Authorization,

@@ -29,6 +29,8 @@ const ROLES: [Role; 4] = [
 ];
 const ENROLMENT: &[Role] = &[Role::Enrolment];
 const PAYMENTS: &[Role] = &[Role::Payments];
+const BACK_OFFICE: &[Role] = &[Role::Enrolment, Role::Payments];
+const OVERSIGHT: &[Role] = &[Role::Custodian, Role::Auditor];
 
 /// What an allowed caller is told who asks with an empty message: shows that the method itself was reached.
 type Told = (Code, Option<&'static str>);
@@ -38,7 +40,7 @@ const REQUEST: Told = (Code::InvalidArgument, Some("REQUEST_NOT_ACCEPTABLE"));
 const NOT_OFFERED: Told = (Code::Unimplemented, Some("METHOD_UNKNOWN"));
 
 /// Method, who may call it, what they are told.
-const TABLE: [(&str, &[Role], Told); 13] = [
+const TABLE: [(&str, &[Role], Told); 18] = [
     (
         "semops.signer.v1.EnrollmentService/EnrollDevice",
         ENROLMENT,
@@ -61,7 +63,12 @@ const TABLE: [(&str, &[Role], Told); 13] = [
     ),
     (
         "semops.signer.v1.EnrollmentService/GetDevice",
-        &[Role::Enrolment, Role::Payments],
+        BACK_OFFICE,
+        FIELD,
+    ),
+    (
+        "semops.signer.v1.EnrollmentService/ListDevices",
+        BACK_OFFICE,
         FIELD,
     ),
     (
@@ -81,6 +88,18 @@ const TABLE: [(&str, &[Role], Told); 13] = [
     ),
     ("semops.signer.v1.TrustService/GetTrustBundle", &ROLES, DONE),
     ("semops.signer.v1.TrustService/GetCrl", &ROLES, FIELD),
+    ("semops.signer.v1.KeyService/ListKeys", OVERSIGHT, DONE),
+    ("semops.signer.v1.KeyService/GetKey", OVERSIGHT, FIELD),
+    (
+        "semops.signer.v1.DocumentService/GetDocument",
+        OVERSIGHT,
+        FIELD,
+    ),
+    (
+        "semops.signer.v1.DocumentService/ListDocumentVersions",
+        OVERSIGHT,
+        FIELD,
+    ),
     ("grpc.health.v1.Health/Check", &ROLES, DONE),
     ("grpc.health.v1.Health/Watch", &ROLES, NOT_OFFERED),
     (REFLECTION, &ROLES, DONE),

@@ -98,6 +98,16 @@ pub fn events(deployment: &Deployment) -> Result<Vec<serde_json::Value>, Failure
         .collect()
 }
 
+/// Changes the record as another process would; `sql` takes one value. Gives the number of rows.
+///
+/// # Errors
+/// The database does not take it.
+pub fn change(deployment: &Deployment, sql: &str, value: &str) -> Result<usize, Failure> {
+    let connection = Connection::open(deployment.database())?;
+    connection.busy_timeout(RECORDED)?;
+    Ok(connection.execute(sql, [value])?)
+}
+
 fn open(deployment: &Deployment) -> Result<Connection, Failure> {
     let path = deployment.database();
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -1,4 +1,4 @@
-//! The database as it stands, read in one transaction. Columns as the first migration has them; moments in microseconds.
+//! The database as it stands, read in one transaction. Columns as the migrations have them; moments in microseconds.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -103,6 +103,8 @@ pub(super) struct Record {
     by_id: BTreeMap<Vec<u8>, usize>,
     pub(super) revocations: Vec<Revocation>,
     pub(super) crls: Vec<Crl>,
+    /// How many signatures each key is said to have stored.
+    pub(super) counters: BTreeMap<Vec<u8>, usize>,
     pub(super) documents: Vec<Document>,
     /// Institution and device of each acceptance that stands.
     pub(super) acceptances: Vec<(String, Vec<u8>)>,
@@ -145,6 +147,11 @@ impl Record {
             devices,
             revocations: all(c, revocations, revocation)?,
             crls: all(c, crls, crl)?,
+            counters: all(c, "SELECT id, signatures FROM key", |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })?
+            .into_iter()
+            .collect(),
             documents: all(c, documents, document)?,
             acceptances: all(c, "SELECT institution, device FROM acceptance", |r| {
                 Ok((r.get(0)?, r.get(1)?))

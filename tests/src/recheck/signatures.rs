@@ -1,5 +1,7 @@
 //! Every stored signature: over the recorded bytes, by a key of the operation's institution and of the right purpose.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_pki::{algorithm::PublicKey, certificate::Certificate, crl::CertificateRevocationList};
 
@@ -52,6 +54,30 @@ pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut F
         if let Err(fault) = verify(operation, artifact, key) {
             findings.add(Rule::Signature, format!("{operation}: {fault}"));
         }
+    }
+    check_counters(record, findings);
+}
+
+/// What is counted with each key is what is stored of it.
+fn check_counters(record: &Record, findings: &mut Findings) {
+    let mut stored = BTreeMap::new();
+    for operation in record.operations.values() {
+        if operation.signed().is_some() {
+            *stored.entry(&operation.key).or_default() += 1;
+        }
+    }
+    for (key, counted) in &record.counters {
+        let stored = stored.remove(key).unwrap_or(0);
+        findings.must(Rule::Consistent, *counted == stored, || {
+            let key = URL_SAFE_NO_PAD.encode(key);
+            format!("{stored} signatures of key {key} are stored and {counted} are counted")
+        });
+    }
+    for key in stored.keys() {
+        findings.add(
+            Rule::Consistent,
+            format!("signatures of key {key:02x?}, which is not registered"),
+        );
     }
 }
 
