@@ -137,6 +137,7 @@ pub fn check(
         findings.add(Rule::Consistent, fault.as_str());
     }
     signatures::check(&record, authorities, &mut findings);
+    signatures::check_counters(&record, &mut findings);
     orders::check(&record, &mut findings);
     unique::check(&record, &mut findings);
     audit::check(&record, &mut findings);

@@ -104,7 +104,7 @@ pub(super) struct Record {
     pub(super) revocations: Vec<Revocation>,
     pub(super) crls: Vec<Crl>,
     /// How many signatures each key is said to have stored.
-    pub(super) counters: BTreeMap<Vec<u8>, usize>,
+    pub(super) counters: BTreeMap<Vec<u8>, i64>,
     pub(super) documents: Vec<Document>,
     /// Institution and device of each acceptance that stands.
     pub(super) acceptances: Vec<(String, Vec<u8>)>,

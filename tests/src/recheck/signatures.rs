@@ -55,11 +55,10 @@ pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut F
             findings.add(Rule::Signature, format!("{operation}: {fault}"));
         }
     }
-    check_counters(record, findings);
 }
 
 /// What is counted with each key is what is stored of it.
-fn check_counters(record: &Record, findings: &mut Findings) {
+pub(super) fn check_counters(record: &Record, findings: &mut Findings) {
     let mut stored = BTreeMap::new();
     for operation in record.operations.values() {
         if operation.signed().is_some() {
