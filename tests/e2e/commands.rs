@@ -1,74 +1,22 @@
 //! `semopsctl` typed by hand against the running service: from a request made with openssl to an authorization, its
 //! verdict and a revocation; what it prints for people and for programs, and how it ends when it cannot do its work.
 
-use std::process::Command;
+mod desk;
+mod devices;
+mod documents;
+mod keys;
 
+use desk::{ALFA, ALFA_RA, BETA, Desk, MOBILIS};
 use e2e::{
-    deployment::Deployment,
-    failure::Failure,
-    phone::pseudonym,
-    programs::{self, Watched},
-    recheck::recheck,
-    story::QR,
-    terminal::{Said, Terminal},
+    deployment::Deployment, failure::Failure, phone::pseudonym, recheck::recheck, story::QR,
 };
 use serde_json::Value;
 use softhsm_setup::scheme::Role;
 
-/// A person with the profiles of the deployment.
-struct Desk<'a> {
-    deployment: &'a Deployment,
-    terminal: Terminal,
-}
-
-impl Desk<'_> {
-    /// `semopsctl [--profile ...] LINE`, as the caller of `institution` with this role.
-    fn types(&self, caller: Option<(&str, Role)>, line: &str) -> Result<Said, Failure> {
-        let mut command = Command::new(&programs::ours(Watched::No)?.semopsctl);
-        if let Some((institution, role)) = caller {
-            let name = match role {
-                Role::Enrolment => "ra",
-                Role::Payments => "backend",
-                Role::Custodian => "security",
-                Role::Auditor => "audit",
-            };
-            let id = institution.parse().map_err(Failure::during(institution))?;
-            let files = self.deployment.directory().caller(&id, role, name);
-            command.arg("--profile").arg(files.profile);
-        }
-        self.terminal.run(command.args(line.split_whitespace()))
-    }
-
-    /// The same with `--json`, demanding that it ends with `code`; gives the one object that it printed.
-    fn json(&self, caller: Option<(&str, Role)>, line: &str, code: i32) -> Result<Value, Failure> {
-        let said = self.types(caller, &format!("{line} --json"))?;
-        if said.code != Some(code) {
-            return Err(Failure::new(format!(
-                "{line}: {said:?}, must end with {code}"
-            )));
-        }
-        let (object, silent) = match code {
-            0 | 4 => (&said.out, &said.err),
-            _ => (&said.err, &said.out),
-        };
-        assert_eq!(silent, "", "{line}");
-        assert_eq!(object.lines().count(), 1, "{line}: {object}");
-        Ok(serde_json::from_str(object)?)
-    }
-}
-
-const MOBILIS: Option<(&str, Role)> = Some(("mobilis", Role::Enrolment));
-const ALFA_RA: Option<(&str, Role)> = Some(("alfa", Role::Enrolment));
-const ALFA: Option<(&str, Role)> = Some(("alfa", Role::Payments));
-const BETA: Option<(&str, Role)> = Some(("beta", Role::Payments));
-
 #[tokio::test]
 async fn a_payment_by_hand_with_a_key_that_openssl_made() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
-    let desk = Desk {
-        deployment: &deployment,
-        terminal: Terminal::new()?,
-    };
+    let desk = Desk::new(&deployment)?;
     let terminal = &desk.terminal;
     std::fs::create_dir(terminal.path("phone"))?;
     terminal
@@ -184,10 +132,7 @@ fn the_rest_of_its_life(desk: &Desk<'_>, id: &str) -> Result<(), Failure> {
 #[tokio::test]
 async fn people_read_lines_and_every_error_names_the_way_out() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
-    let desk = Desk {
-        deployment: &deployment,
-        terminal: Terminal::new()?,
-    };
+    let desk = Desk::new(&deployment)?;
     let new = desk.types(None, "phone new --out phone")?;
     assert!(new.succeeded() && new.out.contains("csr.pem"), "{new:?}");
     let enroll = format!(
@@ -218,17 +163,22 @@ async fn people_read_lines_and_every_error_names_the_way_out() -> Result<(), Fai
         "enroll --csr phone/csr.pem",
         "revoke --device x --reason boredom",
         "crl --authority device-ca --out x",
+        "devices",
+        "policy",
+        "policy diff",
+        "completions csh",
     ] {
         let said = desk.types(MOBILIS, line)?;
         assert_eq!(said.code, Some(2), "{line}: {said:?}");
+        let error = &desk.json(MOBILIS, line, 2)?["error"];
+        assert_eq!(error["kind"], "usage", "{line}: {error}");
+        let way_out = error["way_out"].as_str().unwrap_or_default();
+        assert!(way_out.contains("--help"), "{line}: {error}");
     }
     recheck(&mut deployment).await?;
     // Nobody listens any more.
     deployment.stop().await?;
-    let desk = Desk {
-        deployment: &deployment,
-        terminal: Terminal::new()?,
-    };
+    let desk = Desk::new(&deployment)?;
     let error = &desk.json(MOBILIS, &format!("device --device {id}"), 3)?["error"];
     assert_eq!(error["kind"], "unreachable", "{error}");
     assert!(
@@ -326,31 +276,7 @@ fn refused(id: &str) -> Vec<Refused> {
 
 fn refusals_name_the_way_out(desk: &Desk<'_>, id: &str) -> Result<(), Failure> {
     for (caller, line, code, kind, reason) in refused(id) {
-        let error = &desk.json(caller, &line, code)?["error"];
-        assert_eq!(error["kind"], kind, "{line}: {error}");
-        assert_eq!(
-            error["reason"].as_str().unwrap_or_default(),
-            reason,
-            "{line}: {error}"
-        );
-        assert!(
-            !error["way_out"].as_str().unwrap_or_default().is_empty(),
-            "{line}: {error}"
-        );
-        if kind == "refused" {
-            assert!(
-                !error["request_id"].as_str().unwrap_or_default().is_empty(),
-                "{line}: {error}"
-            );
-        }
-        let for_people = desk.types(caller, &line)?;
-        assert_eq!(
-            (for_people.code, for_people.out.as_str()),
-            (Some(code), ""),
-            "{line}"
-        );
-        assert!(for_people.err.starts_with("error: "), "{for_people:?}");
-        assert!(for_people.err.contains("\nway out "), "{for_people:?}");
+        desk.refused(caller, &line, code, kind, reason)?;
     }
     Ok(())
 }

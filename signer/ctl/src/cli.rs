@@ -1,17 +1,18 @@
 //! The command line: its options, its commands, and which of them need the service.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use semops_proto::client::Client;
+use semops_proto::{client::Client, v1::DocumentKind};
 
 use crate::{
     commands::{
-        accept, authorization, completions, cosign, crl, device, enroll, phone, release, revoke,
-        trust, verify,
+        accept, authorization, completions, cosign, crl, device, devices, document, enroll, keys,
+        phone, release, revoke, trust, verify,
     },
     connection,
     failure::Failure,
@@ -25,36 +26,36 @@ Exit codes:
   0  done
   1  refused by the service, or answered in a way that cannot be relied on
   2  an option, a file or the profile cannot be used
-  3  the service cannot be reached, TLS failed, or there was no answer before the deadline
+  3  the service cannot be reached, TLS failed, or there was no answer in time
   4  `verify`: the authorization is not valid (expired or refused)
+  5  `diff`: the documents differ
 
-Every error names the way out. Tables fit the terminal; where there is none they are as wide as COLUMNS says, else 80
+Every error names the way out. Tables fit the terminal; where there is none they are as wide as COLUMNS says, else 80 \
 columns. Ids in them are shortened when they must be: --json has them whole.
 
-With --json a command prints one JSON object on standard output; `COMMAND --help` shows its members. Times are Unix
-seconds. An error is one object on standard error:
-  {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"bad_answer\", \"message\", \"way_out\",
-             \"code\", \"reason\", \"violations\": [{\"field\", \"description\"}], \"metadata\": {},
-             \"retry_after_seconds\", \"request_id\"}}   (from \"code\" on: when refused)
+With --json a command prints one JSON object on standard output; `COMMAND --help` shows its members. Times are Unix \
+seconds. An error is one object on standard error (from \"code\" on: when refused):
+  {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"bad_answer\",
+    \"message\", \"way_out\", \"code\", \"reason\", \"request_id\", \"metadata\": {},
+    \"violations\": [{\"field\", \"description\"}], \"retry_after_seconds\"}}
 
-A profile is a TOML file:
-  endpoint = \"https://127.0.0.1:8443\"   where the service listens
-  server = \"signer.example\"             DNS name, IP address or spiffe:// id in the server's certificate
-  root = \"tls-root.pem\"                 the TLS root, the only one trusted
-  certificate = \"chain.pem\"             the caller's chain, leaf first
-  key = \"key.pem\"                       the caller's private key
-  timeout_seconds = 10                  deadline of each call, 1 to 300; 10 if left out
-Paths in it are relative to it. Unknown keys are refused.";
+A profile is a TOML file. Paths in it are relative to it; unknown keys are refused:
+  endpoint = \"https://127.0.0.1:8443\"  # where the service listens
+  server = \"signer.example\"     # DNS name, IP address or spiffe:// id it shows
+  root = \"tls-root.pem\"         # the TLS root, the only one trusted
+  certificate = \"chain.pem\"     # the caller's chain, leaf first
+  key = \"key.pem\"               # the caller's private key
+  timeout_seconds = 10           # deadline of a call, 1 to 300; 10 if left out";
 
 /// The command line of the SEMOPS signing service.
 #[derive(Debug, Parser)]
 #[command(name = "semopsctl", version, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Connection profile: which service, and as whom
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     profile: Option<PathBuf>,
     /// Print JSON for programs instead of lines for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -92,26 +93,56 @@ enum Online {
     Revoke(revoke::Args),
     /// Show a device (roles enrolment, payments)
     Device(device::Args),
+    /// List the devices that your institution issued, or accepted (roles enrolment, payments)
+    Devices(devices::Args),
     /// Have a phone's order co-signed (role payments)
     Cosign(cosign::Args),
     /// Show where an order's co-signing stands (role payments)
     Authorization(authorization::Args),
     /// Verify an authorization against your institution's trust (role payments)
     Verify(verify::Args),
-    /// Show, or save, what your institution trusts (every role)
+    /// List, or show, the keys that sign for your institution (roles custodian, auditor)
+    Keys(keys::Args),
+    /// Show, or save, what your institution trusts (every role); its document (roles custodian, auditor)
     Trust(trust::Args),
+    /// Show and compare your institution's policy (roles custodian, auditor)
+    Policy(document::Args),
+    /// Show and compare your institution's register of callers (roles custodian, auditor)
+    Callers(document::Args),
     /// Fetch the newest CRL of a CA (every role)
     Crl(crl::Args),
 }
 
 impl Cli {
+    /// Reads the command line of this process.
+    ///
+    /// # Errors
+    /// [`Failure`] for programs, if `--json` stands on the line; people read clap's own words, which end the process, as
+    /// --help does.
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        let json = line.iter().any(|word| word == "--json");
+        Self::try_parse_from(line).map_err(|error| {
+            if !json || !error.use_stderr() {
+                error.exit();
+            }
+            let said = error.to_string();
+            let said = said.lines().take_while(|line| !line.is_empty());
+            let said: Vec<&str> = said.map(str::trim).collect();
+            Failure::usage(
+                said.join(" ").trim_start_matches("error: "),
+                "`semopsctl COMMAND --help` shows what a command takes",
+            )
+        })
+    }
+
     /// Whether output is for programs.
     #[must_use]
     pub fn json(&self) -> bool {
         self.json
     }
 
-    /// Does what the command says. `clock` is this machine's: the time of phones.
+    /// Does what the command says. `clock` is this machine's: the time of phones, and what the service's is compared to.
     ///
     /// # Errors
     /// [`Failure`], with its exit code.
@@ -126,7 +157,7 @@ impl Cli {
                 let progress = Progress::new("waiting for the service");
                 let work = async {
                     let client = connection::client(&profile).await?;
-                    command.run(&client).await
+                    command.run(&client, &progress, clock).await
                 };
                 progress.watch(work).await
             }
@@ -144,17 +175,26 @@ impl Cli {
 }
 
 impl Online {
-    async fn run(&self, client: &Client) -> Result<Report, Failure> {
+    async fn run(
+        &self,
+        client: &Client,
+        progress: &Progress,
+        clock: fn() -> SystemTime,
+    ) -> Result<Report, Failure> {
         match self {
             Self::Enroll(args) => enroll::run(args, client).await,
             Self::Accept(args) => accept::run(args, client).await,
             Self::Release(args) => release::run(args, client).await,
             Self::Revoke(args) => revoke::run(args, client).await,
             Self::Device(args) => device::run(args, client).await,
+            Self::Devices(args) => devices::run(args, client, progress).await,
             Self::Cosign(args) => cosign::run(args, client).await,
             Self::Authorization(args) => authorization::run(args, client).await,
             Self::Verify(args) => verify::run(args, client).await,
+            Self::Keys(args) => keys::run(args, client, clock()).await,
             Self::Trust(args) => trust::run(args, client).await,
+            Self::Policy(args) => document::run(args, DocumentKind::Policy, client).await,
+            Self::Callers(args) => document::run(args, DocumentKind::Callers, client).await,
             Self::Crl(args) => crl::run(args, client).await,
         }
     }
@@ -192,7 +232,7 @@ mod tests {
     #[test]
     fn every_command_documents_its_json() {
         let commands = commands();
-        assert!(commands.len() > 10, "{commands:?}");
+        assert!(commands.len() > 20, "{commands:?}");
         for (words, command) in commands {
             let help = command.get_after_help().map(ToString::to_string);
             let help = help.unwrap_or_default();

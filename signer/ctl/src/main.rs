@@ -1,20 +1,25 @@
 //! `semopsctl`: parse, run, print, exit code.
 
 use std::{
+    env,
     io::{self, Write as _},
     process::ExitCode,
     time::SystemTime,
 };
 
-use clap::Parser as _;
 use semopsctl::{
     cli::Cli,
+    failure::Failure,
     output::{Exit, Form},
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read(env::args_os()) {
+        Ok(cli) => cli,
+        // Only programs read it: people have been told.
+        Err(failure) => return fail(&failure, true),
+    };
     let json = cli.json();
     match cli.run(SystemTime::now).await {
         Ok(report) => {
@@ -29,9 +34,11 @@ async fn main() -> ExitCode {
                 Err(_) => ExitCode::from(2),
             }
         }
-        Err(failure) => {
-            let _ = io::stderr().write_all(failure.render(json).as_bytes());
-            failure.exit_code()
-        }
+        Err(failure) => fail(&failure, json),
     }
+}
+
+fn fail(failure: &Failure, json: bool) -> ExitCode {
+    let _ = io::stderr().write_all(failure.render(json).as_bytes());
+    failure.exit_code()
 }

@@ -52,15 +52,24 @@ fn bash_completes_commands_subcommands_options_and_values() {
     for command in Cli::command().get_subcommands() {
         assert!(all.iter().any(|word| word == command.get_name()), "{all:?}");
     }
-    assert_eq!(offered_by_bash(&["semopsctl", "auth"]), ["authorization"]);
-    assert_eq!(offered_by_bash(&["semopsctl", "phone", "o"]), ["order"]);
     assert_eq!(
-        offered_by_bash(&["semopsctl", "enroll", "--subs"]),
-        ["--subscriber"]
+        offered_by_bash(&["semopsctl", "dev"]),
+        ["device", "devices"]
+    );
+    let documents = offered_by_bash(&["semopsctl", "policy", ""]);
+    for word in ["show", "versions", "diff"] {
+        assert!(
+            documents.iter().any(|offered| offered == word),
+            "{documents:?}"
+        );
+    }
+    assert_eq!(
+        offered_by_bash(&["semopsctl", "devices", "--iss"]),
+        ["--issued"]
     );
     assert_eq!(
-        offered_by_bash(&["semopsctl", "crl", "--authority", "device-r"]),
-        ["device-root"]
+        offered_by_bash(&["semopsctl", "devices", "--status", "r"]),
+        ["revoked"]
     );
 }
 

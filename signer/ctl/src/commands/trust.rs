@@ -1,4 +1,5 @@
-//! `trust`: what the caller's institution trusts, shown, or saved as the files that openssl and JOSE libraries read.
+//! `trust`: what the caller's institution trusts, shown, or saved as the files that openssl and JOSE libraries read; and
+//! the document that says it.
 
 use std::{
     fmt::Display,
@@ -9,24 +10,26 @@ use semops_objects::InstitutionId;
 use semops_pki::certificate::Certificate;
 use semops_proto::{
     client::Client,
-    v1::{GetTrustBundleRequest, GetTrustBundleResponse, TrustedInstitution},
+    v1::{DocumentKind, GetTrustBundleRequest, GetTrustBundleResponse, TrustedInstitution},
 };
 use serde_json::{Value, json};
 
-use super::enroll::parse_chain;
+use super::{document, enroll::parse_chain};
 use crate::{
     failure::Failure,
     files,
-    output::{Report, path_json},
+    output::{Report, path_json, text::hexadecimal},
 };
 
 const JSON: &str = "JSON: {\"version\", \"sha256\" (hexadecimal), \"device_root\", \"signing_root\" (PEM), \"institutions\": \
     [{\"institution\", \"chains\" (PEM each), \"jwk_set\"}], \"saved_to\" (path or null)}";
 
-/// Where to put it.
+/// The bundle and where to put it, or what to do with the document.
 #[derive(Debug, clap::Args)]
-#[command(after_help = JSON)]
+#[command(after_help = JSON, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    document: Option<document::Command>,
     /// Save it in this folder: device-root.pem, signing-root.pem, signing-root-crl.der, and for each institution
     /// INSTITUTION-signing-chain.pem, INSTITUTION-signing-ca-crl.der, INSTITUTION-jwks.json (from the second of a kind
     /// on with -2, -3 ... before the dot)
@@ -53,11 +56,14 @@ struct Institution {
     jwk_set: Value,
 }
 
-/// Fetches the bundle.
+/// Fetches the bundle, or does what is wanted with the document.
 ///
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
+    if let Some(command) = &args.document {
+        return command.run(DocumentKind::Trust, client).await;
+    }
     let answer = client.get_trust_bundle(GetTrustBundleRequest {}).await?;
     let bundle = Bundle::read(&answer)?;
     if let Some(folder) = &args.out {
@@ -67,11 +73,7 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
 }
 
 fn report(args: &Args, answer: &GetTrustBundleResponse, bundle: &Bundle) -> Report {
-    let sha256: String = answer
-        .sha256
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = hexadecimal(&answer.sha256);
     let report = Report::new(json!({
         "version": answer.version,
         "sha256": sha256,

@@ -1,0 +1,213 @@
+//! `keys`: the keys that sign for the caller's institution. Also how `keys show` reads one.
+//!
+//! A key is named by the RFC 7638 thumbprint of its public half; the name is computed again here, and the certificate
+//! must be that key's.
+
+mod show;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Subcommand;
+use der::pem::{LineEnding, encode_string};
+use semops_objects::jwk::Jwk;
+use semops_pki::{algorithm::PublicKey, certificate::Certificate};
+use semops_proto::{
+    client::Client,
+    v1::{self, ListKeysRequest},
+};
+use serde_json::{Value, json};
+
+use super::{device::name_of, enroll::parse_chain};
+use crate::{
+    failure::Failure,
+    output::{
+        Report,
+        table::{Column, Table},
+        text::{date, span},
+    },
+};
+
+const JSON: &str = "JSON: {\"keys\": [{\"key_id\", \"purpose\": \"DEVICE_CA\" | \"SIGNING_CA\" | \"AUTHORIZATION\", \"state\": \
+    \"PRE_ACTIVATION\" | \"ACTIVE\" | \"SUSPENDED\" | \"DEACTIVATED\", \"active_since\", \"active_until\", \"registered_at\" or \
+    null, \"signatures\", \"public_key\", \"chain\" (PEM), \"attributes\": {name: true, false or null}}]}; times are Unix \
+    seconds";
+
+/// Which key; all of them if none is named.
+#[derive(Debug, clap::Args)]
+#[command(after_help = JSON)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show one key, its public half and its certificates
+    Show(show::Args),
+}
+
+/// Lists the keys, or shows one. `now` tells their age.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(args: &Args, client: &Client, now: SystemTime) -> Result<Report, Failure> {
+    let now = unix(now);
+    if let Some(Command::Show(args)) = &args.command {
+        return show::run(args, client, now).await;
+    }
+    Ok(list(&all(client).await?, now))
+}
+
+/// Every key, checked.
+async fn all(client: &Client) -> Result<Vec<Key>, Failure> {
+    let answer = client.list_keys(ListKeysRequest {}).await?;
+    answer.keys.into_iter().map(Key::checked).collect()
+}
+
+fn list(keys: &[Key], now: i64) -> Report {
+    let table = Table::new([
+        Column::whole("PURPOSE"),
+        Column::whole("STATE"),
+        Column::long("KEY"),
+        Column::number("AGE"),
+        Column::whole("UNTIL"),
+        Column::number("SIGNED"),
+    ]);
+    let table = keys
+        .iter()
+        .fold(table, |table, key| table.row(key.cells(now)));
+    let json: Vec<Value> = keys.iter().map(Key::json).collect();
+    let report = Report::new(json!({ "keys": json }));
+    if keys.is_empty() {
+        return report.row("keys", "0");
+    }
+    report.table(table).next(
+        "one of them whole: semopsctl keys show KEY (its purpose, or the beginning of its id)",
+    )
+}
+
+/// A key whose id is that of its public half, and whose certificate is its own.
+struct Key {
+    sent: v1::Key,
+    public_key: String,
+    chain: Vec<Certificate>,
+}
+
+impl Key {
+    fn checked(sent: v1::Key) -> Result<Self, Failure> {
+        let id = &sent.key_id;
+        let public_key = PublicKey::from_spki_der(&sent.public_key).map_err(|error| {
+            Failure::bad_answer(format!("the public half of key {id}: {error}"))
+        })?;
+        let chain = parse_chain(&sent.certificate_chain)?;
+        let own = chain
+            .first()
+            .ok_or_else(|| Failure::bad_answer(format!("key {id} has no certificate")))?;
+        if Jwk::new(&public_key, own.der(), &[]).kid() != id {
+            return Err(Failure::untrue(format!(
+                "the public half that is shown is not that of key {id}"
+            )));
+        }
+        if *own.public_key() != public_key {
+            return Err(Failure::untrue(format!(
+                "the certificate that is shown is not that of key {id}"
+            )));
+        }
+        let pem = encode_string("PUBLIC KEY", LineEnding::LF, public_key.spki_der())
+            .map_err(|error| Failure::bad_answer(format!("key {id}: {error}")))?;
+        Ok(Self {
+            sent,
+            public_key: pem,
+            chain,
+        })
+    }
+
+    fn purpose(&self) -> &'static str {
+        name_of(self.sent.purpose().as_str_name(), "KEY_PURPOSE_")
+    }
+
+    fn state(&self) -> &'static str {
+        name_of(self.sent.state().as_str_name(), "KEY_STATE_")
+    }
+
+    fn cells(&self, now: i64) -> [String; 6] {
+        [
+            self.purpose().to_owned(),
+            self.state().to_owned(),
+            self.sent.key_id.clone(),
+            span(now.saturating_sub(self.sent.active_since)),
+            date(self.sent.active_until),
+            self.sent.signatures.to_string(),
+        ]
+    }
+
+    fn chain_pem(&self) -> String {
+        self.chain.iter().map(Certificate::to_pem).collect()
+    }
+
+    fn json(&self) -> Value {
+        let attributes = self.sent.attributes.iter();
+        let attributes =
+            attributes.map(|attribute| (attribute.name.clone(), json!(attribute.value)));
+        json!({
+            "key_id": self.sent.key_id,
+            "purpose": self.purpose(),
+            "state": self.state(),
+            "active_since": self.sent.active_since,
+            "active_until": self.sent.active_until,
+            "registered_at": self.sent.registered_at,
+            "signatures": self.sent.signatures,
+            "public_key": self.public_key,
+            "chain": self.chain_pem(),
+            "attributes": attributes.collect::<serde_json::Map<_, _>>(),
+        })
+    }
+}
+
+fn unix(now: SystemTime) -> i64 {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use semops_proto::v1::{KeyPurpose, KeyState};
+
+    use super::*;
+    use crate::output::Form;
+
+    #[test]
+    fn the_list_fits_a_terminal_and_tells_age_and_use() {
+        let sent = v1::Key {
+            key_id: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
+            purpose: KeyPurpose::Authorization.into(),
+            state: KeyState::Active.into(),
+            active_until: 86_400 * 365,
+            signatures: 1_234_567,
+            ..v1::Key::default()
+        };
+        let key = Key {
+            sent,
+            public_key: String::new(),
+            chain: Vec::new(),
+        };
+        let shown = list(&[key], 86_400 * 12).render(Form::Lines { columns: 80 });
+        let lines: Vec<_> = shown.lines().collect();
+        assert_eq!(
+            lines.get(..2).unwrap(),
+            [
+                "PURPOSE        STATE   KEY                              AGE  UNTIL        SIGNED",
+                "AUTHORIZATION  ACTIVE  NzbLsXh8uDCcd-6…ZAfHkxZsRGC9Xs  12 d  1971-01-01  1234567",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_keys_are_said() {
+        assert_eq!(
+            list(&[], 0).render(Form::Lines { columns: 80 }),
+            "keys  0\n"
+        );
+    }
+}
