@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "semops/signer/v1/document.proto",
         "semops/signer/v1/enrollment.proto",
         "semops/signer/v1/key.proto",
+        "semops/signer/v1/status.proto",
         "semops/signer/v1/trust.proto",
     ];
     println!("cargo:rerun-if-changed=semops");

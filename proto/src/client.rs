@@ -8,7 +8,7 @@ use crate::v1::{
     self, cosigning_service_client::CosigningServiceClient,
     document_service_client::DocumentServiceClient,
     enrollment_service_client::EnrollmentServiceClient, key_service_client::KeyServiceClient,
-    trust_service_client::TrustServiceClient,
+    status_service_client::StatusServiceClient, trust_service_client::TrustServiceClient,
 };
 
 /// All services of `semops.signer.v1` over one channel. Cloning is cheap and shares the connection.
@@ -22,6 +22,7 @@ pub struct Client {
     trust: TrustServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
     documents: DocumentServiceClient<Channel>,
+    status: StatusServiceClient<Channel>,
     deadline: Duration,
 }
 
@@ -78,6 +79,8 @@ calls! {
     get_document on documents: GetDocumentRequest -> GetDocumentResponse;
     /// ListDocumentVersions: the versions of such a document, without their bytes.
     list_document_versions on documents: ListDocumentVersionsRequest -> ListDocumentVersionsResponse;
+    /// GetStatus: what runs, how the institution's token fares, how much of the limits is left.
+    get_status on status: GetStatusRequest -> GetStatusResponse;
 }
 
 impl Client {
@@ -91,8 +94,9 @@ impl Client {
             trust: TrustServiceClient::new(channel.clone())
                 .max_decoding_message_size(LONGEST_ANSWER),
             keys: KeyServiceClient::new(channel.clone()),
-            documents: DocumentServiceClient::new(channel)
+            documents: DocumentServiceClient::new(channel.clone())
                 .max_decoding_message_size(LONGEST_ANSWER),
+            status: StatusServiceClient::new(channel),
             deadline,
         }
     }

@@ -34,6 +34,7 @@ mod reload;
 mod requests;
 mod roles;
 mod secrecy;
+mod status;
 mod tls;
 mod trust_documents;
 mod under_load;

@@ -40,7 +40,7 @@ const REQUEST: Told = (Code::InvalidArgument, Some("REQUEST_NOT_ACCEPTABLE"));
 const NOT_OFFERED: Told = (Code::Unimplemented, Some("METHOD_UNKNOWN"));
 
 /// Method, who may call it, what they are told.
-const TABLE: [(&str, &[Role], Told); 18] = [
+const TABLE: [(&str, &[Role], Told); 19] = [
     (
         "semops.signer.v1.EnrollmentService/EnrollDevice",
         ENROLMENT,
@@ -100,6 +100,7 @@ const TABLE: [(&str, &[Role], Told); 18] = [
         OVERSIGHT,
         FIELD,
     ),
+    ("semops.signer.v1.StatusService/GetStatus", &ROLES, DONE),
     ("grpc.health.v1.Health/Check", &ROLES, DONE),
     ("grpc.health.v1.Health/Watch", &ROLES, NOT_OFFERED),
     (REFLECTION, &ROLES, DONE),

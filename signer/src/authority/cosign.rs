@@ -100,7 +100,7 @@ impl Authority {
         };
 
         // 6 freeze, if the token would take it: what waits unsigned holds the device's money
-        self.random.has_room(&ctx.institution)?;
+        self.tokens.keys.has_room(&ctx.institution)?;
         let draft = OrderDraft {
             origin: ctx.origin.clone(),
             generation: ctx.snapshot.generation(),

@@ -161,7 +161,8 @@ impl Authority {
     async fn device_ids(&self, ctx: &Context) -> Result<(DeviceId, [u8; 16]), Error> {
         // Drawn together: the way to the token and back costs more than the draw.
         let octets = self
-            .random
+            .tokens
+            .keys
             .random::<32>(&ctx.institution, ctx.deadline)
             .await?;
         let ([device, serial], []) = octets.as_chunks::<16>() else {

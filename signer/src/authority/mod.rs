@@ -11,6 +11,7 @@ mod publish_crl;
 mod revoke;
 mod show_documents;
 mod show_keys;
+mod show_status;
 mod snapshot;
 mod sweep;
 mod verify;
@@ -35,12 +36,13 @@ pub use enroll::Enrolled;
 pub use list_devices::DevicesShown;
 pub use publish_crl::{Ca, Published};
 pub use show_keys::KeyShown;
+pub use show_status::{StatusShown, TokenShown};
 pub use snapshot::Snapshot;
 
-pub use crate::signing::BankReferences;
+pub use crate::{hsm::Health, signing::BankReferences};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     domain::{
         actor::Origin,
         audit::{Event, Resulted},
@@ -147,12 +149,21 @@ struct Refused {
     reason: Reason,
 }
 
+/// What the use cases know of the tokens beside signatures, which go another way.
+pub struct Tokens {
+    /// Their keys and random numbers.
+    pub keys: hsm::Keys,
+    /// How they fare.
+    pub watch: hsm::Watch,
+}
+
 /// The use cases, with what they act on.
 pub struct Authority {
     setup: Setup,
+    started_at: Timestamp,
     store: Arc<dyn Store>,
     signer: RecordedSigner,
-    random: hsm::Keys,
+    tokens: Tokens,
     limits: Limits,
     clock: Clock,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -165,16 +176,17 @@ impl Authority {
         setup: Setup,
         store: Arc<dyn Store>,
         signer: RecordedSigner,
-        random: hsm::Keys,
+        tokens: Tokens,
         limits: Limits,
         clock: Clock,
     ) -> Result<Self, Error> {
         let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
         Ok(Self {
             setup,
+            started_at: clock.now(),
             store,
             signer,
-            random,
+            tokens,
             limits,
             clock,
             snapshot: RwLock::new(Arc::new(snapshot)),

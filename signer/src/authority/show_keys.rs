@@ -31,7 +31,7 @@ impl Authority {
         let KeysView { generation, keys } = self.store.keys(&ctx.institution).await?;
         ctx.still(generation)?;
         let (held, now) = (self.keys(&ctx.institution)?, self.clock.now());
-        let found = self.random.list(&ctx.institution);
+        let found = self.tokens.keys.list(&ctx.institution);
         let show = |purpose| {
             let record = Arc::clone(held.of(purpose));
             let registered = keys.iter().find(|key| key.id == record.id);

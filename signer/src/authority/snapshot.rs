@@ -11,7 +11,7 @@ use tracing::error;
 
 use crate::{
     authority::Authority,
-    domain::document::{Document, DocumentKind, StoredDocument},
+    domain::document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     error::Error,
     policy::{Policy, Register},
     store::{Store, StoreError},
@@ -24,6 +24,7 @@ pub struct Snapshot {
     policies: BTreeMap<InstitutionId, Arc<Policy>>,
     trusts: BTreeMap<InstitutionId, Arc<TrustDocument>>,
     registers: BTreeMap<InstitutionId, Arc<Register>>,
+    versions: BTreeMap<InstitutionId, Vec<DocumentVersion>>,
 }
 
 impl Snapshot {
@@ -33,11 +34,15 @@ impl Snapshot {
             generation: documents.generation,
             ..Self::default()
         };
-        for StoredDocument { document, .. } in documents.documents {
+        for stored in documents.documents {
+            let document = &stored.document;
             // A document that does not parse was refused at load; if the store has one all the same, it rules nothing
             // and what it would allow is refused.
-            if let Err(mistake) = snapshot.add(&document, oids) {
-                error!(institution = %document.institution, kind = document.kind.name(), %mistake, "a stored document is not usable");
+            match snapshot.add(document, oids) {
+                Ok(()) => snapshot.name(&stored),
+                Err(mistake) => {
+                    error!(institution = %document.institution, kind = document.kind.name(), %mistake, "a stored document is not usable");
+                }
             }
         }
         Ok(snapshot)
@@ -61,6 +66,18 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    fn name(&mut self, stored: &StoredDocument) {
+        let institution = stored.document.institution.clone();
+        let versions = self.versions.entry(institution).or_default();
+        versions.push(stored.version());
+        versions.sort_by_key(|version| version.kind);
+    }
+
+    /// The names of the documents in force for an institution, in the order of their kinds.
+    pub fn versions(&self, institution: &InstitutionId) -> &[DocumentVersion] {
+        self.versions.get(institution).map_or(&[], Vec::as_slice)
     }
 
     /// The generation of these documents.

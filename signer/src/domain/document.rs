@@ -7,7 +7,7 @@ use semops_pki::algorithm::sha256;
 use crate::clock::Timestamp;
 
 /// Which document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentKind {
     /// What the institution co-signs and enrols, with its money limits.
     Policy,

@@ -61,6 +61,10 @@ impl Fault {
                 "check the module's own configuration (for SoftHSM: SOFTHSM2_CONF names a file that can be \
                  read, and its directories.tokendir is a directory that can be written)"
             }
+            _ if self.call == "C_FindObjects" => {
+                "see with the vendor's tool whether the key is in the token; some modules show an object that \
+                 was away only after a new start of the service"
+            }
             _ if self.call == "dlopen" => {
                 "check `module` under [hsm]: it must be the PKCS#11 library of the HSM, built for this machine"
             }

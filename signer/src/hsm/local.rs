@@ -13,17 +13,18 @@ use std::{
 use semops_pki::local_key::LocalKey;
 use uuid::Uuid;
 
-use super::{Fault, HsmError, Keys, Signer, Tokens};
+use super::{Fault, HsmError, Keys, Signer, Tokens, Watch};
 use crate::domain::key::KeyId;
 
-/// Both halves over a token in memory.
-pub(crate) fn local(token: &Arc<LocalToken>) -> (Signer, Keys) {
+/// Both halves over a token in memory, and a watch over none.
+pub(crate) fn local(token: &Arc<LocalToken>) -> (Signer, Keys, Watch) {
     let tokens = Arc::new(Tokens::Local(Arc::clone(token)));
     (
         Signer {
             tokens: Arc::clone(&tokens),
         },
         Keys { tokens },
+        Watch::nothing(),
     )
 }
 

@@ -4,6 +4,7 @@
 
 mod ckr;
 mod error;
+mod health;
 #[cfg(test)]
 mod local;
 mod login;
@@ -26,10 +27,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 pub use self::error::{Fault, HsmError, KeyDefect, StartError, StopError};
+pub use self::health::Health;
 #[cfg(test)]
 pub(crate) use self::local::{LocalToken, local};
 pub use self::monitor::{Monitor, Watch};
-pub use self::pool::{Gauges, Health};
+pub use self::pool::Gauges;
 pub use self::report::{KeyReport, TokenReport};
 pub use self::start::start;
 

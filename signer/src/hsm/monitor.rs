@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::error::{Fault, StopError};
+use super::health::Health;
 use super::module::Module;
-use super::pool::{Gauges, Health, TokenPool};
+use super::pool::{Gauges, TokenPool};
 use super::report::TokenReport;
 
 /// The half that ends the threads. If it is dropped instead, the threads end, but the module is not finalised.
@@ -36,6 +37,12 @@ pub(super) struct Watched {
 }
 
 impl Watch {
+    /// Of no token: those of unit tests are in memory and have nothing to watch.
+    #[cfg(test)]
+    pub(super) fn nothing() -> Self {
+        Self { tokens: [].into() }
+    }
+
     /// What was found at start, one report per token.
     pub fn reports(&self) -> impl Iterator<Item = &TokenReport> {
         self.tokens.iter().map(|token| &token.report)

@@ -11,7 +11,8 @@ use semops_objects::institution::InstitutionId;
 use tokio::sync::oneshot;
 
 use super::ckr::{Class, Failure};
-use super::error::{Fault, HsmError};
+use super::error::HsmError;
+use super::health::Health;
 use super::login::Login;
 use super::module::Module;
 use super::report::TokenReport;
@@ -40,25 +41,6 @@ pub(super) enum Work {
         length: usize,
         reply: Reply<Vec<u8>>,
     },
-}
-
-/// How a token fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// The last call succeeded.
-    Serving,
-    /// The last call failed; the next one is tried with a fresh session.
-    Failing(Fault),
-    /// The last call failed in a way that, as a rule, only a new start of the service mends.
-    NeedsRestart(Fault),
-    /// A call has lasted this long and still does.
-    Stuck(Duration),
-    /// The token refused the login or failed for good: nothing is tried until the service is started again.
-    Fatal(Fault),
-    /// A thread of the token has ended although nobody told it to.
-    ThreadLost,
-    /// There is no such token.
-    Unknown,
 }
 
 /// What the metrics show of a token.

@@ -21,6 +21,7 @@ pub(crate) enum Method {
     GetKey,
     GetDocument,
     ListDocumentVersions,
+    GetStatus,
     HealthCheck,
     HealthWatch,
     Reflection,
@@ -34,13 +35,14 @@ pub(crate) enum Service {
     Trust,
     Keys,
     Documents,
+    Status,
     Health,
     Reflection,
 }
 
 impl Method {
     /// Every method.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::EnrollDevice,
         Self::AcceptDevice,
         Self::ReleaseDevice,
@@ -56,6 +58,7 @@ impl Method {
         Self::GetKey,
         Self::GetDocument,
         Self::ListDocumentVersions,
+        Self::GetStatus,
         Self::HealthCheck,
         Self::HealthWatch,
         Self::Reflection,
@@ -79,6 +82,7 @@ impl Method {
             Self::GetKey => "/semops.signer.v1.KeyService/GetKey",
             Self::GetDocument => "/semops.signer.v1.DocumentService/GetDocument",
             Self::ListDocumentVersions => "/semops.signer.v1.DocumentService/ListDocumentVersions",
+            Self::GetStatus => "/semops.signer.v1.StatusService/GetStatus",
             Self::HealthCheck => "/grpc.health.v1.Health/Check",
             Self::HealthWatch => "/grpc.health.v1.Health/Watch",
             Self::Reflection => "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -105,6 +109,7 @@ impl Method {
             Self::GetTrustBundle | Self::GetCrl => Service::Trust,
             Self::ListKeys | Self::GetKey => Service::Keys,
             Self::GetDocument | Self::ListDocumentVersions => Service::Documents,
+            Self::GetStatus => Service::Status,
             Self::HealthCheck | Self::HealthWatch => Service::Health,
             Self::Reflection => Service::Reflection,
         }
@@ -129,6 +134,7 @@ impl Method {
             | (
                 Self::GetTrustBundle
                 | Self::GetCrl
+                | Self::GetStatus
                 | Self::HealthCheck
                 | Self::HealthWatch
                 | Self::Reflection,
@@ -169,6 +175,7 @@ impl Method {
             Self::VerifyAuthorization
             | Self::GetTrustBundle
             | Self::GetCrl
+            | Self::GetStatus
             | Self::HealthCheck
             | Self::HealthWatch
             | Self::Reflection => false,
@@ -252,19 +259,20 @@ mod tests {
         }
     }
 
-    fn is_public(method: Method) -> bool {
+    /// Public material, and what everybody sees of the service.
+    fn is_everybodys(method: Method) -> bool {
         matches!(
             method.service(),
-            Service::Trust | Service::Health | Service::Reflection
+            Service::Trust | Service::Status | Service::Health | Service::Reflection
         )
     }
 
     #[test]
-    fn custodians_and_auditors_reach_keys_documents_and_public_material_alone() {
+    fn custodians_and_auditors_reach_keys_documents_and_what_is_everybodys_alone() {
         for method in Method::ALL {
             let theirs = matches!(method.service(), Service::Keys | Service::Documents);
             for role in [Role::Custodian, Role::Auditor] {
-                let expected = is_public(method) || theirs;
+                let expected = is_everybodys(method) || theirs;
                 assert_eq!(method.allows(role), expected, "{method:?}");
             }
             for role in [Role::Enrolment, Role::Payments] {
@@ -278,7 +286,7 @@ mod tests {
         for method in Method::ALL {
             let both = method.allows(Role::Enrolment) && method.allows(Role::Payments);
             let shows = matches!(method, Method::GetDevice | Method::ListDevices);
-            assert_eq!(both, is_public(method) || shows, "{method:?}");
+            assert_eq!(both, is_everybodys(method) || shows, "{method:?}");
         }
     }
 }

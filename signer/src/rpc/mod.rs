@@ -16,6 +16,7 @@ mod keys;
 mod method;
 pub(crate) mod peer;
 mod routes;
+mod service_status;
 mod status;
 mod trust;
 

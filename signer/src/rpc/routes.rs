@@ -7,7 +7,7 @@ use semops_proto::v1::{
     cosigning_service_server::CosigningServiceServer,
     document_service_server::DocumentServiceServer,
     enrollment_service_server::EnrollmentServiceServer, key_service_server::KeyServiceServer,
-    trust_service_server::TrustServiceServer,
+    status_service_server::StatusServiceServer, trust_service_server::TrustServiceServer,
 };
 use tonic::body::Body;
 use tonic_health::pb::health_server::HealthServer;
@@ -15,7 +15,7 @@ use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::rpc::{
     call::Desk, cosigning::Cosigning, documents::Documents, enrollment::Enrollment,
-    health::HealthChecks, keys::Keys, method::Service, trust::Trust,
+    health::HealthChecks, keys::Keys, method::Service, service_status::ServiceStatus, trust::Trust,
 };
 
 /// The longest request message, octets. The longest that is meant to come has about 9 KiB.
@@ -31,6 +31,7 @@ pub(crate) struct Routes {
     trust: TrustServiceServer<Trust>,
     keys: KeyServiceServer<Keys>,
     documents: DocumentServiceServer<Documents>,
+    status: StatusServiceServer<ServiceStatus>,
     health: HealthServer<HealthChecks>,
     reflection: Server,
 }
@@ -59,6 +60,8 @@ impl Routes {
             keys: KeyServiceServer::new(Keys(desk.clone())).max_decoding_message_size(MAX_MESSAGE),
             documents: DocumentServiceServer::new(Documents(desk.clone()))
                 .max_decoding_message_size(MAX_MESSAGE),
+            status: StatusServiceServer::new(ServiceStatus(desk.clone()))
+                .max_decoding_message_size(MAX_MESSAGE),
             health: HealthServer::new(health).max_decoding_message_size(MAX_MESSAGE),
             reflection: Server::new(reflection),
         })
@@ -76,6 +79,7 @@ impl Routes {
             Service::Trust => self.trust.call(request).await,
             Service::Keys => self.keys.call(request).await,
             Service::Documents => self.documents.call(request).await,
+            Service::Status => self.status.call(request).await,
             Service::Health => self.health.call(request).await,
             Service::Reflection => match self.reflection.ready().await {
                 Ok(ready) => ready.call(request).await,

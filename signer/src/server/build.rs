@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{ServeError, end, say};
 use crate::{
-    authority::{Authority, InstitutionKeys, Root, Setup},
+    authority::{Authority, InstitutionKeys, Root, Setup, Tokens},
     clock::{Clock, Timestamp},
     config::{CaFiles, Config, Hsm, Institution},
     domain::key::{KeyId, KeyRecord, Purpose},
@@ -47,8 +47,9 @@ pub(super) async fn build(config: Config) -> Result<Built, ServeError> {
         signing_root: root(config.signing_root),
         institutions,
     };
-    let (signer, random, monitor) = open(config.hsm, tokens).await?;
-    match use_cases(setup, store, signer, random).await {
+    let (signer, keys, monitor) = open(config.hsm, tokens).await?;
+    let watch = monitor.watch();
+    match use_cases(setup, store, signer, Tokens { keys, watch }).await {
         Ok((authority, writer)) => Ok(Built {
             authority,
             monitor,
@@ -83,7 +84,7 @@ async fn use_cases(
     setup: Setup,
     store: Arc<dyn Store>,
     signer: hsm::Signer,
-    random: hsm::Keys,
+    tokens: Tokens,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let clock = Clock::system();
     let records: Vec<Arc<KeyRecord>> = setup.institutions.values().flat_map(records).collect();
@@ -93,7 +94,7 @@ async fn use_cases(
         .await?;
     let (group, writer) = Group::start(Arc::clone(&store), clock);
     let signer = RecordedSigner::new(group, signer, records, clock);
-    let authority = Authority::new(setup, store, signer, random, Limits::start(), clock).await?;
+    let authority = Authority::new(setup, store, signer, tokens, Limits::start(), clock).await?;
     Ok((Arc::new(authority), writer))
 }
 

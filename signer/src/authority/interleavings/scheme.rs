@@ -124,10 +124,11 @@ pub(super) async fn authority(
         institutions,
     };
     let (group, _) = Group::start(Arc::clone(&store), clock);
-    let (signer, random) = hsm::local(token);
+    let (signer, keys, watch) = hsm::local(token);
+    let tokens = Tokens { keys, watch };
     let signer = RecordedSigner::new(group, signer, records, clock);
     Arc::new(
-        Authority::new(setup, store, signer, random, Limits::start(), clock)
+        Authority::new(setup, store, signer, tokens, Limits::start(), clock)
             .await
             .unwrap(),
     )

@@ -1,0 +1,87 @@
+//! Owns StatusService: its messages from the use case.
+
+use semops_proto::v1::{self, status_service_server::StatusService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    authority::{Health, StatusShown, TokenShown},
+    error::Error,
+    rpc::{call::Desk, documents},
+};
+
+/// Answers StatusService.
+pub(crate) struct ServiceStatus(pub(crate) Desk);
+
+#[tonic::async_trait]
+impl StatusService for ServiceStatus {
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.0
+            .run(
+                request,
+                |_| Ok(()),
+                |authority, ctx, ()| async move { shown(authority.status(&ctx)?) },
+            )
+            .await
+    }
+}
+
+fn shown(status: StatusShown) -> Result<v1::GetStatusResponse, Error> {
+    let documents = status.documents.into_iter().map(documents::named);
+    let limits = status.limits.windows.iter().map(|left| v1::RateLimit {
+        scope: left.scope.kind().to_owned(),
+        burst: left.window.burst().get(),
+        requests: left.window.requests().get(),
+        seconds: left.window.seconds().get(),
+        left: left.left,
+    });
+    Ok(v1::GetStatusResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: status.started_at.seconds(),
+        now_micros: status.now.micros(),
+        caller: status.caller,
+        documents: documents.collect(),
+        token: Some(token(status.token)?),
+        limits: limits.collect(),
+        in_flight: status.limits.in_flight,
+        in_flight_limit: status.limits.in_flight_limit,
+    })
+}
+
+fn token(token: TokenShown) -> Result<v1::Token, Error> {
+    let TokenShown {
+        report,
+        health: fares,
+        gauges,
+    } = token;
+    Ok(v1::Token {
+        label: report.label,
+        description: report.token,
+        library: report.library,
+        sessions: count(gauges.sessions),
+        session_limit: report.session_limit,
+        mechanisms: report.mechanisms,
+        health: health(&fares)?.into(),
+        health_detail: fares.to_string(),
+        waiting: count(gauges.waiting),
+        waiting_limit: count(gauges.capacity),
+    })
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn health(health: &Health) -> Result<v1::TokenHealth, Error> {
+    match health {
+        Health::Serving => Ok(v1::TokenHealth::Serving),
+        Health::Failing(_) => Ok(v1::TokenHealth::Failing),
+        Health::NeedsRestart(_) => Ok(v1::TokenHealth::NeedsRestart),
+        Health::Stuck(_) => Ok(v1::TokenHealth::Stuck),
+        Health::Fatal(_) => Ok(v1::TokenHealth::Fatal),
+        Health::ThreadLost => Ok(v1::TokenHealth::ThreadLost),
+        Health::Unknown => Err(Error::internal("a token in use is not watched")),
+    }
+}
