@@ -22,6 +22,7 @@ mod environment;
 mod faults;
 mod isolation;
 mod keys;
+mod load_command;
 mod main_job;
 mod malformed;
 mod malformed_orders;

@@ -11,8 +11,8 @@ use semops_proto::{client::Client, v1::DocumentKind};
 
 use crate::{
     commands::{
-        accept, authorization, completions, cosign, crl, device, devices, document, enroll, keys,
-        phone, release, revoke, trust, verify,
+        accept, authorization, bench, completions, cosign, crl, device, devices, document, enroll,
+        keys, phone, release, revoke, trust, verify,
     },
     connection,
     failure::Failure,
@@ -67,6 +67,9 @@ enum Command {
     Offline(Offline),
     #[command(flatten)]
     Online(Online),
+    /// Drive a running service with a load and measure it, with profiles of its own
+    #[command(display_order = 89)]
+    Bench(Box<bench::Args>),
 }
 
 /// What needs no service.
@@ -142,6 +145,12 @@ impl Cli {
         self.json
     }
 
+    /// Whether it is a load, which one thread could not make.
+    #[must_use]
+    pub fn is_load(&self) -> bool {
+        matches!(self.command, Command::Bench(_))
+    }
+
     /// Does what the command says. `clock` is this machine's: the time of phones, and what the service's is compared to.
     ///
     /// # Errors
@@ -152,6 +161,7 @@ impl Cli {
             Command::Offline(Offline::Completions(args)) => {
                 Ok(completions::run(args, &mut Self::command()))
             }
+            Command::Bench(args) => bench::run(args, self.json, clock).await,
             Command::Online(command) => {
                 let profile = Profile::load(self.profile()?)?;
                 let progress = Progress::new("waiting for the service");

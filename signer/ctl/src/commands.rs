@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod authorization;
+pub mod bench;
 pub mod completions;
 pub mod cosign;
 pub mod crl;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 pub use refusal::Refusal;
+pub(crate) use refusal::name as code_name;
 
 use crate::{
     connection::{self, ConnectionError},

@@ -98,6 +98,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     })
 }
 
+/// Finds out that `path` can be written, and changes nothing that is there.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map(drop).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Writes a secret to a file that must not exist yet, readable by its owner alone from its first moment.
 ///
 /// # Errors

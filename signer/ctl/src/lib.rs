@@ -1,6 +1,7 @@
 //! The command line of the signing service's callers: banks, mobile network operators, custodians, auditors. A library
 //! too, so that other programs connect as the profile says and speak to the service with the same client.
 
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod connection;

@@ -28,6 +28,8 @@ pub enum Exit {
     NotValid,
     /// What was compared is not the same.
     Differs,
+    /// What was measured cannot be relied on.
+    Unreliable,
 }
 
 /// For whom a report is rendered.
@@ -156,6 +158,13 @@ impl Report {
     #[must_use]
     pub fn differs(mut self) -> Self {
         self.exit = Exit::Differs;
+        self
+    }
+
+    /// Says that what was measured cannot be relied on.
+    #[must_use]
+    pub fn unreliable(mut self) -> Self {
+        self.exit = Exit::Unreliable;
         self
     }
 

@@ -156,7 +156,7 @@ impl Refusal {
 }
 
 /// The name of a code in the words of google.rpc.Code.
-fn name(code: Code) -> &'static str {
+pub(crate) fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

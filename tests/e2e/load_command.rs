@@ -1,0 +1,331 @@
+//! `semopsctl bench` against the running service: whatever it reports is what the record says, no request is unaccounted
+//! for, and refusals are said.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, Command, Stdio},
+};
+
+use e2e::{
+    deployment::Deployment,
+    failure::Failure,
+    programs::{self, PYTHON, Watched},
+    recheck::recheck,
+    terminal::{Said, Terminal},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use semops_objects::InstitutionId;
+use serde_json::Value;
+use softhsm_setup::scheme::{Role, Scheme};
+
+/// Somebody who measures.
+struct Desk<'a> {
+    deployment: &'a Deployment,
+    terminal: Terminal,
+}
+
+impl Desk<'_> {
+    /// `semopsctl bench` with phones of `mobilis` whose payers are at `alfa`, and the options of `line`.
+    fn bench(&self, line: &str) -> Result<Command, Failure> {
+        let mut command = Command::new(&programs::ours(Watched::No)?.semopsctl);
+        command.current_dir(self.terminal.path("")).arg("bench");
+        for (option, institution, role, name) in [
+            ("--enrolment", "mobilis", Role::Enrolment, "ra"),
+            ("--acceptance", "alfa", Role::Enrolment, "ra"),
+            ("--payments", "alfa", Role::Payments, "backend"),
+        ] {
+            let id: InstitutionId = institution.parse().map_err(Failure::during(institution))?;
+            let files = self.deployment.directory().caller(&id, role, name);
+            command.arg(option).arg(files.profile);
+        }
+        command.args(["--to", "beta"]).args(line.split_whitespace());
+        Ok(command)
+    }
+
+    fn types(&self, line: &str) -> Result<Said, Failure> {
+        self.terminal.run(&mut self.bench(line)?)
+    }
+
+    fn json(&self, file: &str) -> Result<Value, Failure> {
+        Ok(serde_json::from_slice(&self.terminal.read(file)?)?)
+    }
+
+    /// Python's parser, which is not ours, takes the picture.
+    fn draws(&self, file: &str) -> Result<(), Failure> {
+        let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
+        let mut command = Command::new(PYTHON);
+        let said = self.terminal.run(command.args(["-c", parse, file]))?;
+        assert!(said.succeeded(), "{said:?}");
+        let svg = String::from_utf8(self.terminal.read(file)?)?;
+        for axis in [
+            "seconds since the load began",
+            "answered per second",
+            "latency, milliseconds",
+        ] {
+            assert!(svg.contains(axis), "{axis}");
+        }
+        Ok(())
+    }
+}
+
+/// How often this outcome came in both phases.
+fn count(report: &Value, kind: &str, code: &str, reason: Option<&str>) -> u64 {
+    let phases = [&report["warm_up"], &report["measured"]];
+    let outcomes = phases
+        .iter()
+        .flat_map(|phase| phase["outcomes"].as_array().unwrap());
+    outcomes
+        .filter(|outcome| outcome["kind"] == kind && outcome["code"] == code)
+        .filter(|outcome| outcome["reason"].as_str() == reason)
+        .map(|outcome| outcome["count"].as_u64().unwrap())
+        .sum()
+}
+
+/// Everything that was sent has an outcome, and stands in one second of the series.
+fn adds_up(report: &Value) {
+    assert_eq!(report["schema"], "semops-bench-v1");
+    let mut sent = 0;
+    for phase in ["warm_up", "measured"] {
+        let outcomes = report[phase]["outcomes"].as_array().unwrap();
+        let counted: u64 = outcomes
+            .iter()
+            .map(|outcome| outcome["count"].as_u64().unwrap())
+            .sum();
+        assert_eq!(report[phase]["sent"], counted, "{phase}: {report}");
+        sent += counted;
+    }
+    let rows = report["series"].as_array().unwrap();
+    let kinds = rows
+        .iter()
+        .flat_map(|row| ["cosign", "enroll", "accept"].map(|kind| &row[kind]));
+    let answered: u64 = kinds
+        .map(|kind| kind["done"].as_u64().unwrap() + kind["not_done"].as_u64().unwrap())
+        .sum();
+    assert_eq!(answered, sent, "{report}");
+    assert_eq!(report["checks"]["wrong_answers"], 0, "{report}");
+    assert_eq!(report["checks"]["first_wrong"], Value::Null);
+    let done = count(report, "cosign", "OK", None);
+    assert_eq!(report["checks"]["authorizations"], done);
+    assert_eq!(report["checks"]["signatures_verified"], done.div_ceil(4));
+}
+
+/// What was asked and got no answer in time: it may be recorded or not.
+fn open_ended(report: &Value, kind: &str) -> u64 {
+    let late = [
+        ("NONE", Some("DEADLINE")),
+        ("DEADLINE_EXCEEDED", Some("DEADLINE_EXCEEDED")),
+        ("DEADLINE_EXCEEDED", None),
+    ];
+    late.map(|(code, reason)| count(report, kind, code, reason))
+        .iter()
+        .sum()
+}
+
+/// Orders and certificates of these runs stand in the record, and no others.
+async fn recorded(deployment: &mut Deployment, reports: &[&Value]) -> Result<(), Failure> {
+    let checked = recheck(deployment).await?;
+    let (mut orders, mut certificates) = (0..=0, 0..=0);
+    for report in reports {
+        adds_up(report);
+        for (kind, sum) in [("cosign", &mut orders), ("enroll", &mut certificates)] {
+            let done = count(report, kind, "OK", None);
+            *sum = sum.start() + done..=sum.end() + done + open_ended(report, kind);
+        }
+        let phones = report["setup"]["phones"].as_u64().unwrap();
+        certificates = certificates.start() + phones..=certificates.end() + phones;
+    }
+    let found = u64::try_from(checked.authorizations)?;
+    assert!(
+        *orders.start() > 0 && orders.contains(&found),
+        "{found}, not {orders:?}"
+    );
+    let found = u64::try_from(checked.certificates)?;
+    assert!(
+        certificates.contains(&found),
+        "{found}, not {certificates:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn both_loops_report_what_the_record_says() -> Result<(), Failure> {
+    let mut deployment = Deployment::new().await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    desk.terminal.write(
+        "raw.json",
+        r#"{"signatures": 3000, "seconds": 2.0, "per_second": 1500.0, "threads": 2}"#,
+    )?;
+    let closed = desk.types(
+        "--concurrency 8 --connections 2 --duration 3s --warm-up 1s --verify-every 4 --json-out closed.json --svg closed.svg \
+         --ceiling cat --ceiling raw.json",
+    )?;
+    assert!(closed.succeeded(), "{closed:?}");
+    for said in ["phones enrolled and accepted: 16 of 16", " s | cosign "] {
+        assert!(closed.err.contains(said), "{said}: {}", closed.err);
+    }
+    let report = desk.json("closed.json")?;
+    let ratio = report["ceiling"]["cosigned_to_raw"].as_f64().unwrap();
+    let rate = report["measured"]["kinds"]["cosign"]["per_second"]
+        .as_f64()
+        .unwrap();
+    assert!((ratio * 1500.0 / rate - 1.0).abs() < 1e-9, "{report}");
+    assert!(
+        closed.out.contains("co-signed to raw") && closed.out.contains("0.0 % apart"),
+        "{}",
+        closed.out
+    );
+    desk.draws("closed.svg")?;
+
+    let open = desk.types(
+        "--rate 40/s --spacing fixed --duration 2s --warm-up 0s --verify-every 4 --enrolments 20 --json --svg open.svg",
+    )?;
+    assert!(open.succeeded() && open.err.is_empty(), "{open:?}");
+    let open: Value = serde_json::from_str(&open.out)?;
+    // Every arrival of two seconds was sent, or is said not to have been; a fifth of them enrols.
+    let measured = &open["measured"];
+    assert_eq!(
+        measured["sent"].as_u64().unwrap() + measured["not_sent"].as_u64().unwrap(),
+        80
+    );
+    assert_eq!(open["warm_up"]["sent"], 0);
+    if measured["not_sent"] == 0 {
+        // More only if phones gave out.
+        assert!(
+            measured["kinds"]["enroll"]["sent"].as_u64() >= Some(16),
+            "{open}"
+        );
+    }
+    desk.draws("open.svg")?;
+    recorded(&mut deployment, &[&report, &open]).await
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_reason_and_explained() -> Result<(), Failure> {
+    let mut deployment = Deployment::new().await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    // Three orders of EUR 150.00 fit into a phone's day of EUR 500.00.
+    let line = "--amount 150.00 --orders-per-phone 5 --enrolments 5 --concurrency 4 --duration 3s --warm-up 0s --verify-every 4 \
+                --json-out report.json";
+    let said = desk.types(line)?;
+    assert!(said.succeeded(), "{said:?}");
+    let report = desk.json("report.json")?;
+    let limit = Some("DEVICE_AMOUNT_PER_DAY");
+    let refused = count(&report, "cosign", "FAILED_PRECONDITION", limit);
+    assert!(refused > 0, "{report}");
+    let flat = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains(&format!(
+            "CosignOrder FAILED_PRECONDITION DEVICE_AMOUNT_PER_DAY {refused}"
+        )) && flat.contains("met the money limits of their phones"),
+        "{}",
+        said.out
+    );
+    recorded(&mut deployment, &[&report]).await?;
+
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    for (line, expected) in [
+        ("--acceptance", "a value is required"),
+        ("--duration 1d", "a number and ms, s, m or h"),
+        ("--rate 5/s --concurrency 3", "cannot be used with"),
+        (
+            "--svg /nonexistent/x.svg",
+            "cannot write /nonexistent/x.svg",
+        ),
+        ("--amount 1", "--amount, --currency"),
+        ("--ceiling false", "--ceiling: false: exit status"),
+        ("--ceiling echo", "it must print"),
+    ] {
+        let said = desk.types(line)?;
+        assert_eq!(said.code, Some(2), "{line}: {said:?}");
+        assert!(said.err.contains(expected), "{line}: {said:?}");
+    }
+    Ok(())
+}
+
+/// Kills the load if a test ends before it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_load_still_reports() -> Result<(), Failure> {
+    let mut deployment = Deployment::new().await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    let mut command = desk.bench(
+        "--duration 1h --warm-up 1s --concurrency 4 --verify-every 4 --json-out report.json",
+    )?;
+    let mut load = Running(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?,
+    );
+    let lines = BufReader::new(load.0.stderr.take().unwrap()).lines();
+    // Past the warm-up, and orders are co-signed.
+    for (second, line) in lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains(" s | cosign "))
+        .enumerate()
+    {
+        if second > 1 && !line.contains("cosign 0/s") {
+            break;
+        }
+    }
+    kill_process(Pid::from_child(&load.0), Signal::INT)?;
+    let mut out = String::new();
+    load.0.stdout.take().unwrap().read_to_string(&mut out)?;
+    assert_eq!(load.0.wait()?.code(), Some(0), "{out}");
+    assert!(out.contains("ended early"), "{out}");
+    let report = desk.json("report.json")?;
+    assert_eq!(report["ended"], "interrupted");
+    assert!(report["seconds"].as_f64().unwrap() < 3_600.0);
+    recorded(&mut deployment, &[&report]).await
+}
+
+#[tokio::test]
+async fn callers_of_other_roles_are_refused_before_anything_is_sent() -> Result<(), Failure> {
+    let scheme = Scheme::EXAMPLE;
+    let deployment = Deployment::prepare(scheme, &mut |_| {})?;
+    let profile = |institution: &str, role, name| {
+        let id: InstitutionId = institution.parse().map_err(Failure::during(institution))?;
+        Ok::<_, Failure>(deployment.directory().caller(&id, role, name).profile)
+    };
+    let (ra, backend) = (
+        profile("mobilis", Role::Enrolment, "ra")?,
+        profile("alfa", Role::Payments, "backend")?,
+    );
+    let terminal = Terminal::new()?;
+    for (enrolment, payments, expected) in [
+        (&backend, &backend, "--enrolment: "),
+        (&ra, &ra, "--payments: "),
+        (&ra, &backend, "name the profile of alfa's enrolment caller"),
+    ] {
+        let mut command = Command::new(&programs::ours(Watched::No)?.semopsctl);
+        command
+            .args(["bench", "--to", "beta", "--enrolment"])
+            .arg(enrolment)
+            .arg("--payments")
+            .arg(payments);
+        let said = terminal.run(&mut command)?;
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.err.contains(expected), "{expected}: {said:?}");
+    }
+    Ok(())
+}
