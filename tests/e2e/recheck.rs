@@ -97,7 +97,7 @@ const DOCTORED: [(Rule, &str); 20] = [
     (Rule::Crls, "UPDATE crl SET revocations = 0"),
     (
         Rule::Crls,
-        "UPDATE operation SET ended_at = -ended_at WHERE kind = 'crl'",
+        "PRAGMA foreign_keys = OFF; UPDATE operation SET id = -id WHERE kind = 'crl'; UPDATE crl SET operation = -operation",
     ),
 ];
 

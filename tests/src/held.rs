@@ -9,10 +9,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use crate::{deployment::Deployment, failure::Failure, until::until};
-
-/// The length of CK_TOKEN_INFO.label, padded with blanks (PKCS#11 v2.40 s3.2).
-const LABEL: usize = 32;
+use crate::{deployment::Deployment, failure::Failure, token, until::until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,22 +28,12 @@ impl Held {
     /// # Errors
     /// There is no such token.
     pub fn token(deployment: &Deployment, institution: &str) -> Result<Self, Failure> {
-        let label = format!("{institution:LABEL$}");
-        for entry in fs::read_dir(deployment.directory().tokens())? {
-            let token = entry?.path();
-            let named = fs::read(token.join("token.object"))?;
-            if named.windows(LABEL).any(|found| found == label.as_bytes()) {
-                let generation = File::options()
-                    .read(true)
-                    .write(true)
-                    .open(token.join("generation"))?;
-                fcntl_lock(&generation, FlockOperation::LockExclusive)?;
-                return Ok(Self { generation });
-            }
-        }
-        Err(Failure::new(format!(
-            "no token has the label {institution}"
-        )))
+        let generation = File::options()
+            .read(true)
+            .write(true)
+            .open(token::folder(deployment, institution)?.join("generation"))?;
+        fcntl_lock(&generation, FlockOperation::LockExclusive)?;
+        Ok(Self { generation })
     }
 
     /// Waits until a thread of the service stands at the held token: what it was given has left the queue.

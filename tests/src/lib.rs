@@ -1,6 +1,7 @@
 //! The whole service, driven from outside: the harness for scenarios, the story that the demo plays, and the check of the
 //! record after each. It runs the real programs against real tokens and speaks to them over real sockets.
 
+pub mod clock;
 pub mod customer;
 pub mod deployment;
 pub mod evidence;
@@ -15,5 +16,6 @@ pub mod stored;
 pub mod story;
 pub mod stranger;
 pub mod terminal;
+pub mod token;
 pub mod until;
 pub mod wire;

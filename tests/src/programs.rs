@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -123,6 +124,23 @@ pub fn openssl() -> Result<Command, Failure> {
 pub fn python() -> Result<Command, Failure> {
     present(PYTHON, &["-c", "import jwcrypto"], "python3-jwcrypto")?;
     Ok(Command::new(PYTHON))
+}
+
+/// libfaketime, which gives a program another time than the system's.
+///
+/// # Errors
+/// It is not there.
+pub fn libfaketime() -> Result<PathBuf, Failure> {
+    // Debian keeps it apart for each architecture (multiarch).
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let missing = || {
+        Failure::new("there is no /usr/lib/*/faketime/libfaketimeMT.so.1: Debian's package libfaketime is missing")
+            .way_out(INSTALL)
+    };
+    libraries
+        .find(|library| library.exists())
+        .ok_or_else(missing)
 }
 
 fn present(program: &str, arguments: &[&str], package: &str) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ type Signed<'a> = (&'a Crl, &'a Operation, CertificateRevocationList);
 
 pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut Findings) {
     for (key, mut crls) in signed_by_key(record, findings) {
-        crls.sort_by_key(|(_, operation, _)| operation.ended_at);
+        crls.sort_by_key(|(_, operation, _)| operation.id);
         let first = authorities
             .keys
             .get(key)
@@ -63,12 +63,13 @@ fn signed_by_key<'a>(
     by_key
 }
 
-/// The CRLs of one key, in the order in which they were signed: numbers rise from `first`, the ceremony's, and moments
-/// do not fall.
+/// The CRLs of one key, in the order in which they were begun: numbers rise from `first`, the ceremony's, and moments do
+/// not fall unless the clock was set back meanwhile.
 fn check_sequence(record: &Record, first: u64, crls: &[Signed<'_>], findings: &mut Findings) {
-    let (mut number, mut this_update) = (first, i64::MIN);
+    let (mut number, mut this_update, mut ended_at) = (first, i64::MIN, None);
     for (crl, operation, list) in crls {
-        let rises = list.number() > number && list.this_update() >= this_update;
+        let set_back = Some(operation.begun_at) < ended_at;
+        let rises = list.number() > number && (set_back || list.this_update() >= this_update);
         findings.must(Rule::Crls, rises, || {
             format!("{operation}: CRLNumber {} after {number}", list.number())
         });
@@ -77,7 +78,7 @@ fn check_sequence(record: &Record, first: u64, crls: &[Signed<'_>], findings: &m
             u64::try_from(crl.number) == Ok(list.number()),
             || format!("{operation} is stored as number {}", crl.number),
         );
-        (number, this_update) = (list.number(), list.this_update());
+        (number, this_update, ended_at) = (list.number(), list.this_update(), operation.ended_at);
         lists_all(record, crl, list, findings);
     }
 }
