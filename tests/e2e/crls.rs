@@ -68,7 +68,7 @@ fn get(deployment: &Deployment, path: &str) -> Result<Answer, Failure> {
     http(deployment.scheme().http(), "GET", path, "")
 }
 
-async fn crl(
+pub(super) async fn crl(
     client: &Client,
     institution: &str,
     authority: Authority,

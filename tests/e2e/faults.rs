@@ -9,13 +9,14 @@ use e2e::{
     failure::Failure,
     phone::{Phone, pseudonym},
     recheck::recheck,
-    refusal, stored,
+    stored,
     story::Callers,
     until::until,
 };
 use rusqlite::Connection;
 use softhsm_setup::scheme::Scheme;
-use tonic::Code;
+
+use crate::bad_input::rows::outages as rows;
 
 const EX_USAGE: i32 = 64;
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -25,7 +26,10 @@ fn prepare() -> Result<Deployment, Failure> {
 }
 
 /// Starts it, demands that it ends with this exit code before it serves, and gives what it said.
-async fn refused_start(deployment: &mut Deployment, code: i32) -> Result<String, Failure> {
+pub(super) async fn refused_start(
+    deployment: &mut Deployment,
+    code: i32,
+) -> Result<String, Failure> {
     let before = deployment.log().len();
     let mut process = deployment.spawn(deployment.signer()?)?;
     let status = process.wait().await?;
@@ -228,7 +232,7 @@ async fn a_disk_that_takes_no_more_loses_nothing() -> Result<(), Failure> {
                 Ok(None)
             }
             refused => {
-                refusal::demand(refused, Code::Unavailable, "STORE_UNAVAILABLE")?;
+                rows::DISK_FULL.refuses(refused)?;
                 Ok(Some(ask))
             }
         }
@@ -241,7 +245,7 @@ async fn a_disk_that_takes_no_more_loses_nothing() -> Result<(), Failure> {
         .mobilis_enrolment
         .enroll_device(enrolment.clone())
         .await;
-    refusal::demand(enrolled, Code::Unavailable, "STORE_UNAVAILABLE")?;
+    rows::DISK_FULL.refuses(enrolled)?;
     // The last octets may take something as small as the health's own write, but not for long.
     until("the health to say so", LONG_ENOUGH, async || {
         Ok((!deployment.is_healthy().await).then_some(()))

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod bad_input;
 mod commands;
 mod cosigning;
 mod crash;

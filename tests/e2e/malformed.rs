@@ -19,6 +19,8 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
+use crate::bad_input::{row::Row, rows::requests as rows};
+
 const GET_DEVICE: &str = "/semops.signer.v1.EnrollmentService/GetDevice";
 const GET_AUTHORIZATION: &str = "/semops.signer.v1.CosigningService/GetAuthorization";
 const COSIGN: &str = "/semops.signer.v1.CosigningService/CosignOrder";
@@ -34,8 +36,8 @@ fn field(content: &[u8]) -> Vec<u8> {
     [message, content.to_vec()].concat()
 }
 
-/// Groups in groups, a thousand deep, that nobody closes.
-fn deep() -> Vec<u8> {
+/// Groups in groups, a thousand deep: the start of field 15 (wire type 3), and nobody closes it.
+fn open_groups() -> Vec<u8> {
     vec![0x7b; 1_000]
 }
 
@@ -45,8 +47,8 @@ async fn what_is_no_message_is_refused_with_its_reason() -> Result<(), Failure> 
     let channel = deployment.channel("alfa", Role::Payments).await?;
     let compressed = [&[1], &raw::framed(b"")[1..]].concat();
     let short = [&[0, 0, 0, 0, 9], &b"abc"[..]].concat();
-    let malformed = (Code::InvalidArgument, "MALFORMED_MESSAGE");
-    let large = (Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    let (malformed, nested) = (&rows::MALFORMED_PROTOBUF, &rows::NESTED_MESSAGE);
+    let large = &rows::OVERSIZED_MESSAGE;
     let bodies = [
         ("random octets", raw::framed(&[0xff; 64]), malformed),
         (
@@ -73,7 +75,16 @@ async fn what_is_no_message_is_refused_with_its_reason() -> Result<(), Failure> 
             raw::framed(&field(&[0xe2, 0x82])),
             malformed,
         ),
-        ("a thousand open groups", raw::framed(&deep()), malformed),
+        (
+            "a thousand open groups",
+            raw::framed(&open_groups()),
+            nested,
+        ),
+        (
+            "a thousand groups, each closed",
+            raw::framed(&[open_groups(), vec![0x7c; 1_000]].concat()),
+            nested,
+        ),
         (
             "one octet too long",
             raw::framed(&vec![0; LONGEST + 1]),
@@ -82,9 +93,9 @@ async fn what_is_no_message_is_refused_with_its_reason() -> Result<(), Failure> 
         ("4 GiB announced", vec![0, 0xff, 0xff, 0xff, 0xff], large),
     ];
     for path in [GET_DEVICE, COSIGN, GET_AUTHORIZATION, VERIFY] {
-        for (what, body, (code, reason)) in &bodies {
+        for (what, body, row) in &bodies {
             let answer = raw::send(&channel, raw::request(path, body.clone())?).await?;
-            refused(&answer, *code, reason, &format!("{path}, {what}"));
+            told(row, &answer, &format!("{path}, {what}"))?;
             served(&channel).await?;
         }
         // What the framing itself gets wrong has the transport's reason, whichever that is.
@@ -182,7 +193,7 @@ async fn what_is_no_grpc_request_of_ours_is_refused() -> Result<(), Failure> {
         "/crl/device-root.crl",
     ] {
         let answer = raw::call(&channel, path, &[]).await?;
-        refused(&answer, Code::Unimplemented, "METHOD_UNKNOWN", path);
+        told(&rows::UNKNOWN_METHOD, &answer, path)?;
     }
     for content_type in [
         None,
@@ -205,7 +216,7 @@ async fn what_is_no_grpc_request_of_ours_is_refused() -> Result<(), Failure> {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "{content_type:?}: {answer:?}"
         );
-        refused(&answer, Code::InvalidArgument, "NOT_GRPC", "no gRPC");
+        told(&rows::NOT_GRPC, &answer, "no gRPC")?;
         served(&channel).await?;
     }
     for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -219,7 +230,7 @@ async fn what_is_no_grpc_request_of_ours_is_refused() -> Result<(), Failure> {
             StatusCode::METHOD_NOT_ALLOWED,
             "{method}: {answer:?}"
         );
-        refused(&answer, Code::InvalidArgument, "NOT_GRPC", "no gRPC");
+        told(&rows::NOT_GRPC, &answer, "no gRPC")?;
         served(&channel).await?;
     }
     for timeout in ["", "5", "5s", "-1S", "123456789S", "S5"] {
@@ -229,7 +240,7 @@ async fn what_is_no_grpc_request_of_ours_is_refused() -> Result<(), Failure> {
                 .insert("grpc-timeout", HeaderValue::from_static(timeout));
         })?;
         let answer = raw::send(&channel, request).await?;
-        refused(&answer, Code::InvalidArgument, "MALFORMED_TIMEOUT", timeout);
+        told(&rows::MALFORMED_TIMEOUT, &answer, timeout)?;
     }
     recheck(&mut deployment).await.map(drop)
 }
@@ -275,6 +286,14 @@ fn with(change: impl FnOnce(&mut Request<Body>)) -> Result<Request<Body>, Failur
 async fn served(channel: &Channel) -> Result<(), Failure> {
     let answer = raw::call(channel, HEALTH, &[]).await?;
     assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
+    Ok(())
+}
+
+/// The row, with the details that every refusal has.
+fn told(row: &Row, answer: &Answer, what: &str) -> Result<(), Failure> {
+    row.refuses(Err::<(), _>(answer.status.clone()))
+        .map_err(|failure| failure.in_step(what))?;
+    detailed(answer, what);
     Ok(())
 }
 

@@ -6,11 +6,12 @@ use e2e::{
     deployment::{Deployment, unix_now},
     failure::Failure,
     recheck::recheck,
-    refusal::demand_field,
 };
 use semops_proto::v1;
 use serde_json::{Value, json};
 use softhsm_setup::scheme::Role;
+
+use crate::bad_input::{members::Met, rows::orders};
 
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -144,6 +145,7 @@ async fn a_malformed_order_is_refused_by_the_member_that_broke_a_rule() -> Resul
         cases.push((jws, format!("payload.{path}")));
     }
     let (head, body) = (header.to_string(), payload.to_string());
+    let nested = format!("{}1{}", "{\"n\":".repeat(200), "}".repeat(200));
     for (from, to, path) in [
         ("\"ES256\"", "\"none\"", "header.alg"),
         ("\"ES256\"", "\"HS256\"", "header.alg"),
@@ -178,10 +180,17 @@ async fn a_malformed_order_is_refused_by_the_member_that_broke_a_rule() -> Resul
         ),
         (signed(&customer, &head, "[]")?, "payload".to_owned()),
         (signed(&customer, &head, "{")?, "payload".to_owned()),
+        (signed(&customer, &head, &nested)?, "payload".to_owned()),
+    ]);
+    let mut met = Met::demanding(vec![
+        &orders::WRONG_DECIMALS,
+        &orders::UNKNOWN_CURRENCY,
+        &orders::NESTED_ORDER,
+        &orders::WRONG_FIELD,
     ]);
     for (jws, path) in cases {
         let called = alfa.cosign_order(ask(jws)).await;
-        demand_field(called, "INVALID_FIELD", &format!("order_jws.{path}"))
+        met.blames(called, &format!("order_jws.{path}"))
             .map_err(|failure| failure.in_step(&path))?;
     }
     for (end_to_end_id, uetr, field) in [
@@ -200,8 +209,9 @@ async fn a_malformed_order_is_refused_by_the_member_that_broke_a_rule() -> Resul
             end_to_end_id: end_to_end_id.map(str::to_owned),
             uetr: uetr.map(str::to_owned),
         });
-        demand_field(called.await, "INVALID_FIELD", field)?;
+        met.blames(called.await, field)?;
     }
+    met.all()?;
     // The one from which all were made is good.
     alfa.cosign_order(ask(good)).await?;
     assert_eq!(recheck(&mut deployment).await?.authorizations, 1);

@@ -7,12 +7,13 @@ use e2e::{
     failure::Failure,
     phone::pseudonym,
     recheck::recheck,
-    refusal::demand,
 };
 use semops_proto::{client::Client, v1};
 use softhsm_setup::scheme::{Role, Scheme};
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::StatusExt as _;
+
+use crate::bad_input::{row::Row, rows::limits as rows};
 
 /// The example with, for each device of alfa and beta, 6 orders and EUR 100.00 a day.
 fn scheme() -> String {
@@ -30,14 +31,11 @@ async fn cosign(
     bank.cosign_order(ask).await
 }
 
-fn demand_limit<T>(called: Result<T, Status>, reason: &str) -> Result<(), Failure> {
-    let retry = called
-        .as_ref()
-        .err()
-        .and_then(|status| status.get_error_details().retry_info().cloned());
+fn demand_limit<T>(called: Result<T, Status>, row: &Row) -> Result<(), Failure> {
+    let status = row.refuses(called)?;
     // A promise, not a rate: nobody is told to try again.
-    assert!(retry.is_none());
-    demand(called, Code::FailedPrecondition, reason).map(drop)
+    assert!(status.get_error_details().retry_info().is_none());
+    Ok(())
 }
 
 #[tokio::test]
@@ -50,12 +48,12 @@ async fn amount_and_count_hold_through_release_acceptance_and_a_crash() -> Resul
     cosign(&alfa, &customer, "60.00", "EUR").await?;
     demand_limit(
         cosign(&alfa, &customer, "40.01", "EUR").await,
-        "DEVICE_AMOUNT_PER_DAY",
+        &rows::AMOUNT_PER_DAY,
     )?;
     let to_the_cent = cosign(&alfa, &customer, "40.00", "EUR").await?;
     demand_limit(
         cosign(&alfa, &customer, "0.01", "EUR").await,
-        "DEVICE_AMOUNT_PER_DAY",
+        &rows::AMOUNT_PER_DAY,
     )?;
     // A retry spends nothing.
     let again = v1::CosignOrderRequest {
@@ -81,7 +79,7 @@ async fn amount_and_count_hold_through_release_acceptance_and_a_crash() -> Resul
     enrolment.accept_device(accept).await?;
     demand_limit(
         cosign(&alfa, &customer, "0.01", "EUR").await,
-        "DEVICE_AMOUNT_PER_DAY",
+        &rows::AMOUNT_PER_DAY,
     )?;
 
     // Killed and started again: still.
@@ -91,16 +89,16 @@ async fn amount_and_count_hold_through_release_acceptance_and_a_crash() -> Resul
     assert_eq!(alfa.cosign_order(again).await?, to_the_cent);
     demand_limit(
         cosign(&alfa, &customer, "0.01", "EUR").await,
-        "DEVICE_AMOUNT_PER_DAY",
+        &rows::AMOUNT_PER_DAY,
     )?;
     cosign(&alfa, &customer, "1.00", "CNY").await?; // the 6th
     demand_limit(
         cosign(&alfa, &customer, "1.00", "CNY").await,
-        "DEVICE_ORDERS_PER_DAY",
+        &rows::ORDERS_PER_DAY,
     )?;
     demand_limit(
         cosign(&alfa, &customer, "1", "JPY").await,
-        "DEVICE_ORDERS_PER_DAY",
+        &rows::ORDERS_PER_DAY,
     )?;
 
     // Another device, and the same at another bank, have days of their own.
@@ -120,9 +118,9 @@ async fn amount_and_count_hold_through_release_acceptance_and_a_crash() -> Resul
 async fn many_at_once_do_not_pass_a_limit() -> Result<(), Failure> {
     let mut deployment = Deployment::of(&scheme()).await?;
     let alfa = deployment.client("alfa", Role::Payments).await?;
-    for (value, currency, granted, reason) in [
-        ("30.00", "EUR", 3, "DEVICE_AMOUNT_PER_DAY"),
-        ("1", "JPY", 6, "DEVICE_ORDERS_PER_DAY"),
+    for (value, currency, granted, row) in [
+        ("30.00", "EUR", 3, &rows::AMOUNT_PER_DAY),
+        ("1", "JPY", 6, &rows::ORDERS_PER_DAY),
     ] {
         let customer = Customer::of_alfa(&deployment).await?;
         let mut calls = tokio::task::JoinSet::new();
@@ -134,7 +132,7 @@ async fn many_at_once_do_not_pass_a_limit() -> Result<(), Failure> {
             calls.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!(authorized.len(), granted);
         for called in refused {
-            demand_limit(called, reason)?;
+            demand_limit(called, row)?;
         }
     }
     assert_eq!(recheck(&mut deployment).await?.authorizations, 9);
@@ -152,7 +150,7 @@ async fn a_policy_that_lowers_a_limit_counts_what_was_spent_before() -> Result<(
     })?;
     demand_limit(
         cosign(&alfa, &customer, "0.01", "EUR").await,
-        "DEVICE_AMOUNT_PER_DAY",
+        &rows::AMOUNT_PER_DAY,
     )?;
     deployment.load_next("policy", "alfa", 3, |text| {
         text.replace("EUR = \"100.00\"", "EUR = \"50.01\"")

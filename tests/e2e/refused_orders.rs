@@ -8,13 +8,18 @@ use e2e::{
     failure::Failure,
     phone::Phone,
     recheck::recheck,
-    refusal::{demand, demand_field},
+    refusal::demand,
 };
 use rusqlite::{Connection, OpenFlags};
 use semops_objects::{Amount, Channel, Order, Payee};
 use semops_proto::{client::Client, v1};
 use softhsm_setup::scheme::Role;
 use tonic::{Code, Status};
+
+use crate::bad_input::{
+    row::Row,
+    rows::{limits, orders},
+};
 
 fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -41,8 +46,8 @@ impl Alfa {
     }
 
     /// Refused, and no `jti` is held by it.
-    async fn refuses(&self, order: &Order, reason: &str) -> Result<(), Failure> {
-        demand(self.cosign(order).await, Code::FailedPrecondition, reason)?;
+    async fn refuses(&self, order: &Order, row: &Row) -> Result<(), Failure> {
+        row.refuses(self.cosign(order).await)?;
         let find = v1::GetAuthorizationRequest {
             device_id: self.customer.device_id(),
             jti: order.jti.to_string(),
@@ -67,11 +72,11 @@ async fn proof_and_policy_refuse_with_the_reason_and_hold_nothing() -> Result<()
     let good = order("10.00", "EUR")?;
 
     // Not accepted yet: as if there were no such device.
-    alfa.refuses(&good, "DEVICE_NOT_ACCEPTED").await?;
+    alfa.refuses(&good, &orders::NOT_ACCEPTED).await?;
     let mut unknown = Phone::new()?;
     let nobody = jws_of_unknown(&mut unknown, &good)?;
     let called = alfa.payments.cosign_order(ask(nobody)).await;
-    demand(called, Code::FailedPrecondition, "DEVICE_NOT_ACCEPTED")?;
+    orders::UNKNOWN_DEVICE.refuses(called)?;
     alfa.customer.accepted_by(&enrolment).await?;
     alfa.customer
         .accepted_by(&deployment.client("beta", Role::Enrolment).await?)
@@ -84,34 +89,34 @@ async fn proof_and_policy_refuse_with_the_reason_and_hold_nothing() -> Result<()
             ..order("10.00", "EUR")?
         })
     };
-    alfa.refuses(&later(now - 120, now - 60)?, "ORDER_EXPIRED")
+    alfa.refuses(&later(now - 120, now - 60)?, &orders::EXPIRED)
         .await?;
-    alfa.refuses(&later(now - 600, now)?, "ORDER_EXPIRED")
+    alfa.refuses(&later(now - 600, now)?, &orders::EXPIRED)
         .await?;
-    alfa.refuses(&later(now + 90, now + 150)?, "ORDER_FROM_FUTURE")
+    alfa.refuses(&later(now + 90, now + 150)?, &orders::FROM_FUTURE)
         .await?;
     alfa.cosign(&later(now + 20, now + 80)?).await?; // 30 s ahead are let pass
 
     let payee = |institution: &str| {
         Payee::new(institution.parse().unwrap(), "M-17", "Kiosk").map_err(Failure::during("payee"))
     };
-    alfa.refuses(&order("150.01", "EUR")?, "AMOUNT_OVER_POLICY")
+    alfa.refuses(&order("150.01", "EUR")?, &limits::OVER_POLICY)
         .await?;
-    alfa.refuses(&order("1.00", "USD")?, "CURRENCY_NOT_ALLOWED")
+    alfa.refuses(&order("1.00", "USD")?, &limits::CURRENCY_WITHOUT_LIMIT)
         .await?;
-    alfa.refuses(&order("1.000", "KWD")?, "CURRENCY_NOT_ALLOWED")
+    alfa.refuses(&order("1.000", "KWD")?, &limits::CURRENCY_WITHOUT_LIMIT)
         .await?;
     let to_mobilis = Order {
         payee: payee("mobilis")?,
         ..order("1.00", "EUR")?
     };
-    alfa.refuses(&to_mobilis, "PAYEE_NOT_ALLOWED").await?;
+    alfa.refuses(&to_mobilis, &limits::PAYEE).await?;
 
     // To beta, from a customer of beta's too: whoever is not in `aud` cannot have it.
     let called = beta.cosign_order(alfa.customer.asks(&good)?).await;
-    demand(called, Code::PermissionDenied, "ORDER_AUDIENCE")?;
+    orders::OTHER_AUDIENCE.refuses(called)?;
     let called = alfa.cosign(&order_from("beta", "1.00", "EUR")?).await;
-    demand(called, Code::PermissionDenied, "ORDER_AUDIENCE")?;
+    orders::OTHER_AUDIENCE.refuses(called)?;
 
     // Another's signature, or over another amount.
     let stranger = Customer::enrolled_by(&mobilis).await?;
@@ -128,7 +133,7 @@ async fn proof_and_policy_refuse_with_the_reason_and_hold_nothing() -> Result<()
         format!("{dearer}.{}", own.rsplit_once('.').unwrap().1),
     ] {
         let called = alfa.payments.cosign_order(ask(jws)).await;
-        demand_field(called, "ORDER_SIGNATURE", "order_jws")?;
+        orders::FORGED.blames(called, "order_jws")?;
     }
 
     // What was refused before for want of acceptance is co-signed now, under its own id.
@@ -161,7 +166,7 @@ async fn changed_policy_and_status(
         replaced(&text, "    \"mobilis\",\n", "")
     })?;
     let waiting = order("10.00", "EUR")?;
-    alfa.refuses(&waiting, "ISSUER_NOT_ALLOWED").await?;
+    alfa.refuses(&waiting, &limits::ISSUER).await?;
     deployment.load_next("policy", "alfa", 3, |text| {
         replaced(&text, "    \"p2p\",\n", "")
     })?;
@@ -169,20 +174,20 @@ async fn changed_policy_and_status(
         channel: Channel::P2p,
         ..order("1.00", "EUR")?
     };
-    alfa.refuses(&p2p, "CHANNEL_NOT_ALLOWED").await?;
+    alfa.refuses(&p2p, &limits::CHANNEL).await?;
     alfa.cosign(&waiting).await?;
 
     let release = v1::ReleaseDeviceRequest {
         device_id: alfa.customer.device_id(),
     };
     enrolment.release_device(release).await?;
-    alfa.refuses(&order("1.00", "EUR")?, "DEVICE_NOT_ACCEPTED")
+    alfa.refuses(&order("1.00", "EUR")?, &orders::NOT_ACCEPTED)
         .await?;
     alfa.customer.accepted_by(&enrolment).await?;
     alfa.customer
         .revoked_by(mobilis, v1::RevocationReason::KeyCompromise)
         .await?;
-    alfa.refuses(&order("1.00", "EUR")?, "DEVICE_REVOKED")
+    alfa.refuses(&order("1.00", "EUR")?, &orders::REVOKED)
         .await?;
     // What is done is answered for ever.
     alfa.cosign(&waiting).await?;

@@ -31,6 +31,8 @@ use tokio::{
 };
 use tonic::Code;
 
+use crate::bad_input::rows::requests as rows;
+
 use self::credentials::{
     CLIENT_AUTH, Credentials, Leaf, Met, PREFACE, SETTINGS, forge, other_root, shake,
 };
@@ -188,12 +190,9 @@ async fn a_good_certificate_makes_nobody_a_caller() -> Result<(), Failure> {
     let mut told = Vec::new();
     for (who, credentials) in &strangers {
         let answer = health(&deployment, credentials).await?;
-        refusal::demand(
-            Err::<(), _>(answer.status.clone()),
-            Code::Unauthenticated,
-            "CALLER_UNKNOWN",
-        )
-        .map_err(|failure| failure.in_step(who))?;
+        rows::UNKNOWN_CALLER
+            .refuses(Err::<(), _>(answer.status.clone()))
+            .map_err(|failure| failure.in_step(who))?;
         assert!(answer.request_id().is_some(), "{who}");
         told.push(answer.status.message().to_owned());
     }
