@@ -9,6 +9,7 @@ use std::{
 use e2e::{
     deployment::Deployment,
     failure::Failure,
+    held::Held,
     programs::{self, PYTHON, Watched},
     recheck::recheck,
     terminal::{Said, Terminal},
@@ -163,7 +164,10 @@ async fn both_loops_report_what_the_record_says() -> Result<(), Failure> {
          --ceiling cat --ceiling raw.json",
     )?;
     assert!(closed.succeeded(), "{closed:?}");
-    for said in ["phones enrolled and accepted: 16 of 16", " s | cosign "] {
+    for said in [
+        "phones enrolled and accepted: 16 of 16",
+        " s left | cosign ",
+    ] {
         assert!(closed.err.contains(said), "{said}: {}", closed.err);
     }
     let report = desk.json("closed.json")?;
@@ -281,7 +285,7 @@ async fn an_interrupted_load_still_reports() -> Result<(), Failure> {
     // Past the warm-up, and orders are co-signed.
     for (second, line) in lines
         .map_while(Result::ok)
-        .filter(|line| line.contains(" s | cosign "))
+        .filter(|line| line.contains(" s left | cosign "))
         .enumerate()
     {
         if second > 1 && !line.contains("cosign 0/s") {
@@ -328,4 +332,54 @@ async fn callers_of_other_roles_are_refused_before_anything_is_sent() -> Result<
         assert!(said.err.contains(expected), "{expected}: {said:?}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_wait_counts_from_the_moment_that_was_due_and_what_finds_no_place_is_not_sent()
+-> Result<(), Failure> {
+    let mut deployment = Deployment::new().await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    // alfa signs nothing from the first order on until the second second has passed.
+    let held = Held::token(&deployment, "alfa")?;
+    let line = "--rate 20/s --spacing fixed --max-in-flight 3 --enrolments 0 --duration 4s --warm-up 0s --verify-every 4 \
+                --json-out report.json";
+    let mut command = desk.bench(line)?;
+    let mut load = Running(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?,
+    );
+    let mut lines = BufReader::new(load.0.stderr.take().unwrap()).lines();
+    let seconds = lines.by_ref().map_while(Result::ok);
+    let two = seconds.filter(|line| line.contains(" s left | cosign 0/s "));
+    assert_eq!(two.take(2).count(), 2);
+    drop(held);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(load.0.wait()?.code(), Some(0), "{rest:?}");
+
+    let report = desk.json("report.json")?;
+    let measured = &report["measured"];
+    let (sent, not_sent) = (
+        measured["sent"].as_u64().unwrap(),
+        measured["not_sent"].as_u64().unwrap(),
+    );
+    assert_eq!(sent + not_sent, 80, "{report}");
+    for row in report["series"].as_array().unwrap() {
+        assert!(row["in_flight"].as_u64().unwrap() <= 3, "{row}");
+    }
+    // Three were sent and stood for two seconds; all others of the first second, a quarter of them all, waited for a place.
+    let cosign = &measured["kinds"]["cosign"];
+    assert!(
+        cosign["latency_ms"]["max"].as_f64().unwrap() > 1_900.0,
+        "{report}"
+    );
+    assert!(
+        cosign["latency_ms"]["p90"].as_f64().unwrap() > 1_000.0,
+        "{report}"
+    );
+    recorded(&mut deployment, &[&report]).await
 }

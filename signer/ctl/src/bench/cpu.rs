@@ -4,7 +4,7 @@
 use std::{fs, io, time::Duration};
 
 /// One tick of /proc's times: USER_HZ is 100 on Linux (proc(5)).
-const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(10);
 
 /// The user and system time of a process with all its threads.
 ///

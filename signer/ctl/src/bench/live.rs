@@ -107,7 +107,7 @@ impl Live {
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(1);
     // The template is a constant that indicatif takes; without it, its own style would do.
-    if let Ok(style) = ProgressStyle::with_template("{bar:12} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:8} {wide_msg}") {
         bar.set_style(style);
     }
     bar
@@ -120,10 +120,10 @@ pub fn said(row: &Row, left: Duration) -> String {
     let kinds: Vec<String> = kinds
         .map(|((kind, answers), rate)| match answers.latency {
             Some(latency) => format!(
-                "{} {rate:.0}/s {:.1}/{:.1}",
+                "{} {rate:.0}/s {}/{}",
                 kind.word(),
-                latency.p50,
-                latency.p99
+                short(latency.p50),
+                short(latency.p99)
             ),
             None => format!("{} 0/s", kind.word()),
         })
@@ -132,9 +132,18 @@ pub fn said(row: &Row, left: Duration) -> String {
     let at = row.to.as_secs_f64();
     let left = left.as_secs_f64();
     format!(
-        "{at:.0} s | {} | errors {errors} | {left:.0} s left",
+        "{at:.0} s, {left:.0} s left | {} | errors {errors}",
         kinds.join(" | ")
     )
+}
+
+/// Milliseconds, as exact as one looks.
+fn short(milliseconds: f64) -> String {
+    if milliseconds < 99.95 {
+        format!("{milliseconds:.1}")
+    } else {
+        format!("{milliseconds:.0}")
+    }
 }
 
 fn line(text: &str) {
@@ -154,7 +163,7 @@ mod tests {
         let latency = Latency {
             p50: 9.04,
             p90: 12.0,
-            p99: 18.26,
+            p99: 118.26,
             p999: 20.0,
             max: 21.0,
         };
@@ -176,7 +185,7 @@ mod tests {
         };
         assert_eq!(
             said(&row, Duration::from_secs(18)),
-            "12 s | cosign 5123/s 9.0/18.3 | enroll 0/s | accept 0/s | errors 5 | 18 s left"
+            "12 s, 18 s left | cosign 5123/s 9.0/118 | enroll 0/s | accept 0/s | errors 5"
         );
     }
 }

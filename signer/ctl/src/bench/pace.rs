@@ -23,6 +23,8 @@ use crate::failure::Failure;
 const AHEAD: Duration = Duration::from_millis(2);
 /// The longest that the schedule's thread sleeps without looking whether the load has ended.
 const NAP: Duration = Duration::from_millis(50);
+/// The schedule's thread wakes up this late at most: an arrival of the last moment is sent all the same.
+const GRACE: Duration = Duration::from_millis(20);
 /// An arrival waits for a place as long as this, then it is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,14 +73,13 @@ impl Pacer {
             self.missed(due);
             return Ok(());
         }
-        let given_up = due.saturating_add(PATIENCE);
-        if self.load.elapsed() >= given_up {
+        if !self.is_wanted(due) {
             self.missed(due);
             return Ok(());
         }
         let job = self.load.work.next()?;
         let place = if self.sleep_until(due) {
-            self.place(given_up)
+            self.place(due)
         } else {
             None
         };
@@ -102,12 +103,20 @@ impl Pacer {
         }
     }
 
+    /// Whether an arrival is still to be sent: not if it has waited too long, nor if it waited when the load ended.
+    fn is_wanted(&self, due: Duration) -> bool {
+        let late = self.load.elapsed().saturating_sub(due);
+        late < PATIENCE && (late < GRACE || self.load.runs())
+    }
+
     /// A place for one more request, unless the load ends or the time has come to give it up.
-    fn place(&self, given_up: Duration) -> Option<OwnedSemaphorePermit> {
+    fn place(&self, due: Duration) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
         }
-        let left = given_up.saturating_sub(self.load.elapsed());
+        let left = due
+            .saturating_add(PATIENCE)
+            .saturating_sub(self.load.elapsed());
         self.handle.block_on(async {
             tokio::select! {
                 place = timeout(left, Arc::clone(&self.places).acquire_owned()) => place.ok()?.ok(),
@@ -118,14 +127,13 @@ impl Pacer {
 
     /// False if the load ended first.
     fn sleep_until(&self, moment: Duration) -> bool {
-        while self.load.runs() {
+        loop {
             let left = moment.saturating_sub(self.load.elapsed());
-            if left.is_zero() {
-                return true;
+            if left.is_zero() || !self.load.runs() {
+                return left.is_zero();
             }
             thread::sleep(left.min(NAP));
         }
-        false
     }
 }
 

@@ -9,6 +9,7 @@
 //!                enrolments_percent, orders_per_phone, amount, currency, channel, verify_every
 //! setup          phones, repeated (requests sent again because the service was busy), seconds
 //! seconds        measured, without the warm-up
+//! stand_ins      enrolments and acceptances in the place of orders, for no phone was free to order
 //! warm_up        sent, done, not_sent, outcomes: [{kind, code, reason, count, longest_retry_seconds}]
 //! measured       the same, and per_second; kinds: {cosign, enroll, accept: {sent, done, per_second, latency_ms,
 //!                latency_not_done_ms: {p50, p90, p99, p99.9, max} or null}}
@@ -53,6 +54,8 @@ pub struct Run {
     pub prepared: Prepared,
     /// Its load.
     pub ended: Ended,
+    /// Enrolments and acceptances in the place of orders, for no phone was free to order.
+    pub stand_ins: u64,
     /// What was checked.
     pub checked: Checked,
     /// The raw loop beside it.
@@ -143,6 +146,7 @@ impl Run {
                 "seconds": self.prepared.took.as_secs_f64(),
             },
             "seconds": self.seconds(),
+            "stand_ins": self.stand_ins,
             "warm_up": phase(&recorder.before, before),
             "measured": self.measured_json(after),
             "series": recorder.rows.iter().map(row).collect::<Vec<_>>(),

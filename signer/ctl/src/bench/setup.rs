@@ -40,15 +40,15 @@ pub struct Prepared {
 pub fn first_phones(plan: &Plan) -> u32 {
     let phones = match plan.driving {
         Driving::Closed { concurrency } => concurrency.saturating_mul(2),
-        // Those of half a second.
+        // Those of two seconds.
         Driving::Open {
             per_second,
             in_flight,
             ..
         } => {
-            let half = Duration::try_from_secs_f64(per_second / 2.0).unwrap_or_default();
-            let half = usize::try_from(half.as_secs()).unwrap_or(in_flight);
-            half.min(in_flight).max(32)
+            let two = Duration::try_from_secs_f64(per_second * 2.0).unwrap_or_default();
+            let two = usize::try_from(two.as_secs()).unwrap_or(in_flight);
+            two.min(in_flight).max(32)
         }
     };
     u32::try_from(phones).unwrap_or(u32::MAX).clamp(16, 4_096)

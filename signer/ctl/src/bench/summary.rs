@@ -25,8 +25,13 @@ pub fn report(run: &Run) -> Report {
     };
     let [_, not_sent] = run.ended.recorder.not_sent;
     let missed = format!("{not_sent} requests that were due: no place was free for them");
+    let instead = format!(
+        "{} enrolments and acceptances in the place of orders: no phone was free to order",
+        run.stand_ins
+    );
     let report = report
         .row_if("not sent", (not_sent > 0).then_some(missed))
+        .row_if("stand-ins", (run.stand_ins > 0).then_some(instead))
         .words("checked", &checked(run))
         .row_if("client", client(run));
     next(ceiling(report, run), run)

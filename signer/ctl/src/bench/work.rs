@@ -53,6 +53,7 @@ pub struct Work {
     clock: fn() -> SystemTime,
     started: Instant,
     turns: AtomicU64,
+    stand_ins: AtomicU64,
     /// Checks of authorizations so far.
     pub checks: Checks,
 }
@@ -146,6 +147,7 @@ impl Work {
             clock,
             started: Instant::now(),
             turns: AtomicU64::new(0),
+            stand_ins: AtomicU64::new(0),
             checks: Checks::default(),
         }
     }
@@ -174,9 +176,19 @@ impl Work {
             Kind::Cosign => None,
         };
         if job.is_none() {
-            job = self.order()?.or_else(|| self.acceptance());
+            job = self.order()?;
         }
-        job.map_or_else(Self::enrolment, Ok)
+        if let Some(job) = job {
+            return Ok(job);
+        }
+        self.stand_ins.fetch_add(1, Ordering::Relaxed);
+        self.acceptance().map_or_else(Self::enrolment, Ok)
+    }
+
+    /// Enrolments and acceptances that came in the place of orders, for no phone was free to order.
+    #[must_use]
+    pub fn stand_ins(&self) -> u64 {
+        self.stand_ins.load(Ordering::Relaxed)
     }
 
     /// A new phone that enrols.

@@ -42,7 +42,7 @@ from the moment at which the request was due. Ctrl-C ends the load early and sti
 
 const JSON: &str = "\
 JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\": \"time\" | \"interrupted\", \"configuration\",
-\"setup\": {\"phones\", \"repeated\", \"seconds\"}, \"seconds\", \"warm_up\" and \"measured\": {\"sent\", \"done\", \"not_sent\",
+\"setup\": {\"phones\", \"repeated\", \"seconds\"}, \"seconds\", \"stand_ins\", \"warm_up\" and \"measured\": {\"sent\", \"done\", \"not_sent\",
 \"outcomes\": [{\"kind\", \"code\", \"reason\", \"count\", \"longest_retry_seconds\"}]}, the latter also with \"per_second\" and
 \"kinds\": {\"cosign\" | \"enroll\" | \"accept\": {\"sent\", \"done\", \"per_second\", \"latency_ms\", \"latency_not_done_ms\":
 {\"p50\", \"p90\", \"p99\", \"p99.9\", \"max\"}}}, \"series\": [{\"from\", \"to\" (seconds), \"in_flight\", and for each kind
@@ -160,6 +160,7 @@ pub async fn run(args: &Args, json: bool, clock: fn() -> SystemTime) -> Result<R
         issuer: cast.issuer.to_string(),
         started: now,
         prepared,
+        stand_ins: load.work.stand_ins(),
         checked: checked(&load.work),
         ended,
         ceiling,

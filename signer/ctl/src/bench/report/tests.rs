@@ -89,6 +89,7 @@ fn run(driving: Driving) -> Run {
             sent: 550,
             recorder: recorder(),
         },
+        stand_ins: 0,
         checked: Checked {
             authorizations: 460,
             signatures: 29,
