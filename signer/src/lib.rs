@@ -10,6 +10,7 @@ pub mod hsm;
 mod http;
 pub mod ids;
 pub mod limits;
+pub mod metrics;
 pub mod operator;
 pub mod policy;
 mod rpc;

@@ -1,5 +1,6 @@
-//! Owns the loops of the service: each tick sweeps overdue intents, and publishes the CRLs that are due. The sweep and each
-//! institution have a loop of their own, so that a token that hangs holds up nobody else.
+//! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, measures how things
+//! stand, and publishes the CRLs that are due. Each of these, and each institution, has a loop of its own, so that a token
+//! that hangs holds up nobody else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::authority::Authority;
 
@@ -26,6 +27,10 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
             every_tick(&authority, &stop, || publish(&authority, &institution)).await;
         });
     }
+    let (checked, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&checked, &stopped, || checked.check()).await });
+    let (observed, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&observed, &stopped, || observe(&observed)).await });
     loops.spawn(async move { every_tick(&authority, &stop, || sweep(&authority)).await });
     // A loop ends well only because all are told to.
     while let Some(Ok(())) = loops.join_next().await {}
@@ -55,6 +60,13 @@ async fn sweep(authority: &Authority) {
         Err(error) => {
             warn!(%error, "overdue intents could not be closed; the next tick tries again")
         }
+    }
+}
+
+async fn observe(authority: &Authority) {
+    if let Err(error) = authority.observe().await {
+        // That the store is not well is told by the check.
+        debug!(%error, "how things stand could not be read");
     }
 }
 

@@ -162,6 +162,7 @@ pub(crate) fn configuration(scheme: &Scheme) -> String {
         public_base_url = quoted(scheme.public_base_url()),
         grpc = scheme.grpc(),
         http = scheme.http(),
+        admin = scheme.admin(),
         module = quoted(&scheme.module().to_string_lossy()),
         device_eku = oids.device_eku,
         authorization_eku = oids.authorization_eku,

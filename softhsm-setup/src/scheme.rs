@@ -145,6 +145,7 @@ pub struct Scheme {
     public_base_url: String,
     grpc: SocketAddr,
     http: SocketAddr,
+    admin: SocketAddr,
     module: PathBuf,
     oids: Oids,
     institutions: Vec<Institution>,
@@ -173,10 +174,11 @@ impl Scheme {
     }
 
     /// The same scheme on other addresses; `public_base_url` becomes `http://<http>`.
-    pub fn listening(self, grpc: SocketAddr, http: SocketAddr) -> Self {
+    pub fn listening(self, grpc: SocketAddr, http: SocketAddr, admin: SocketAddr) -> Self {
         Self {
             grpc,
             http,
+            admin,
             public_base_url: format!("http://{http}"),
             ..self
         }
@@ -210,6 +212,11 @@ impl Scheme {
     /// Where CRLs and CA certificates are served.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where metrics and health are shown, on this host alone.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// The path of SoftHSM's PKCS#11 module.

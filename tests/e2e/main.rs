@@ -37,6 +37,7 @@ mod requests;
 mod roles;
 mod secrecy;
 mod status;
+mod telemetry;
 mod tls;
 mod trust_documents;
 mod under_load;

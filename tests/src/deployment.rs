@@ -76,7 +76,8 @@ impl Deployment {
     pub fn prepare(scheme: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
         let programs = programs::ours(Watched::No)?;
         let addresses = address::draw()?;
-        let scheme = Scheme::parse(scheme)?.listening(addresses.grpc, addresses.http);
+        let scheme =
+            Scheme::parse(scheme)?.listening(addresses.grpc, addresses.http, addresses.admin);
         let folder = tempfile::Builder::new().prefix("semops-").tempdir()?;
         let edge = Edge {
             program: programs.softhsm_setup.clone(),

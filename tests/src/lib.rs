@@ -7,6 +7,7 @@ pub mod deployment;
 pub mod evidence;
 pub mod failure;
 pub mod held;
+pub mod numbers;
 pub mod phone;
 pub mod programs;
 pub mod raw;

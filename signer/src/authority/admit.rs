@@ -1,5 +1,7 @@
 //! Owns who is let through, and how much is left: the limits of the policy in force, or the defaults where there is none.
 
+use semops_objects::institution::InstitutionId;
+
 use crate::{
     authority::{Authority, Context, Snapshot},
     domain::{
@@ -8,26 +10,28 @@ use crate::{
         limit::RateLimits,
     },
     error::Error,
-    limits::{Left, Place},
+    limits::{Left, Place, RateLimited, Rule},
 };
 
 impl Authority {
     /// Lets one request of an authenticated caller through, with a place among those under way. From memory alone.
     pub fn admit(&self, snapshot: &Snapshot, caller: &SpiffeId) -> Result<Place, Error> {
         let limits = rate_limits(snapshot, caller);
-        Ok(self.limits.admit(caller, limits)?)
+        let decision = self.limits.admit(caller, limits);
+        self.measured(Some(caller.institution()), "caller", decision)
     }
 
     /// Lets one new order of a proven device through.
     pub fn admit_device(&self, ctx: &Context, device: DeviceId) -> Result<(), Error> {
         let caller = caller(ctx)?;
         let limits = rate_limits(&ctx.snapshot, caller);
-        Ok(self.limits.admit_device(caller, device, limits)?)
+        let decision = self.limits.admit_device(caller, device, limits);
+        self.measured(Some(caller.institution()), "device", decision)
     }
 
     /// Lets one request of a stranger through.
     pub fn admit_stranger(&self) -> Result<Place, Error> {
-        Ok(self.limits.admit_stranger()?)
+        self.measured(None, "public", self.limits.admit_stranger())
     }
 
     /// What is left to the caller, this request not counted twice.
@@ -35,6 +39,27 @@ impl Authority {
         let caller = caller(ctx)?;
         let limits = rate_limits(&ctx.snapshot, caller);
         Ok(self.limits.left(caller, limits))
+    }
+
+    /// Counts a decision: let through by the limits up to `scope`, or refused by whose limit it was.
+    fn measured<T>(
+        &self,
+        institution: Option<&InstitutionId>,
+        scope: &'static str,
+        decision: Result<T, RateLimited>,
+    ) -> Result<T, Error> {
+        match &decision {
+            Ok(_) => self.metrics.limits_admitted(institution, scope),
+            Err(refused) => self.metrics.limit_refused(institution, word(refused)),
+        }
+        Ok(decision?)
+    }
+}
+
+fn word(refused: &RateLimited) -> &'static str {
+    match refused.rule {
+        Rule::InFlight(_) => "in_flight",
+        Rule::Window(_) => refused.scope.kind(),
     }
 }
 

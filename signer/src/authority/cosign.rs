@@ -15,6 +15,7 @@ use crate::{
         outcome::{Ending, Outcome, State},
     },
     error::{Error, Reason},
+    metrics::{Flow, Stage},
     policy::{Approved, Denial, ProvenOrder, prove},
     signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, SigningError},
     store::{Earlier, OrderRecall, Refusal},
@@ -69,11 +70,13 @@ impl Authority {
         let jti = ask.order.order().jti;
         let content = ask.content();
 
+        let flow = self.metrics.flow(Kind::Authorization, &ctx.institution);
+
         // 2 recall
-        let recall = self
+        let recalled = self
             .store
-            .recall_order(&ctx.institution, ask.order.kid(), jti)
-            .await?;
+            .recall_order(&ctx.institution, ask.order.kid(), jti);
+        let recall = flow.stage(Stage::Recall, recalled).await?;
         ctx.still(recall.generation)?;
         let pending = match &recall.earlier {
             Some(earlier) if earlier.content != content => {
@@ -94,7 +97,7 @@ impl Authority {
             None => ask.order,
         };
         let now = self.clock.now();
-        let approved = match decide(ctx, order, &recall, now) {
+        let approved = match decide(ctx, &flow, order, &recall, now) {
             Ok(approved) => approved,
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
         };
@@ -201,6 +204,7 @@ fn recorded_order(earlier: &Earlier) -> Result<OrderJws, Error> {
 
 fn decide(
     ctx: &Context,
+    flow: &Flow,
     order: OrderJws,
     recall: &OrderRecall,
     now: Timestamp,
@@ -214,8 +218,10 @@ fn decide(
         .device
         .as_ref()
         .filter(|_| recall.acceptance.is_some());
-    let proven = prove(order, &ctx.institution, accepted, now)?;
-    Arc::clone(policy).approve_order(proven)
+    let proven = flow.step(Stage::Prove, || {
+        prove(order, &ctx.institution, accepted, now)
+    })?;
+    flow.step(Stage::Decide, || Arc::clone(policy).approve_order(proven))
 }
 
 /// How a refusal by proof or policy reaches the caller.

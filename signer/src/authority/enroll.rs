@@ -17,6 +17,7 @@ use crate::{
         outcome::{Outcome, State},
     },
     error::{Error, Reason},
+    metrics::Stage,
     signing::{CertificateDraft, Draft, SigningError, enrollment_content},
     store::{EnrollmentRecall, Refusal},
 };
@@ -42,8 +43,11 @@ impl Authority {
         request: &[u8],
         subscriber: Reference,
     ) -> Result<Enrolled, Error> {
+        let flow = self.metrics.flow(Kind::DeviceCertificate, &ctx.institution);
+
         // 1 possession of the key is proven by parsing
-        let request = match CertificationRequest::parse(request) {
+        let parsed = flow.step(Stage::Prove, || CertificationRequest::parse(request));
+        let request = match parsed {
             Ok(request) => request,
             Err(mistake) => {
                 let reason = match mistake {
@@ -57,10 +61,9 @@ impl Authority {
         let content = enrollment_content(&request, &subscriber);
 
         // 2 recall
-        let recall = self
-            .store
-            .recall_enrollment(&ctx.institution, request.info_sha256())
-            .await?;
+        let info = request.info_sha256();
+        let recalled = self.store.recall_enrollment(&ctx.institution, info);
+        let recall = flow.stage(Stage::Recall, recalled).await?;
         ctx.still(recall.generation)?;
         match &recall.earlier {
             Some(earlier) if earlier.content != content => {
@@ -74,7 +77,8 @@ impl Authority {
         }
 
         // 5 decide
-        let approved = ctx.policy()?.approve_enrollment(request);
+        let policy = ctx.policy()?;
+        let approved = flow.step(Stage::Decide, || policy.approve_enrollment(request));
 
         // 6 freeze
         let now = self.clock.now();

@@ -7,7 +7,9 @@ mod device;
 mod documents;
 mod enroll;
 mod list_devices;
+mod observe;
 mod publish_crl;
+mod readiness;
 mod revoke;
 mod show_documents;
 mod show_keys;
@@ -35,6 +37,7 @@ pub use documents::{LoadError, LoadedDocument, load_document};
 pub use enroll::Enrolled;
 pub use list_devices::DevicesShown;
 pub use publish_crl::{Ca, Published};
+use readiness::Readiness;
 pub use show_keys::KeyShown;
 pub use show_status::{StatusShown, TokenShown};
 pub use snapshot::Snapshot;
@@ -52,6 +55,7 @@ use crate::{
     error::{Error, Reason},
     hsm,
     limits::Limits,
+    metrics::Metrics,
     policy::Policy,
     signing::{RecordedSigner, SigningError},
     store::Store,
@@ -168,6 +172,8 @@ pub struct Authority {
     clock: Clock,
     snapshot: RwLock<Arc<Snapshot>>,
     crl_due: Notify,
+    readiness: Readiness,
+    metrics: Metrics,
 }
 
 impl Authority {
@@ -179,6 +185,7 @@ impl Authority {
         tokens: Tokens,
         limits: Limits,
         clock: Clock,
+        metrics: Metrics,
     ) -> Result<Self, Error> {
         let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
         Ok(Self {
@@ -191,6 +198,8 @@ impl Authority {
             clock,
             snapshot: RwLock::new(Arc::new(snapshot)),
             crl_due: Notify::new(),
+            readiness: Readiness::default(),
+            metrics,
         })
     }
 
@@ -207,11 +216,6 @@ impl Authority {
     /// Waits until a revocation makes a CRL due.
     pub async fn crl_due(&self) {
         self.crl_due.notified().await;
-    }
-
-    /// Whether the store answers now. For health.
-    pub async fn store_answers(&self) -> bool {
-        self.store.ping().await.is_ok()
     }
 
     /// Writes the event of a refusal.

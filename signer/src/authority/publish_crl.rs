@@ -84,6 +84,8 @@ impl Authority {
         let now = self.clock.now();
         let calendar = self.calendar(now);
         let state = self.store.crl_state(record.id).await?;
+        let (since, until) = in_force(&state, keys, purpose)?;
+        self.metrics.crl(&record.institution, purpose, since, until);
         if !calendar.due(&state) {
             return Ok(false);
         }
@@ -182,6 +184,23 @@ fn ceremony_crl(keys: &InstitutionKeys, purpose: Purpose) -> &[u8] {
         Purpose::DeviceCa => &keys.device_ca_crl,
         Purpose::SigningCa | Purpose::Authorization => &keys.signing_ca_crl,
     }
+}
+
+/// From when until when the CRL in force counts.
+fn in_force(
+    state: &CrlState,
+    keys: &InstitutionKeys,
+    purpose: Purpose,
+) -> Result<(Timestamp, Timestamp), Error> {
+    if let Some(newest) = &state.newest {
+        return Ok((newest.signed_at, newest.next_update));
+    }
+    let first = CertificateRevocationList::from_der(ceremony_crl(keys, purpose));
+    let first = first.map_err(Error::internal)?;
+    Ok((
+        Timestamp::from_seconds(first.this_update()),
+        Timestamp::from_seconds(first.next_update()),
+    ))
 }
 
 fn published(der: &[u8]) -> Result<Published, Error> {

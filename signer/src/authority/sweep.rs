@@ -5,6 +5,7 @@ use crate::{
     domain::actor::{Actor, Origin},
     error::Error,
     ids::RequestId,
+    metrics::Swept,
 };
 
 /// The most intents closed in one transaction, so that a sweep after a long stop does not hold up others.
@@ -19,7 +20,10 @@ impl Authority {
                 actor: Actor::Schedule,
                 request: RequestId::new(),
             };
-            let group = self.store.sweep(GROUP, origin, self.clock.now()).await?;
+            let swept = self.store.sweep(GROUP, origin, self.clock.now()).await?;
+            self.metrics.swept(Swept::Expired, swept.expired);
+            self.metrics.swept(Swept::Overdue, swept.failed);
+            let group = swept.expired.saturating_add(swept.failed);
             closed = closed.saturating_add(group);
             if group < u64::from(GROUP) {
                 return Ok(closed);

@@ -14,6 +14,7 @@ use toml::Table;
 mod environment;
 mod institution;
 mod material;
+mod observation;
 mod reader;
 mod sections;
 mod tls;
@@ -21,6 +22,7 @@ mod tls;
 pub use environment::Environment;
 pub use institution::Institution;
 pub use material::CaFiles;
+pub use observation::Collector;
 pub use reader::Mistake;
 use reader::{Mistakes, Reader};
 pub use tls::Tls;
@@ -38,6 +40,10 @@ pub struct Config {
     pub grpc: Grpc,
     /// Where CRLs and CA certificates are served over plain HTTP.
     pub http: SocketAddr,
+    /// Where metrics and health are shown, on this host; nowhere if it is not configured.
+    pub admin: Option<SocketAddr>,
+    /// Where traces and measurements go, on this host; nowhere if it is not configured.
+    pub collector: Option<Collector>,
     /// What is logged.
     pub log: Log,
     /// The PKCS#11 module.

@@ -162,6 +162,22 @@ impl<'a> Reader<'a> {
         number
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn fraction(&mut self, key: &str) -> Option<f64> {
+        let kind = "a number from 0 to 1";
+        let number = self.take(key, kind, |value| match value {
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            Value::Integer(_) => Some(f64::NAN),
+            value => value.as_float(),
+        })?;
+        let inside = (0.0..=1.0).contains(&number).then_some(number);
+        if inside.is_none() {
+            self.wrong(key, "is out of range", format!("give {kind}"));
+        }
+        inside
+    }
+
     /// A path, made absolute or relative to the working folder.
     pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
         self.text(key).map(|text| self.base.join(text))

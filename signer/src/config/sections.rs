@@ -1,6 +1,6 @@
 //! Owns the tables of the configuration but the institutions': what each key means and what it may be.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use const_oid::ObjectIdentifier;
 use semops_pki::profile::Oids;
@@ -10,6 +10,7 @@ use super::{
     environment::environment,
     institution::institutions,
     material::{self, CaFiles},
+    observation,
     reader::Reader,
     tls::tls,
 };
@@ -20,19 +21,16 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     let public_base_url = public_base_url(&mut file);
     let store = store(&mut file);
     let grpc = file.table("grpc").and_then(grpc);
-    let http = file
-        .table("http")
-        .and_then(|mut http| http.parsed("listen", AN_ADDRESS));
+    let http = file.table("http").and_then(http);
+    let (admin, collector) = (
+        observation::admin(&mut file),
+        observation::collector(&mut file),
+    );
     let log = file.table("log").and_then(log);
     let hsm = file.table("hsm").and_then(hsm);
-    let drain = file
-        .table("drain")
-        .and_then(|mut drain| seconds(&mut drain, "seconds", 3_600));
+    let drain = drain(&mut file);
     let oids = file.table("oids").and_then(oids);
-    let days = file
-        .table("device_certificates")
-        .and_then(|mut device| device.number("validity_days", 1..=397));
-    let days = days.and_then(|days| u16::try_from(days).ok());
+    let days = validity_days(&mut file);
     let crl = file.table("crl").and_then(crl);
     let (device_root, signing_root) = file.table("roots").map(roots).unwrap_or_default();
     let institutions = institutions(
@@ -46,6 +44,8 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
         store: store?,
         grpc: grpc?,
         http: http?,
+        admin: admin?,
+        collector: collector?,
         log: log?,
         hsm: hsm?,
         drain: drain?,
@@ -56,6 +56,16 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
         signing_root: signing_root?,
         institutions: institutions?,
     })
+}
+
+fn drain(file: &mut Reader<'_>) -> Option<Duration> {
+    seconds(&mut file.table("drain")?, "seconds", 3_600)
+}
+
+fn validity_days(file: &mut Reader<'_>) -> Option<u16> {
+    let mut device = file.table("device_certificates")?;
+    let days = device.number("validity_days", 1..=397)?;
+    u16::try_from(days).ok()
 }
 
 const AN_ADDRESS: &str = "give an IP address and a port, such as 127.0.0.1:8443";
@@ -116,6 +126,10 @@ fn grpc(mut grpc: Reader<'_>) -> Option<Grpc> {
         handshake: handshake?,
         request: request?,
     })
+}
+
+fn http(mut http: Reader<'_>) -> Option<SocketAddr> {
+    http.parsed("listen", AN_ADDRESS)
 }
 
 fn log(mut log: Reader<'_>) -> Option<Log> {

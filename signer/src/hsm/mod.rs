@@ -25,6 +25,7 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::algorithm::PublicKey;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
+use tracing::Span;
 
 pub use self::error::{Fault, HsmError, KeyDefect, StartError, StopError};
 pub use self::health::Health;
@@ -181,7 +182,13 @@ async fn ask<T>(
 ) -> Result<T, HsmError> {
     let (reply, answer) = oneshot::channel();
     let work = work(reply);
-    token.submit(Job { deadline, work })?;
+    token.submit(Job {
+        deadline,
+        queued: Instant::now(),
+        // The thread's lines and spans belong to the request.
+        span: Span::current(),
+        work,
+    })?;
     match timeout_at(deadline.into(), answer).await {
         Ok(Ok(result)) => result,
         // The job was dropped with its queue.

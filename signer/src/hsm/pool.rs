@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use cryptoki::slot::Slot;
 use semops_objects::institution::InstitutionId;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::ckr::{Class, Failure};
 use super::error::HsmError;
@@ -17,6 +18,7 @@ use super::login::Login;
 use super::module::Module;
 use super::report::TokenReport;
 use crate::domain::key::KeyId;
+use crate::metrics::TokenMeter;
 
 /// A call that lasts longer is shown in the health: modules have hung for minutes.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -24,6 +26,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// One piece of work for one token.
 pub(super) struct Job {
     pub(super) deadline: Instant,
+    pub(super) queued: Instant,
+    /// Of the request that asks for it.
+    pub(super) span: Span,
     pub(super) work: Work,
 }
 
@@ -77,6 +82,7 @@ pub(super) struct TokenPool {
     pub(super) login: Login,
     pub(super) jobs: Sender<Job>,
     pub(super) counters: Counters,
+    pub(super) meter: TokenMeter,
     /// One place per thread: since when it has been in a call.
     pub(super) calls: Vec<Mutex<Option<Instant>>>,
     /// Threads that have begun and not ended.
@@ -109,6 +115,7 @@ impl TokenPool {
         slot: Slot,
         login: Login,
         jobs: Sender<Job>,
+        meter: TokenMeter,
     ) -> Self {
         let calls = (0..report.threads).map(|_| Mutex::new(None)).collect();
         Self {
@@ -119,6 +126,7 @@ impl TokenPool {
             login,
             jobs,
             counters: Counters::default(),
+            meter,
             calls,
             alive: AtomicUsize::new(0),
             condition: Mutex::new(Condition::Serving),
@@ -152,7 +160,7 @@ impl TokenPool {
     /// Queues `job`, or says at once why not.
     pub(super) fn submit(&self, job: Job) -> Result<(), HsmError> {
         self.serves()?;
-        if Instant::now() >= job.deadline {
+        if job.queued >= job.deadline {
             return Err(HsmError::DeadlineExceeded);
         }
         self.jobs.try_send(job).map_err(|refused| match refused {

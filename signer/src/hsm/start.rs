@@ -15,6 +15,7 @@ use super::pool::TokenPool;
 use super::probe::{Probed, call, probe};
 use super::worker::Worker;
 use super::{Keys, Settings, Signer, Token, Tokens};
+use crate::metrics::{Metrics, TokenMeter};
 
 /// Loads the module, probes each token with its keys and starts its threads. Blocks; one at a time per process.
 ///
@@ -23,6 +24,7 @@ use super::{Keys, Settings, Signer, Token, Tokens};
 pub fn start(
     settings: Settings,
     tokens: Vec<Token>,
+    metrics: &Metrics,
 ) -> Result<(Signer, Keys, Monitor), StartError> {
     check(&settings, &tokens)?;
     let module = Module::initialize(&settings.module)
@@ -37,7 +39,8 @@ pub fn start(
         .collect();
     let started = probed.and_then(|probed| {
         for token in probed {
-            launch(&module, &settings, token, &stopped, &mut watched)?;
+            let meter = metrics.token(&token.report.institution);
+            launch(&module, &settings, token, meter, &stopped, &mut watched)?;
         }
         Ok(())
     });
@@ -82,6 +85,7 @@ fn launch(
     module: &Arc<Module>,
     settings: &Settings,
     probed: Probed,
+    meter: TokenMeter,
     stopped: &Receiver<Infallible>,
     watched: &mut Vec<Watched>,
 ) -> Result<(), StartError> {
@@ -93,7 +97,7 @@ fn launch(
     let on = format!("token \"{}\" (slot {})", report.label, report.slot);
     let (sender, jobs) = bounded(settings.queue);
     let count = report.threads;
-    let token = TokenPool::new(report, Arc::clone(module), slot, login, sender);
+    let token = TokenPool::new(report, Arc::clone(module), slot, login, sender, meter);
     let token = Arc::new(token);
     let mut threads = Vec::new();
     let mut all = || {

@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select_biased};
+use tracing::trace_span;
 
 use super::ckr::{Class, Failure};
 use super::error::HsmError;
 use super::login::Epoch;
 use super::module::Session;
 use super::pool::{Job, Reply, TokenPool, Work, locked};
+use crate::metrics::{Call, TRACES};
 
 /// How often a session is used at least, so that the token does not let it expire.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -88,10 +90,20 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, Job { deadline, work }: Job) {
+    fn serve(&mut self, job: Job) {
+        let Job {
+            deadline,
+            queued,
+            span,
+            work,
+        } = job;
+        self.token.meter.waited(queued.elapsed());
+        let _request = span.enter();
         match work {
             Work::Sign { key, digest, reply } => {
-                self.answer(deadline, reply, |worker| {
+                let span = trace_span!(target: TRACES, "hsm", otel.name = "C_Sign", %key);
+                let _call = span.enter();
+                self.answer(deadline, Call::Sign, reply, |worker| {
                     let signature =
                         worker.mended(deadline, |session| session.sign(key, &digest))?;
                     let counters = &worker.token.counters;
@@ -100,7 +112,9 @@ impl Worker {
                 });
             }
             Work::Random { length, reply } => {
-                self.answer(deadline, reply, |worker| {
+                let span = trace_span!(target: TRACES, "hsm", otel.name = "C_GenerateRandom");
+                let _call = span.enter();
+                self.answer(deadline, Call::Random, reply, |worker| {
                     worker.mended(deadline, |session| session.random(length))
                 });
             }
@@ -111,6 +125,7 @@ impl Worker {
     fn answer<T>(
         &mut self,
         deadline: Instant,
+        call: Call,
         reply: Reply<T>,
         work: impl FnOnce(&mut Self) -> Result<T, HsmError>,
     ) {
@@ -122,6 +137,7 @@ impl Worker {
             self.mark(Some(now));
             let result = work(self);
             self.mark(None);
+            self.token.meter.called(call, now.elapsed());
             result
         };
         // Whoever asked may have gone; then nobody misses the answer.

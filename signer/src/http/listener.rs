@@ -1,4 +1,4 @@
-//! Owns the connections of strangers: few at a time, each for a short time.
+//! Owns the connections of whoever asks over HTTP: few at a time, each for a short time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,8 +16,6 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-/// The most connections at a time; the next ones wait in the system's queue.
-const MAX_CONNECTIONS: usize = 128;
 /// The longest that a request's head may take.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// The longest that a connection lasts.
@@ -27,9 +25,15 @@ const MAX_HEAD: usize = 8 * 1024;
 /// How long to wait when the system gives no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers over this listener until `draining` is cancelled and every request under way is answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router, draining: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Answers over this listener until `draining` is cancelled and every request under way is answered. More than `most`
+/// connections at a time wait in the system's queue.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    most: usize,
+    draining: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(most));
     let connections = TaskTracker::new();
     loop {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! Owns plain HTTP: CRLs and CA certificates for everybody, under the addresses that certificates name. Both are signed
-//! objects, so that the transport need not be (RFC 5280 s4.2.1.13, s4.2.2.1, s8). Nothing else is answered.
+//! objects, so that the transport need not be (RFC 5280 s4.2.1.13, s4.2.2.1, s8). Nothing else is answered there; what is
+//! for this host alone has a listener of its own, see [`admin`].
 
+pub(crate) mod admin;
 mod listener;
 mod published;
 
@@ -22,6 +24,8 @@ pub(crate) use self::listener::serve;
 use self::published::Name;
 use crate::{authority::Authority, error::Error};
 
+/// The most connections at a time of strangers.
+pub(crate) const STRANGERS: usize = 128;
 /// How long a CA certificate may be kept, seconds. It changes with the next ceremony at the earliest.
 const CERTIFICATE_AGE: i64 = 86_400;
 /// The longest that a CRL may be kept, seconds: after a revocation there is a newer one at once.

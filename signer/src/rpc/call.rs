@@ -12,6 +12,7 @@ use crate::{
     domain::actor::{Actor, Origin},
     error::Error,
     ids::RequestId,
+    metrics::Metrics,
     rpc::{caller::Caller, deadline::Deadline, peer::Peer, status::status},
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Desk {
     pub(crate) longest: Duration,
     /// The work that was begun, also of clients that went away.
     pub(crate) work: TaskTracker,
+    /// Where requests are measured.
+    pub(crate) metrics: Metrics,
 }
 
 /// An admitted request: who calls, by which documents, until when.

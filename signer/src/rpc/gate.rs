@@ -11,21 +11,25 @@ use std::{
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout_at;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 use tower::Service;
-use tracing::{Instrument as _, Span, field::Empty, info, info_span};
+use tracing::info;
 
 use crate::{
+    domain::actor::SpiffeId,
     error::{Error, Reason},
     ids::RequestId,
+    metrics::{Rpc, UNKNOWN},
     rpc::{
         bounded::Bounded,
         call::{Call, Desk},
         deadline::Deadline,
+        ending::{code_name, ending, transports_own},
         method::{self, Method},
         peer::Peer,
         routes::Routes,
-        status::{DETAILS_HEADER, Unreached, status},
+        span::RequestSpan,
+        status::{Unreached, status},
     },
 };
 
@@ -45,16 +49,19 @@ impl Gate {
     async fn answer(mut self, request: Request<Body>) -> Response<Body> {
         let (id, arrived) = (RequestId::new(), Instant::now());
         let method = Method::at(request.uri().path());
-        let span = info_span!("request", request = %id, method = method.map_or("unknown", Method::path), caller = Empty, institution = Empty, reason = Empty);
-        let reply = self
-            .reply(request, method, id, arrived)
-            .instrument(span.clone())
-            .await;
+        let name = method.map_or(UNKNOWN, Method::path);
+        let mut told = Told {
+            rpc: self.desk.metrics.rpc(name, arrived),
+            span: RequestSpan::new(id, name, request.headers()),
+        };
+        let span = told.span.clone();
+        let reply = self.reply(request, method, id, arrived, &mut told);
+        let reply = span.within(reply).await;
         let mut response = reply.unwrap_or_else(Status::into_http);
         if let Ok(value) = HeaderValue::try_from(id.to_string()) {
             response.headers_mut().insert("x-request-id", value);
         }
-        span.in_scope(|| log(&response, arrived));
+        told.answered(&response, arrived);
         response
     }
 
@@ -64,12 +71,13 @@ impl Gate {
         method: Option<Method>,
         id: RequestId,
         arrived: Instant,
+        told: &mut Told,
     ) -> Result<Response<Body>, Status> {
         let deadline = Deadline::of(request.headers(), self.desk.longest, arrived)
             .map_err(|_| Unreached::MalformedTimeout.status(id))?;
         let served = timeout_at(
             deadline.at.into(),
-            self.serve(request, method, id, deadline),
+            self.serve(request, method, id, deadline, told),
         )
         .await;
         let response = served.unwrap_or_else(|_| Err(status(Error::DeadlineExceeded, id)))?;
@@ -85,10 +93,11 @@ impl Gate {
         method: Option<Method>,
         id: RequestId,
         deadline: Deadline,
+        told: &mut Told,
     ) -> Result<Response<Body>, Status> {
         let peer = request.extensions().get::<Peer>().cloned().flatten();
         let call = self
-            .admit(peer, method, id, deadline)
+            .admit(peer, method, id, deadline, told)
             .await
             .map_err(|error| status(error, id))?;
         // Only an authenticated caller learns which methods there are.
@@ -114,6 +123,7 @@ impl Gate {
         method: Option<Method>,
         id: RequestId,
         deadline: Deadline,
+        told: &mut Told,
     ) -> Result<Call, Error> {
         let authority = &self.desk.authority;
         let mut snapshot = match method {
@@ -130,9 +140,7 @@ impl Gate {
             }
         }
         let caller = caller?;
-        let span = Span::current();
-        span.record("caller", tracing::field::display(caller.id()));
-        span.record("institution", caller.id().institution().as_str());
+        told.called_by(caller.id());
         if method.is_some_and(|method| !method.allows(caller.id().role())) {
             return Err(Error::Forbidden(Reason::RoleNotAllowed));
         }
@@ -158,20 +166,29 @@ fn not_grpc<B>(request: &Request<B>) -> Option<StatusCode> {
     (!known).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
-/// The code of a refusal that the transport made by itself: ours all carry details.
-fn transports_own(response: &Response<Body>) -> Option<Code> {
-    let code = Code::from_bytes(response.headers().get("grpc-status")?.as_bytes());
-    (code != Code::Ok && !response.headers().contains_key(DETAILS_HEADER)).then_some(code)
+/// What is told of one request: measured, logged, traced.
+struct Told {
+    rpc: Rpc,
+    span: RequestSpan,
 }
 
-fn log(response: &Response<Body>, arrived: Instant) {
-    // A reply with a message has its status in the trailers, and it is OK then.
-    let code = response
-        .headers()
-        .get("grpc-status")
-        .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()));
-    let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
-    info!(result = ?code, micros, "answered");
+impl Told {
+    fn called_by(&mut self, caller: &SpiffeId) {
+        self.rpc.called_by(caller.institution());
+        self.span.called_by(caller);
+    }
+
+    fn answered(self, response: &Response<Body>, arrived: Instant) {
+        let (code, reason) = ending(response);
+        let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if let Some(reason) = reason {
+            self.span.refused(code, reason);
+        }
+        self.span.say(|| info!(result = ?code, micros, "answered"));
+        let name = code_name(code);
+        self.span.ended(name);
+        self.rpc.answered(name, reason.unwrap_or("none"));
+    }
 }
 
 impl Service<Request<Body>> for Gate {

@@ -1,4 +1,4 @@
-//! Owns health: SERVING while the store answers and the service does not drain.
+//! Owns health: SERVING while the store is well and the service does not drain. A look at it asks nobody.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Health for HealthChecks {
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
             return Err(Status::not_found("no such service"));
         }
-        let serving = !self.draining.is_cancelled() && self.authority.store_answers().await;
+        let serving = !self.draining.is_cancelled() && self.authority.is_ready();
         let status = if serving {
             ServingStatus::Serving
         } else {

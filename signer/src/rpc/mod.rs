@@ -8,6 +8,7 @@ mod cosigning;
 mod deadline;
 mod device_pages;
 mod documents;
+mod ending;
 mod enrollment;
 mod field;
 mod gate;
@@ -17,6 +18,7 @@ mod method;
 pub(crate) mod peer;
 mod routes;
 mod service_status;
+mod span;
 mod status;
 mod trust;
 
@@ -28,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::{Connected, Server};
 
 use self::{call::Desk, gate::Gate, health::HealthChecks, peer::Peer, routes::Routes};
-use crate::authority::Authority;
+use crate::{authority::Authority, metrics::Metrics};
 
 /// The most requests at a time on one connection (RFC 9113 s6.5.2).
 const MAX_STREAMS: u32 = 256;
@@ -52,6 +54,8 @@ pub(crate) struct Serving {
     pub(crate) draining: CancellationToken,
     /// Where work that was begun is counted.
     pub(crate) work: TaskTracker,
+    /// Where requests are measured.
+    pub(crate) metrics: Metrics,
 }
 
 /// Serves these connections until `draining` is cancelled and every request under way is answered.
@@ -71,6 +75,7 @@ where
         longest,
         draining,
         work,
+        metrics,
     } = serving;
     let health = HealthChecks::new(Arc::clone(&authority), draining.clone());
     let desk = Desk {
@@ -78,6 +83,7 @@ where
         scheme: scheme.into(),
         longest,
         work,
+        metrics,
     };
     let gate = Gate::new(desk.clone(), Routes::new(&desk, health)?);
     Server::builder()

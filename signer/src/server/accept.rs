@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::{
     config::Grpc,
+    metrics::{Metrics, OpenConnection, Turned},
     rpc::peer::{Peer, PeerIdentity},
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     _place: OwnedSemaphorePermit,
+    _counted: OpenConnection,
 }
 
 impl Connected for Connection {
@@ -52,6 +54,7 @@ pub(super) fn incoming(
     listener: TcpListener,
     tls: watch::Receiver<Arc<ServerConfig>>,
     grpc: &Grpc,
+    metrics: Metrics,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (established, connections) = mpsc::channel(MAX_HANDSHAKES);
     let door = Door {
@@ -59,6 +62,7 @@ pub(super) fn incoming(
         places: Arc::new(Semaphore::new(grpc.max_connections)),
         handshake: grpc.handshake,
         established,
+        metrics,
     };
     tokio::spawn(Arc::new(door).accept(listener));
     ReceiverStream::new(connections)
@@ -69,6 +73,7 @@ struct Door {
     places: Arc<Semaphore>,
     handshake: Duration,
     established: mpsc::Sender<io::Result<Connection>>,
+    metrics: Metrics,
 }
 
 impl Door {
@@ -100,11 +105,18 @@ impl Door {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
         let stream = match timeout(self.handshake, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return debug!(%error, "a TLS handshake failed"),
-            Err(_) => return debug!("a TLS handshake took too long"),
+            Ok(Err(error)) => {
+                self.metrics.turned_away(Turned::Handshake);
+                return debug!(%error, "a TLS handshake failed");
+            }
+            Err(_) => {
+                self.metrics.turned_away(Turned::Slow);
+                return debug!("a TLS handshake took too long");
+            }
         };
         // Only who has proven possession of a certificate takes a place.
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.metrics.turned_away(Turned::Full);
             return warn!(
                 "a connection was closed: there are as many as grpc.max_connections allows"
             );
@@ -115,6 +127,7 @@ impl Door {
             stream,
             peer,
             _place: place,
+            _counted: self.metrics.connected(),
         };
         // Nobody takes it when the server drains.
         let _closed = self.established.send(Ok(connection)).await;

@@ -6,7 +6,7 @@ use semops_objects::{institution::InstitutionId, jwk::thumbprint};
 use semops_pki::certificate::Certificate;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{ServeError, end, say};
+use super::{ServeError, end, observe, say};
 use crate::{
     authority::{Authority, InstitutionKeys, Root, Setup, Tokens},
     clock::{Clock, Timestamp},
@@ -14,6 +14,7 @@ use crate::{
     domain::key::{KeyId, KeyRecord, Purpose},
     hsm,
     limits::Limits,
+    metrics::Metrics,
     signing::RecordedSigner,
     store::{KeyRegistration, Store, group::Group, sqlite::SqliteStore},
 };
@@ -29,7 +30,7 @@ pub(super) struct Built {
 }
 
 /// Opens the store and the tokens, checks both, and says what the tokens can do.
-pub(super) async fn build(config: Config) -> Result<Built, ServeError> {
+pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, ServeError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store, READERS)?);
     let (mut institutions, mut tokens) = (BTreeMap::new(), Vec::new());
     for institution in config.institutions {
@@ -47,9 +48,9 @@ pub(super) async fn build(config: Config) -> Result<Built, ServeError> {
         signing_root: root(config.signing_root),
         institutions,
     };
-    let (signer, keys, monitor) = open(config.hsm, tokens).await?;
+    let (signer, keys, monitor) = open(config.hsm, tokens, metrics.clone()).await?;
     let watch = monitor.watch();
-    match use_cases(setup, store, signer, Tokens { keys, watch }).await {
+    match use_cases(setup, store, signer, Tokens { keys, watch }, metrics).await {
         Ok((authority, writer)) => Ok(Built {
             authority,
             monitor,
@@ -65,13 +66,14 @@ pub(super) async fn build(config: Config) -> Result<Built, ServeError> {
 async fn open(
     hsm: Hsm,
     tokens: Vec<hsm::Token>,
+    metrics: Metrics,
 ) -> Result<(hsm::Signer, hsm::Keys, hsm::Monitor), ServeError> {
     let settings = hsm::Settings {
         module: hsm.module,
         threads: hsm.threads,
         queue: hsm.queue,
     };
-    let started = spawn_blocking(move || hsm::start(settings, tokens)).await;
+    let started = spawn_blocking(move || hsm::start(settings, tokens, &metrics)).await;
     let panicked = |panic: JoinError| ServeError::Ended("the HSM's start", panic.to_string());
     let started = started.map_err(panicked)??;
     for report in started.2.watch().reports() {
@@ -85,6 +87,7 @@ async fn use_cases(
     store: Arc<dyn Store>,
     signer: hsm::Signer,
     tokens: Tokens,
+    metrics: &Metrics,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let clock = Clock::system();
     let records: Vec<Arc<KeyRecord>> = setup.institutions.values().flat_map(records).collect();
@@ -92,9 +95,14 @@ async fn use_cases(
     store
         .register_keys(registrations.collect(), clock.now())
         .await?;
-    let (group, writer) = Group::start(Arc::clone(&store), clock);
-    let signer = RecordedSigner::new(group, signer, records, clock);
-    let authority = Authority::new(setup, store, signer, tokens, Limits::start(), clock).await?;
+    for record in &records {
+        observe::key(metrics, record);
+    }
+    let (group, writer) = Group::start(Arc::clone(&store), clock, metrics.clone());
+    let signer = RecordedSigner::new(group, signer, records, clock, metrics.clone());
+    let limits = Limits::start();
+    let authority =
+        Authority::new(setup, store, signer, tokens, limits, clock, metrics.clone()).await?;
     Ok((Arc::new(authority), writer))
 }
 

@@ -2,11 +2,13 @@
 
 mod accept;
 mod build;
+mod observe;
 mod signals;
 mod tls;
 
 use std::{
     fmt,
+    future::pending,
     io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
@@ -24,10 +26,18 @@ use tokio_stream::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use self::{accept::Connection, build::Built, signals::Signals, tls::Tls};
+use self::{accept::Connection, build::Built, observe::Readiness, signals::Signals, tls::Tls};
 use crate::{
-    authority::Authority, config::Config, error::Error, hsm, http, rpc, schedule,
-    store::StoreError, telemetry,
+    authority::Authority,
+    clock::Clock,
+    config::Config,
+    error::Error,
+    hsm,
+    http::{self, admin::Admin},
+    metrics::Metrics,
+    rpc, schedule,
+    store::StoreError,
+    telemetry::{Scrape, Telemetry, TelemetryError},
 };
 
 /// How long the record's writer and the tokens may take to end after the drain.
@@ -46,6 +56,9 @@ pub enum ServeError {
     /// The use cases cannot be set up.
     #[error("{0}")]
     Authority(#[from] Error),
+    /// Nothing can be told of the service.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; see who listens there, or change `{key}`")]
     Listen {
@@ -80,26 +93,41 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub async fn run(config: Config, file: PathBuf) -> Result<(), ServeError> {
-    telemetry::start(config.log);
+    let institutions = config.institutions.iter().map(|one| &one.id);
+    let telemetry = Telemetry::start(config.log, config.collector.as_ref(), institutions)?;
+    let ended = serve(config, file, &telemetry).await;
+    if matches!(ended, Err(ServeError::Hurried)) {
+        // Letting go of it would wait for the collector.
+        std::mem::forget(telemetry);
+    } else {
+        telemetry.end().await;
+    }
+    ended
+}
+
+async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(), ServeError> {
+    let metrics = telemetry.metrics();
+    metrics.process(env!("CARGO_PKG_VERSION"), Clock::system().now());
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     let hangup = Signals::hangup().map_err(ServeError::Signals)?;
-    let (grpc_listener, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
-    let (http_listener, http_address) = listen("http.listen", config.http).await?;
+    let doors = Doors::open(&config).await?;
     let (grpc, scheme, drain) = (config.grpc.clone(), config.scheme.clone(), config.drain);
     let Built {
         authority,
         monitor,
         writer,
-    } = build::build(config).await?;
-    let tls = Tls::new(file, grpc.tls.clone(), authority.clock());
-    let connections = accept::incoming(grpc_listener, tls.current(), &grpc);
+    } = build::build(config, &metrics).await?;
+    observe::tokens(&metrics, monitor.watch());
+    let tls = Tls::new(file, grpc.tls.clone(), authority.clock(), metrics.clone());
+    let serving = doors.to_string();
     let mut house = House::new();
-    house.open_grpc(Arc::clone(&authority), grpc.request, scheme, connections);
-    house.open_others(authority, http_listener);
+    house.open_admin(&authority, &metrics, doors.admin, telemetry.scrape());
+    let connections = accept::incoming(doors.grpc.0, tls.current(), &grpc, metrics.clone());
+    let shared = Arc::clone(&authority);
+    house.open_grpc(shared, grpc.request, scheme, metrics, connections);
+    house.open_others(authority, doors.http.0);
     house.keep_tls(tls, hangup);
-    say(format_args!(
-        "serving gRPC on {grpc_address} and HTTP on {http_address}\n"
-    ));
+    say(format_args!("serving {serving}\n"));
     let ended = tokio::select! {
         name = signals.next() => {
             info!(signal = name, seconds = drain.as_secs(), "draining");
@@ -114,10 +142,40 @@ pub async fn run(config: Config, file: PathBuf) -> Result<(), ServeError> {
     ended
 }
 
-async fn listen(
-    key: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), ServeError> {
+/// A listener with its address.
+type Door = (TcpListener, SocketAddr);
+
+/// Where the service is asked.
+struct Doors {
+    grpc: Door,
+    http: Door,
+    admin: Option<Door>,
+}
+
+impl Doors {
+    async fn open(config: &Config) -> Result<Self, ServeError> {
+        Ok(Self {
+            grpc: listen("grpc.listen", config.grpc.listen).await?,
+            http: listen("http.listen", config.http).await?,
+            admin: match config.admin {
+                Some(address) => Some(listen("admin.listen", address).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl fmt::Display for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gRPC on {} and HTTP on {}", self.grpc.1, self.http.1)?;
+        match &self.admin {
+            Some((_, address)) => write!(f, ", metrics and health on {address}"),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<Door, ServeError> {
     let listening = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -136,9 +194,10 @@ fn say(text: fmt::Arguments<'_>) {
     let _closed = output.write_fmt(text).and_then(|()| output.flush());
 }
 
-/// What serves. Dropping it ends what is still at work.
+/// What serves. Dropping it ends what is still at work, but what is shown to this host, which ends with the process.
 struct House {
     parts: JoinSet<(&'static str, Result<(), String>)>,
+    admin: Option<JoinHandle<()>>,
     draining: CancellationToken,
     work: TaskTracker,
 }
@@ -147,9 +206,33 @@ impl House {
     fn new() -> Self {
         Self {
             parts: JoinSet::new(),
+            admin: None,
             draining: CancellationToken::new(),
             work: TaskTracker::new(),
         }
+    }
+
+    /// Shows this host how the service fares, until the process ends.
+    fn open_admin(
+        &mut self,
+        authority: &Arc<Authority>,
+        metrics: &Metrics,
+        door: Option<Door>,
+        scrape: Scrape,
+    ) {
+        let readiness = Readiness::of(authority, self.draining.clone());
+        let observed = readiness.clone();
+        metrics.observe_ready(move || observed.unready().is_none());
+        let Some((listener, _)) = door else { return };
+        let router = http::admin::router(Admin {
+            numbers: Box::new(move || Ok(scrape.text()?)),
+            media_type: Scrape::MEDIA_TYPE,
+            unready: Box::new(move || readiness.unready()),
+        });
+        let never = CancellationToken::new();
+        self.admin = Some(tokio::spawn(async {
+            http::serve(listener, router, http::admin::NEIGHBOURS, never).await;
+        }));
     }
 
     fn open_grpc(
@@ -157,6 +240,7 @@ impl House {
         authority: Arc<Authority>,
         longest: Duration,
         scheme: String,
+        metrics: Metrics,
         connections: impl Stream<Item = io::Result<Connection>> + Send + 'static,
     ) {
         let serving = rpc::Serving {
@@ -165,6 +249,7 @@ impl House {
             longest,
             draining: self.draining.clone(),
             work: self.work.clone(),
+            metrics,
         };
         self.parts.spawn(async {
             let served = rpc::serve(connections, serving).await;
@@ -175,7 +260,7 @@ impl House {
     fn open_others(&mut self, authority: Arc<Authority>, listener: TcpListener) {
         let (router, stop) = (http::router(Arc::clone(&authority)), self.draining.clone());
         self.parts.spawn(async {
-            http::serve(listener, router, stop).await;
+            http::serve(listener, router, http::STRANGERS, stop).await;
             ("HTTP", Ok(()))
         });
         let stop = self.draining.clone();
@@ -195,7 +280,11 @@ impl House {
 
     /// A part that ended although nobody told it to.
     async fn ended(&mut self) -> ServeError {
-        match self.parts.join_next().await {
+        let ended = tokio::select! {
+            ended = self.parts.join_next() => ended,
+            () = lost(&mut self.admin) => Some(Ok(("the admin listener", Ok(())))),
+        };
+        match ended {
             Some(Ok((name, Ok(())))) => ServeError::Ended(name, "nobody told it to".into()),
             Some(Ok((name, Err(cause)))) => ServeError::Ended(name, cause),
             Some(Err(panicked)) => ServeError::Ended("a part of the service", panicked.to_string()),
@@ -219,6 +308,15 @@ impl House {
                 Err(ServeError::Hurried)
             }
         }
+    }
+}
+
+/// Waits until the task has ended, if there is one.
+async fn lost(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        // However it ended: it was to go on.
+        Some(task) => drop(task.await),
+        None => pending().await,
     }
 }
 

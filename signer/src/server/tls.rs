@@ -8,18 +8,23 @@ use tokio::{signal::unix::Signal, sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{clock::Clock, config};
+use crate::{
+    clock::{Clock, Timestamp},
+    config,
+    metrics::Metrics,
+};
 
 /// What handshakes are made with, and where it comes from.
 pub(super) struct Tls {
     file: PathBuf,
     clock: Clock,
     current: watch::Sender<Arc<ServerConfig>>,
+    metrics: Metrics,
 }
 
 impl Tls {
     /// `tls` as it was read from the configuration `file`.
-    pub(super) fn new(file: PathBuf, tls: config::Tls, clock: Clock) -> Self {
+    pub(super) fn new(file: PathBuf, tls: config::Tls, clock: Clock, metrics: Metrics) -> Self {
         let certificate = &tls.certificate;
         if !certificate.valid_at(clock.now().seconds()) {
             warn!(
@@ -27,10 +32,12 @@ impl Tls {
                 "the TLS certificate is outside its validity: renew it, then send SIGHUP"
             );
         }
+        metrics.server_certificate(Timestamp::from_seconds(certificate.not_after()));
         Self {
             file,
             clock,
             current: watch::Sender::new(tls.server),
+            metrics,
         }
     }
 
@@ -58,6 +65,8 @@ impl Tls {
             Ok(Ok(tls)) => {
                 self.current.send_replace(tls.server);
                 let certificate = &tls.certificate;
+                let until = Timestamp::from_seconds(certificate.not_after());
+                self.metrics.server_certificate(until);
                 info!(
                     serial = %Hex(certificate.serial()),
                     sha256 = %Hex(&certificate.sha256()),

@@ -16,6 +16,7 @@ use crate::{
         reason::Reason,
     },
     hsm::{HsmError, Signer},
+    metrics::{Metrics, Stage},
     signing::Draft,
     store::{Begun, Completion, Intent, Limit, Refusal, StoreError, group::Group},
 };
@@ -49,6 +50,7 @@ pub struct RecordedSigner {
     hsm: Signer,
     keys: HashMap<KeyId, Arc<KeyRecord>>,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl RecordedSigner {
@@ -58,12 +60,14 @@ impl RecordedSigner {
         hsm: Signer,
         keys: impl IntoIterator<Item = Arc<KeyRecord>>,
         clock: Clock,
+        metrics: Metrics,
     ) -> Self {
         Self {
             record,
             hsm,
             keys: keys.into_iter().map(|key| (key.id, key)).collect(),
             clock,
+            metrics,
         }
     }
 
@@ -79,7 +83,10 @@ impl RecordedSigner {
     ) -> Result<Outcome, SigningError> {
         let operation = draft.into_operation();
         let origin = operation.origin.clone();
-        let intent = match self.record.begin(operation).await? {
+        let (kind, institution) = (operation.subject.kind(), &operation.institution);
+        let flow = self.metrics.flow(kind, institution);
+        let begun = flow.stage(Stage::Begin, self.record.begin(operation));
+        let intent = match begun.await? {
             Begun::Recorded(intent) => intent,
             Begun::Resumed(intent) if self.clock.now() < intent.sign_by => intent,
             Begun::Resumed(intent) => {
@@ -97,7 +104,8 @@ impl RecordedSigner {
                 .end(&intent, origin, Ending::Failed(Reason::KeyGone.name()))
                 .await;
         };
-        let ending = match self.sign(&intent, key, deadline).await {
+        let signed = flow.stage(Stage::Sign, self.sign(&intent, key, deadline));
+        let ending = match signed.await {
             Ok(artifact) => Ending::Signed(artifact),
             // Its own time has passed, not only the caller's: it ends here and not at the next sweep.
             Err(SigningError::Hsm(HsmError::DeadlineExceeded))
@@ -122,7 +130,9 @@ impl RecordedSigner {
             origin,
             ending,
         };
-        Ok(self.record.complete(completion).await?)
+        let flow = self.metrics.flow(intent.kind, &intent.institution);
+        let completed = flow.stage(Stage::Complete, self.record.complete(completion));
+        Ok(completed.await?)
     }
 
     /// Writes an audit event that goes with no change of state.

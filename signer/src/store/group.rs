@@ -1,7 +1,7 @@
 //! Owns the one task that writes the hot rows: it takes what waits, hands it to the store as groups, and answers each
 //! caller. It is never cancelled; what a caller has handed over is written whether the caller still waits or not.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -15,6 +15,7 @@ use crate::{
         operation::{Operation, Subject},
         outcome::Outcome,
     },
+    metrics::{Metrics, Written},
     store::{Begun, Completion, Store, StoreError},
 };
 
@@ -45,12 +46,13 @@ enum Ask {
 
 impl Group {
     /// Starts the writer task. Await the handle on the way out, after the last clone of the group was dropped.
-    pub fn start(store: Arc<dyn Store>, clock: Clock) -> (Self, JoinHandle<()>) {
+    pub fn start(store: Arc<dyn Store>, clock: Clock, metrics: Metrics) -> (Self, JoinHandle<()>) {
         let (asks, asked) = mpsc::channel(QUEUE);
         let (ends, ended) = mpsc::unbounded_channel();
         let writer = Writer {
             store,
             clock,
+            metrics,
             asked,
             ended,
         };
@@ -111,6 +113,7 @@ fn stopped() -> StoreError {
 struct Writer {
     store: Arc<dyn Store>,
     clock: Clock,
+    metrics: Metrics,
     asked: mpsc::Receiver<Ask>,
     ended: mpsc::UnboundedReceiver<Waiting<Completion, Outcome>>,
 }
@@ -154,16 +157,35 @@ impl Writer {
         }
         // The order in which every store takes its locks, so that two replicas do not wait for each other.
         begins.sort_by_cached_key(|begin| lock_order(&begin.item));
-        group(ends, |items| store.complete(items, clock.now())).await;
-        group(begins, |items| store.begin(items, clock.now())).await;
-        group(events, |items| async move {
+        let write = |items: Vec<_>| {
             let count = items.len();
-            store
-                .audit(items, clock.now())
+            self.measured(Written::Complete, count, store.complete(items, clock.now()))
+        };
+        group(ends, write).await;
+        let write = |items: Vec<_>| {
+            let count = items.len();
+            self.measured(Written::Begin, count, store.begin(items, clock.now()))
+        };
+        group(begins, write).await;
+        let write = |items: Vec<_>| async move {
+            let count = items.len();
+            self.measured(Written::Audit, count, store.audit(items, clock.now()))
                 .await
                 .map(|()| vec![(); count])
-        })
-        .await;
+        };
+        group(events, write).await;
+    }
+
+    async fn measured<T>(
+        &self,
+        what: Written,
+        rows: usize,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let written = write.await?;
+        self.metrics.committed(what, rows, began.elapsed());
+        Ok(written)
     }
 }
 

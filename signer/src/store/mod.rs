@@ -32,8 +32,8 @@ mod contract;
 
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
-    EnrollmentRecall, KeyRegistration, KeysView, Loaded, OrderRecall, PublishedCrl, RegisteredKey,
-    Revoked, RevokedCertificate, VersionsView,
+    EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall, PublishedCrl,
+    RegisteredKey, Revoked, RevokedCertificate, Swept, VersionsView,
 };
 
 /// Why the store could not do what it was asked; nothing was changed unless a later read says otherwise.
@@ -331,6 +331,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<RevokedCertificate>, StoreError>;
 
     /// Ends every intent whose `expires_at` has come, at most `limit` of them: orders as `Expired` (`ORDER_EXPIRED`), the
-    /// others as `Failed` (`OVERDUE`), each with its event. Answers how many.
-    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<u64, StoreError>;
+    /// others as `Failed` (`OVERDUE`), each with its event. Answers how many of each.
+    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<Swept, StoreError>;
+
+    /// How many intents are pending, and how many of these are overdue at `now`; no more than `limit` are counted, those
+    /// first that expire first.
+    async fn intents(&self, limit: u32, now: Timestamp) -> Result<Intents, StoreError>;
 }

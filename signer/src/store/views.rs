@@ -220,3 +220,21 @@ pub struct KeysView {
     /// Every registered key, in no order.
     pub keys: Vec<RegisteredKey>,
 }
+
+/// What the sweep closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Orders, ended as `Expired`.
+    pub expired: u64,
+    /// Others, ended as `Failed`.
+    pub failed: u64,
+}
+
+/// How many intents there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intents {
+    /// Recorded and not ended.
+    pub pending: u64,
+    /// Of these, past their time.
+    pub overdue: u64,
+}

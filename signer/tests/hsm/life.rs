@@ -9,9 +9,9 @@ use cryptoki::session::UserType;
 use secrecy::SecretString;
 use semops_objects::InstitutionId;
 use semops_pki::algorithm::sha256;
-use signer::hsm::{Health, HsmError, StopError, start};
+use signer::hsm::{Health, HsmError, StopError};
 
-use crate::stage::{PIN, SAFE, play, slot, soon, until};
+use crate::stage::{PIN, SAFE, play, slot, soon, start, until};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()

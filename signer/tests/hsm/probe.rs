@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 use semops_objects::InstitutionId;
-use signer::hsm::{KeyDefect, Settings, StartError, Token, start};
+use signer::hsm::{KeyDefect, Settings, StartError, Token};
 
-use crate::stage::{Made, PIN, SAFE, Stage, play, soon};
+use crate::stage::{Made, PIN, SAFE, Stage, play, soon, start};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()

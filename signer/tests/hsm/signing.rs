@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use semops_objects::InstitutionId;
 use semops_pki::algorithm::sha256;
 use signer::domain::key::KeyId;
-use signer::hsm::{Health, HsmError, start};
+use signer::hsm::{Health, HsmError};
 
-use crate::stage::{SAFE, play, soon, until};
+use crate::stage::{SAFE, play, soon, start, until};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()

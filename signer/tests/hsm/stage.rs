@@ -18,7 +18,8 @@ use secrecy::SecretString;
 use semops_objects::jwk::thumbprint;
 use semops_pki::algorithm::PublicKey;
 use signer::domain::key::KeyId;
-use signer::hsm::{Gauges, Key, Monitor, Settings, Token};
+use signer::hsm::{self, Gauges, Key, Keys, Monitor, Settings, Signer, StartError, Token};
+use signer::metrics::Metrics;
 
 pub(crate) const PIN: &str = "pin-of-the-stage";
 const SO_PIN: &str = "so-pin-of-the-stage";
@@ -251,6 +252,14 @@ fn hold(file: &Path) {
     std::io::stdout().flush().unwrap();
     let mut end = Vec::new();
     std::io::stdin().read_to_end(&mut end).unwrap();
+}
+
+/// Starts the tokens, unmeasured.
+pub(crate) fn start(
+    settings: Settings,
+    tokens: Vec<Token>,
+) -> Result<(Signer, Keys, Monitor), StartError> {
+    hsm::start(settings, tokens, &Metrics::none())
 }
 
 /// A deadline that no scene reaches.

@@ -9,9 +9,14 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &["clock", "ids"]),
     ("policy", &["clock", "domain"]),
     ("limits", &["domain"]),
-    ("store", &["clock", "domain"]),
-    ("hsm", &["clock", "domain"]),
-    ("signing", &["clock", "domain", "policy", "store", "hsm"]),
+    // What is measured, and by which words; where the numbers go is the matter of `telemetry`.
+    ("metrics", &["clock", "domain"]),
+    ("store", &["clock", "domain", "metrics"]),
+    ("hsm", &["clock", "domain", "metrics"]),
+    (
+        "signing",
+        &["clock", "domain", "policy", "store", "hsm", "metrics"],
+    ),
     // What happened, grouped by what the caller can do about it: the errors of what lies below.
     (
         "error",
@@ -21,12 +26,14 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     (
         "authority",
         &[
-            "clock", "domain", "error", "hsm", "ids", "limits", "policy", "signing", "store",
+            "clock", "domain", "error", "hsm", "ids", "limits", "metrics", "policy", "signing",
+            "store",
         ],
     ),
     ("schedule", &["authority", "clock", "domain", "error"]),
     (
         "rpc",
+        // `telemetry` for the trace context that a caller sends.
         &[
             "authority",
             "clock",
@@ -34,13 +41,15 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "error",
             "ids",
             "limits",
+            "metrics",
             "policy",
+            "telemetry",
         ],
     ),
     ("http", &["authority", "clock", "domain", "error"]),
     ("config", &["domain"]),
     ("environment", &["config"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "ids", "metrics"]),
     // Assembles the parts.
     (
         "server",
@@ -54,6 +63,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "http",
             "ids",
             "limits",
+            "metrics",
             "policy",
             "rpc",
             "schedule",
@@ -86,15 +96,22 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("cryptoki", &["hsm"]),
     ("governor", &["limits"]),
     ("mimalloc", &["main"]),
+    ("opentelemetry", &["metrics", "telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_prometheus", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("prometheus", &["telemetry"]),
     ("prost", &["rpc"]),
     ("rusqlite", &["store"]),
     ("rustls", &["config", "rpc", "server"]),
     ("semops_proto", &["rpc"]),
     ("tokio_rustls", &["rpc", "server"]),
-    ("tonic", &["rpc", "server"]),
+    // In `telemetry` for the way to the collector alone.
+    ("tonic", &["rpc", "server", "telemetry"]),
     ("tonic_health", &["rpc"]),
     ("tonic_reflection", &["rpc"]),
     ("tonic_types", &["rpc"]),
+    ("tracing_opentelemetry", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     // One clock, made in main's server or operator.
     ("std::time::SystemTime::now", &["clock"]),

@@ -23,6 +23,13 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     let public_base_url = document.parse("public_base_url", mistakes, base_url);
     let grpc = listen(&mut document, "grpc", mistakes);
     let http = listen(&mut document, "http", mistakes);
+    let admin = listen(&mut document, "admin", mistakes);
+    if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        mistakes.note(
+            "admin.listen",
+            "must be an address of this host alone, such as 127.0.0.1:9464",
+        );
+    }
     let module = document.table("hsm", mistakes).and_then(|mut hsm| {
         let module = hsm.parse("module", mistakes, absolute_path);
         hsm.finish(mistakes);
@@ -43,6 +50,7 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
         public_base_url: public_base_url?,
         grpc: grpc?,
         http: http?,
+        admin: admin?,
         module: module?,
         oids: oids?,
         institutions,
@@ -202,6 +210,7 @@ mod tests {
         let moved = scheme.listening(
             "127.3.2.1:1".parse().unwrap(),
             "127.3.2.1:2".parse().unwrap(),
+            "127.3.2.1:3".parse().unwrap(),
         );
         assert_eq!(moved.public_base_url(), "http://127.3.2.1:2");
     }

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 
 const GRPC: u16 = 8443;
 const HTTP: u16 = 8080;
+const ADMIN: u16 = 9464;
 
 /// Where one deployment listens.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +18,11 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// CRLs and CA certificates.
     pub http: SocketAddr,
+    /// Metrics and health.
+    pub admin: SocketAddr,
 }
 
-/// Draws an address of 127.0.0.0/8 on which both ports are free.
+/// Draws an address of 127.0.0.0/8 on which all ports are free.
 ///
 /// # Errors
 /// None was found in 64 draws.
@@ -30,13 +33,15 @@ pub fn draw() -> Result<Addresses, Failure> {
         let addresses = Addresses {
             grpc: SocketAddr::from((ip, GRPC)),
             http: SocketAddr::from((ip, HTTP)),
+            admin: SocketAddr::from((ip, ADMIN)),
         };
-        if TcpListener::bind(addresses.grpc).is_ok() && TcpListener::bind(addresses.http).is_ok() {
+        let all = [addresses.grpc, addresses.http, addresses.admin];
+        if all.iter().all(|address| TcpListener::bind(address).is_ok()) {
             return Ok(addresses);
         }
     }
     Err(Failure::new(format!(
-        "no address of 127.0.0.0/8 has the ports {GRPC} and {HTTP} free"
+        "no address of 127.0.0.0/8 has the ports {GRPC}, {HTTP} and {ADMIN} free"
     ))
     .way_out("look at `ss -ltn`; the loopback interface must be up"))
 }

@@ -24,6 +24,7 @@ use super::DAY;
 use crate::authority::*;
 use crate::{
     hsm::LocalToken,
+    metrics::Metrics,
     specimen::{self, Certified, NOW},
     store::{KeyRegistration, group::Group, sqlite::SqliteStore},
 };
@@ -123,12 +124,13 @@ pub(super) async fn authority(
         signing_root: root(),
         institutions,
     };
-    let (group, _) = Group::start(Arc::clone(&store), clock);
+    let (group, _) = Group::start(Arc::clone(&store), clock, Metrics::none());
     let (signer, keys, watch) = hsm::local(token);
     let tokens = Tokens { keys, watch };
-    let signer = RecordedSigner::new(group, signer, records, clock);
+    let signer = RecordedSigner::new(group, signer, records, clock, Metrics::none());
+    let limits = Limits::start();
     Arc::new(
-        Authority::new(setup, store, signer, tokens, Limits::start(), clock)
+        Authority::new(setup, store, signer, tokens, limits, clock, Metrics::none())
             .await
             .unwrap(),
     )

@@ -1,7 +1,10 @@
 //! Owns the contract of `complete` and of the sweep.
 
 use super::*;
-use crate::domain::outcome::State;
+use crate::{
+    domain::outcome::State,
+    store::{Intents, Swept},
+};
 
 pub(crate) async fn a_signature_in_time_is_stored(world: World) {
     let device = world.accepted_phone().await;
@@ -96,7 +99,7 @@ pub(crate) async fn an_end_is_final(world: World) {
             .sweep(9, origin(), T0.plus_seconds(1_000_000))
             .await
             .unwrap(),
-        0
+        Swept::default()
     );
 }
 
@@ -119,8 +122,22 @@ pub(crate) async fn the_sweep_ends_what_is_overdue(world: World) {
     world.record(later.clone(), T0).await;
     let expiry = T0.plus_seconds(60);
     let before = Timestamp::from_micros(expiry.micros() - 1);
-    assert_eq!(world.store.sweep(9, origin(), before).await.unwrap(), 0);
-    assert_eq!(world.store.sweep(9, origin(), expiry).await.unwrap(), 3);
+    let counted = async |limit, now| {
+        let Intents { pending, overdue } = world.store.intents(limit, now).await.unwrap();
+        (pending, overdue)
+    };
+    assert_eq!(counted(9, before).await, (4, 0));
+    assert_eq!(counted(9, expiry).await, (4, 3));
+    assert_eq!(counted(2, expiry).await, (2, 2));
+    let nothing = world.store.sweep(9, origin(), before).await.unwrap();
+    assert_eq!(nothing, Swept::default());
+    let swept = world.store.sweep(9, origin(), expiry).await.unwrap();
+    let expected = Swept {
+        expired: 1,
+        failed: 2,
+    };
+    assert_eq!(swept, expected);
+    assert_eq!(counted(9, expiry).await, (1, 0));
     for (operation, state) in operations.iter().zip(["EXPIRED", "FAILED", "FAILED"]) {
         assert_eq!(
             world.results(&operation.subject.object()).await,
@@ -144,7 +161,8 @@ pub(crate) async fn the_sweep_keeps_to_its_limit(world: World) {
     let expiry = T0.plus_seconds(60);
     let mut ended = Vec::new();
     for _ in 0..4 {
-        ended.push(world.store.sweep(2, origin(), expiry).await.unwrap());
+        let swept = world.store.sweep(2, origin(), expiry).await.unwrap();
+        ended.push(swept.expired);
     }
     assert_eq!(ended, [2, 2, 1, 0]);
 }

@@ -194,7 +194,8 @@ pub(crate) async fn a_public_key_is_freed_without_a_certificate(world: World) {
             .store
             .sweep(9, origin(), intent.expires_at)
             .await
-            .unwrap(),
+            .unwrap()
+            .failed,
         1
     );
     world.certify(second, T0).await;

@@ -6,6 +6,7 @@ use semops_pki::crl::Reason;
 
 use super::*;
 use crate::domain::audit::{Event, Resulted};
+use crate::store::Swept;
 
 pub(crate) async fn every_begin_has_one_end(world: World) {
     let device = world.accepted_phone().await;
@@ -29,7 +30,10 @@ pub(crate) async fn every_begin_has_one_end(world: World) {
             .sweep(9, origin(), T0.plus_seconds(60))
             .await
             .unwrap(),
-        2
+        Swept {
+            expired: 1,
+            failed: 1,
+        }
     );
     let mut pairs: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     for leaf in world

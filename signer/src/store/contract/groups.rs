@@ -9,6 +9,7 @@ use crate::{
         audit::{Event, Resulted},
         outcome::State,
     },
+    metrics::Metrics,
     store::group::Group,
 };
 
@@ -41,7 +42,7 @@ fn event(world: &World) -> Event {
 
 pub(crate) async fn sixteen_at_once_record_one(world: World) {
     let device = world.accepted_phone().await;
-    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     for _ in 0..10 {
         let operation = world.order(device, now());
         let mut tasks = Vec::new();
@@ -69,7 +70,7 @@ pub(crate) async fn sixteen_at_once_record_one(world: World) {
 
 pub(crate) async fn of_two_ends_one_stands(world: World) {
     let device = world.accepted_phone().await;
-    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let rival = Arc::clone(&world.store);
     for round in 0..5 {
         let intent = world.record(world.order(device, now()), now()).await;
@@ -86,7 +87,7 @@ pub(crate) async fn of_two_ends_one_stands(world: World) {
 
 pub(crate) async fn one_bad_element_fails_alone(world: World) {
     let device = world.accepted_phone().await;
-    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let mut intents = Vec::new();
     for _ in 0..4 {
         intents.push(world.record(world.order(device, now()), now()).await.id);
@@ -120,7 +121,7 @@ pub(crate) async fn one_bad_element_fails_alone(world: World) {
 
 pub(crate) async fn a_caller_that_goes_cancels_nothing(world: World) {
     let device = world.accepted_phone().await;
-    let (group, writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let pending = world.record(world.order(device, now()), now()).await;
     let mut new = world.order(device, now());
     let jti = order_of(&mut new).jti;
@@ -157,7 +158,7 @@ pub(crate) async fn a_caller_that_goes_cancels_nothing(world: World) {
 }
 
 pub(crate) async fn what_waits_is_written_before_the_end(world: World) {
-    let (group, writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let hold = world.inside.hold().await;
     let tasks: Vec<_> = (0..600)
         .map(|_| {
@@ -191,7 +192,7 @@ async fn flood(
 
 pub(crate) async fn begins_are_refused_when_too_many_wait(world: World) {
     let device = world.accepted_phone().await;
-    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let hold = world.inside.hold().await;
     let (refused, waiting) = flood(&world, &group).await;
     assert!(refused > 0, "the queue has a bound");
@@ -219,7 +220,7 @@ pub(crate) async fn begins_are_refused_when_too_many_wait(world: World) {
 
 pub(crate) async fn ends_are_never_refused(world: World) {
     let device = world.accepted_phone().await;
-    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system());
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
     let pending = world.record(world.order(device, now()), now()).await;
     let hold = world.inside.hold().await;
     let (refused, _waiting) = flood(&world, &group).await;

@@ -114,7 +114,8 @@ pub(crate) async fn ends_without_a_signature_give_back(world: World) {
             .store
             .sweep(9, origin(), intent.expires_at)
             .await
-            .unwrap(),
+            .unwrap()
+            .expired,
         1
     );
     let intent = recorded(begin(T0).await);

@@ -16,7 +16,7 @@ use crate::{
         reason::Reason,
     },
     store::{
-        Completion, StoreError,
+        Completion, Intents, StoreError, Swept,
         sqlite::{
             audit,
             columns::{Count, Text},
@@ -45,6 +45,9 @@ pub(super) const ORDER_JWS: &str = "SELECT order_jws FROM cosigned_order WHERE o
 
 pub(super) const OVERDUE: &str = "SELECT id FROM operation WHERE state = 'PENDING' AND expires_at <= ?1 \
     ORDER BY expires_at LIMIT ?2";
+
+pub(super) const INTENTS: &str = "SELECT COUNT(*), COUNT(CASE WHEN expires_at <= ?1 THEN 1 END) FROM \
+    (SELECT expires_at FROM operation WHERE state = 'PENDING' ORDER BY expires_at LIMIT ?2)";
 
 pub(super) fn complete(
     connection: &Connection,
@@ -128,20 +131,36 @@ pub(super) fn sweep(
     limit: u32,
     origin: &Origin,
     now: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<Swept, StoreError> {
     let mut statement = connection.prepare_cached(OVERDUE)?;
     let overdue: Vec<i64> = statement
         .query_map((now, limit), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let mut ended = 0;
+    let mut swept = Swept::default();
     for id in overdue {
         if let Some(pending) = pending(connection, id, origin)? {
             let end = End::overdue(pending.kind);
+            let count = match end.state {
+                State::Expired => &mut swept.expired,
+                _ => &mut swept.failed,
+            };
+            *count += 1;
             settle(connection, pending, end, now)?;
-            ended += 1;
         }
     }
-    Ok(ended)
+    Ok(swept)
+}
+
+pub(super) fn intents(
+    connection: &Connection,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Intents, StoreError> {
+    let mut statement = connection.prepare_cached(INTENTS)?;
+    Ok(statement.query_row((now, limit), |row| {
+        let (Count(pending), Count(overdue)) = (row.get(0)?, row.get(1)?);
+        Ok(Intents { pending, overdue })
+    })?)
 }
 
 /// An intent that is still pending, with what its last event tells.

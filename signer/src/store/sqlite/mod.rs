@@ -24,8 +24,8 @@ use crate::{
     },
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, KeyRegistration, KeysView, Loaded, OrderRecall, Revoked,
-        RevokedCertificate, Store, StoreError, VersionsView,
+        Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
+        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
@@ -307,9 +307,15 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<u64, StoreError> {
+    async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<Swept, StoreError> {
         self.threads
             .write(move |connection| complete::sweep(connection, limit, &origin, now))
+            .await
+    }
+
+    async fn intents(&self, limit: u32, now: Timestamp) -> Result<Intents, StoreError> {
+        self.threads
+            .read(move |connection| complete::intents(connection, limit, now))
             .await
     }
 }

@@ -16,6 +16,7 @@ use signer::{
         outcome::Ending,
     },
     ids::RequestId,
+    metrics::Metrics,
     store::{Begun, Completion, Store, group::Group, sqlite::SqliteStore},
 };
 use tokio::task::JoinSet;
@@ -43,7 +44,7 @@ pub(super) async fn commit(config: &Config, task: &Task, path: &Path) -> Result<
         generation: store.generation().await?,
         ..template
     };
-    let (group, writer) = Group::start(store, Clock::system());
+    let (group, writer) = Group::start(store, Clock::system(), Metrics::none());
     let (started, before) = (Instant::now(), cpu::of_this_process()?);
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {

@@ -19,6 +19,7 @@ use signer::{
     config::{Config, Institution},
     domain::key::KeyId,
     hsm,
+    metrics::Metrics,
 };
 use tokio::task::JoinSet;
 
@@ -118,7 +119,7 @@ pub(super) async fn signer(config: Config, task: &Task) -> Result<Rate, Failure>
             public,
         }],
     };
-    let (signer, _keys, monitor) = hsm::start(settings, vec![token])?;
+    let (signer, _keys, monitor) = hsm::start(settings, vec![token], &Metrics::none())?;
     let signer = Arc::new(signer);
     let (started, before) = (Instant::now(), cpu::of_this_process()?);
     let end = started + task.time;

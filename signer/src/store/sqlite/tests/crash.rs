@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     clock::Clock,
     domain::outcome::{Ending, State},
+    metrics::Metrics,
     store::{Completion, contract::order_of, group::Group},
 };
 
@@ -91,7 +92,7 @@ async fn writes_until_it_is_killed() {
     let path = PathBuf::from(std::env::var_os(FILE).unwrap());
     let device: DeviceId = std::env::var(DEVICE).unwrap().parse().unwrap();
     let store = Arc::new(SqliteStore::open(&path, READERS).unwrap());
-    let (group, _writer) = Group::start(store, Clock::system());
+    let (group, _writer) = Group::start(store, Clock::system(), Metrics::none());
     let template = World::start(make())
         .await
         .order(device, Clock::system().now());

@@ -105,6 +105,14 @@ fn no_statement_reads_a_whole_table() {
     ] {
         assert_eq!(plan(sql)[0], format!("SEARCH {range}"), "{sql}");
     }
+    // Intents are counted in the index of those that are pending.
+    let steps = plan(complete::INTENTS);
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.contains("COVERING INDEX operation_overdue")),
+        "{steps:?}"
+    );
     // The day's sum never leaves its index.
     assert!(
         plan(begin::DAY)

@@ -1,23 +1,29 @@
 //! Owns the log: structured events on standard error, as text or JSON. What may be logged of a request is its id, method,
 //! caller, institution, object id, device id, result and reason, and how long it took; nothing else of it.
 
+use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
-    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, registry,
-    util::SubscriberInitExt as _,
+    Layer, Registry,
+    filter::{FilterExt as _, Targets, filter_fn},
+    fmt,
 };
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging for the whole process; a second call changes nothing.
-pub(crate) fn start(log: Log) {
+pub(super) fn layer(log: Log) -> Box<dyn Layer<Registry> + Send + Sync> {
     // Libraries log details of connections and certificates at lower levels.
-    let filter = Targets::new()
-        .with_default(log.level.min(tracing::Level::WARN))
+    let events = Targets::new()
+        .with_default(log.level.min(Level::WARN))
         .with_target("signer", log.level);
+    // A line tells its request at every level.
+    let spans = filter_fn(|of| {
+        of.is_span() && of.level() <= &Level::INFO && of.target().starts_with("signer")
+    })
+    .with_max_level_hint(LevelFilter::INFO);
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer = match log.format {
         LogFormat::Text => layer.with_ansi(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
-    let _second = registry().with(layer.with_filter(filter)).try_init();
+    layer.with_filter(events.or(spans)).boxed()
 }

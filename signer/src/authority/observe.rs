@@ -1,0 +1,38 @@
+//! Owns what is measured of how things stand: read once in a while by the schedule, and not when somebody looks.
+
+use crate::{authority::Authority, domain::document::DocumentKind, error::Error};
+
+/// The most pending intents that are counted; so many are a fault long since told.
+const MOST_COUNTED: u32 = 10_000;
+
+impl Authority {
+    /// Measures the intents, and the documents in force.
+    pub async fn observe(&self) -> Result<(), Error> {
+        let intents = self.store.intents(MOST_COUNTED, self.clock.now()).await?;
+        self.metrics.intents(intents.pending, intents.overdue);
+        let snapshot = self.current().await?;
+        self.metrics.documents(snapshot.generation());
+        for institution in self.setup.institutions.keys() {
+            let versions = [
+                (
+                    DocumentKind::Policy,
+                    snapshot.policy(institution).map(|d| d.version()),
+                ),
+                (
+                    DocumentKind::Trust,
+                    snapshot.trust(institution).map(|d| d.version()),
+                ),
+                (
+                    DocumentKind::Callers,
+                    snapshot.register(institution).map(|d| d.version()),
+                ),
+            ];
+            for (kind, version) in versions {
+                // One that is missing has version 0, so that its absence can be seen.
+                self.metrics
+                    .document(institution, kind, version.unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+}

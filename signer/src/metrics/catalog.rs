@@ -1,0 +1,198 @@
+//! Owns the catalogue of what is measured: each instrument's name, meaning and labels, and how many series it can have.
+//! A name is part of the interface, for dashboards and alerts name it; it ends in its base unit, a counter in `_total`.
+
+/// A label. Its values are words of this program, or the institutions of the configuration and `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// For whom; `none` for strangers and for what concerns nobody in particular.
+    Institution,
+    /// Which RPC; `unknown` for a path that is none.
+    Method,
+    /// How it ended: `code` as in gRPC, and `reason` as in google.rpc.ErrorInfo. A reason has one code as a rule.
+    Result,
+    /// What is done to a token, to the store, or to be signed.
+    Operation,
+    /// Which step of an operation.
+    Stage,
+    /// Whose limit.
+    Scope,
+    /// What a key is for.
+    Purpose,
+    /// Which document.
+    Kind,
+    /// Why, where there is no code.
+    Reason,
+    /// Of this program.
+    Version,
+}
+
+impl Label {
+    /// The names under which it stands.
+    pub const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Institution => &["institution"],
+            Self::Method => &["method"],
+            Self::Result => &["code", "reason"],
+            Self::Operation => &["operation"],
+            Self::Stage => &["stage"],
+            Self::Scope => &["scope"],
+            Self::Purpose => &["purpose"],
+            Self::Kind => &["kind"],
+            Self::Reason => &["reason"],
+            Self::Version => &["version"],
+        }
+    }
+
+    /// No more values than this, where so many institutions are configured.
+    pub const fn values(self, institutions: usize) -> usize {
+        match self {
+            Self::Institution => institutions.saturating_add(1),
+            Self::Method => 40,
+            Self::Result => 96,
+            Self::Operation | Self::Stage | Self::Scope | Self::Purpose | Self::Kind => 8,
+            Self::Reason => 16,
+            Self::Version => 1,
+        }
+    }
+}
+
+/// One instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The name, here and in every export.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Its labels.
+    pub labels: &'static [Label],
+}
+
+impl Spec {
+    /// The most series that it has, where so many institutions are configured.
+    pub fn series(&self, institutions: usize) -> usize {
+        let values = self.labels.iter().map(|label| label.values(institutions));
+        values.fold(1, usize::saturating_mul)
+    }
+}
+
+macro_rules! catalogue {
+    ($($spec:ident $name:literal [$($label:ident)*] $help:literal)+) => {
+        $(pub(super) const $spec: Spec = Spec { name: $name, help: $help, labels: &[$(Label::$label),*] };)+
+
+        /// Every instrument.
+        pub const ALL: &[Spec] = &[$($spec),+];
+    };
+}
+
+catalogue! {
+    RPC_REQUESTS "semops_rpc_requests_total" [Method Institution Result]
+        "RPCs that ended, by method, caller's institution, gRPC code and reason"
+    RPC_DURATION "semops_rpc_duration_seconds" [Method Institution]
+        "From the arrival of an RPC's head to its answer"
+    RPC_IN_FLIGHT "semops_rpc_in_flight" [Method]
+        "RPCs under way"
+    STAGE_DURATION "semops_stage_duration_seconds" [Operation Stage Institution]
+        "The stages of an operation; sign is the wait for the token and its call"
+    HSM_WAIT "semops_hsm_queue_wait_seconds" [Institution]
+        "How long work waited for a thread of its token"
+    HSM_CALL "semops_hsm_call_duration_seconds" [Institution Operation]
+        "How long the token took, fresh sessions and logins included"
+    HSM_QUEUE "semops_hsm_queue_depth" [Institution]
+        "Work that waits for the token"
+    HSM_CAPACITY "semops_hsm_queue_capacity" [Institution]
+        "Work that may wait for the token; more is refused"
+    HSM_THREADS "semops_hsm_threads" [Institution]
+        "Threads of the token that are alive"
+    HSM_BUSY "semops_hsm_threads_busy" [Institution]
+        "Threads of the token that are in a call"
+    HSM_SESSIONS "semops_hsm_sessions" [Institution]
+        "Sessions open for work; one more keeps the login"
+    HSM_LONGEST "semops_hsm_longest_call_seconds" [Institution]
+        "How long the longest call under way has lasted"
+    HSM_SIGNATURES "semops_hsm_signatures_total" [Institution]
+        "Signatures that the token made"
+    HSM_FAILURES "semops_hsm_failures_total" [Institution]
+        "PKCS#11 calls that failed, those that were mended included"
+    HSM_EXPIRED "semops_hsm_expired_total" [Institution]
+        "Work dropped unsigned because its deadline had passed"
+    HSM_LOGINS "semops_hsm_logins_total" [Institution]
+        "Logins to the token, that of the start included"
+    HSM_HEALTH "semops_hsm_health" [Institution Reason]
+        "1 for the health that the token has, 0 for the others"
+    LIMIT_ADMITTED "semops_limit_admitted_total" [Institution Scope]
+        "Requests that the rate limits let through: caller with its institution, then device; public for strangers"
+    LIMIT_REFUSED "semops_limit_refused_total" [Institution Scope]
+        "Requests that a rate limit refused, by whose limit it was"
+    STORE_COMMIT "semops_store_commit_duration_seconds" [Operation]
+        "How long a group of rows took to be durable"
+    STORE_ROWS "semops_store_commit_rows" [Operation]
+        "Rows that were made durable together"
+    INTENTS_PENDING "semops_intents_pending" []
+        "Operations recorded and not ended"
+    INTENTS_OVERDUE "semops_intents_overdue" []
+        "Operations recorded, not ended, and past their time: the sweep closes them"
+    INTENTS_SWEPT "semops_intents_swept_total" [Reason]
+        "Operations that the sweep closed"
+    DOCUMENTS_GENERATION "semops_documents_generation" []
+        "How many documents were ever loaded"
+    DOCUMENT_VERSION "semops_document_version" [Institution Kind]
+        "The version in force"
+    KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose]
+        "The start of a signing key's cryptoperiod"
+    KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose]
+        "When a signing key's certificate expires, or one above it in its chain"
+    CRL_SINCE "semops_crl_this_update_timestamp_seconds" [Institution Purpose]
+        "When the CRL in force was made"
+    CRL_UNTIL "semops_crl_next_update_timestamp_seconds" [Institution Purpose]
+        "When the CRL in force becomes stale"
+    SERVER_UNTIL "semops_server_certificate_not_after_timestamp_seconds" []
+        "When the server's TLS certificate expires"
+    CONNECTIONS_OPEN "semops_connections_open" []
+        "gRPC connections with a TLS session"
+    CONNECTIONS_REFUSED "semops_connections_refused_total" [Reason]
+        "gRPC connections that came to nothing"
+    EXPORTS "semops_telemetry_exports_total" [Operation Reason]
+        "Batches of traces and metrics sent to the collector, or lost"
+    READY "semops_ready" []
+        "1 while the service takes requests"
+    BUILD "semops_build_info" [Version]
+        "1"
+    STARTED "semops_process_start_time_seconds" []
+        "When the process started"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_in_base_units() {
+        let names: HashSet<_> = ALL.iter().map(|spec| spec.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            let word = |b: u8| b.is_ascii_lowercase() || b == b'_';
+            assert!(
+                name.starts_with("semops_") && name.bytes().all(word),
+                "{name}"
+            );
+            for unit in ["milli", "micro", "nano", "minutes", "hours", "kilo"] {
+                assert!(!name.contains(unit), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn series_are_bounded() {
+        for spec in ALL {
+            let (few, many) = (spec.series(3), spec.series(64));
+            assert!(
+                few <= 16_000 && many <= 250_000,
+                "{}: {few}, {many}",
+                spec.name
+            );
+        }
+        assert_eq!(INTENTS_PENDING.series(64), 1);
+    }
+}

@@ -1,0 +1,163 @@
+//! Owns what is measured of how things stand: intents, documents, keys, CRLs, the process. The schedule refreshes it; a
+//! look at the numbers reads no store.
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Gauge, Meter},
+};
+use semops_objects::institution::InstitutionId;
+
+use super::{Metrics, catalog, counter, gauge};
+use crate::{
+    clock::Timestamp,
+    domain::{document::DocumentKind, key::Purpose, reason::Reason},
+};
+
+pub(super) struct Standing {
+    pending: Gauge<u64>,
+    overdue: Gauge<u64>,
+    swept: Counter<u64>,
+    generation: Gauge<u64>,
+    version: Gauge<u64>,
+    key_since: Gauge<u64>,
+    key_until: Gauge<u64>,
+    crl_since: Gauge<u64>,
+    crl_until: Gauge<u64>,
+    server_until: Gauge<u64>,
+    build: Gauge<u64>,
+    started: Gauge<u64>,
+}
+
+impl Standing {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            pending: gauge(meter, &catalog::INTENTS_PENDING),
+            overdue: gauge(meter, &catalog::INTENTS_OVERDUE),
+            swept: counter(meter, &catalog::INTENTS_SWEPT),
+            generation: gauge(meter, &catalog::DOCUMENTS_GENERATION),
+            version: gauge(meter, &catalog::DOCUMENT_VERSION),
+            key_since: gauge(meter, &catalog::KEY_SINCE),
+            key_until: gauge(meter, &catalog::KEY_UNTIL),
+            crl_since: gauge(meter, &catalog::CRL_SINCE),
+            crl_until: gauge(meter, &catalog::CRL_UNTIL),
+            server_until: gauge(meter, &catalog::SERVER_UNTIL),
+            build: gauge(meter, &catalog::BUILD),
+            started: gauge(meter, &catalog::STARTED),
+        }
+    }
+}
+
+/// How the sweep closed operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Orders, past their `exp`.
+    Expired,
+    /// Others, past their time.
+    Overdue,
+}
+
+impl Swept {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => Reason::OrderExpired.name(),
+            Self::Overdue => Reason::Overdue.name(),
+        }
+    }
+}
+
+impl Metrics {
+    /// The process, from its start on.
+    pub fn process(&self, version: &'static str, started: Timestamp) {
+        let standing = &self.0.standing;
+        standing
+            .build
+            .record(1, &[KeyValue::new("version", version)]);
+        standing.started.record(moment(started), &[]);
+        // A counter shows once it has counted: at zero here, so that a rise from nothing is seen.
+        for swept in [Swept::Expired, Swept::Overdue] {
+            self.swept(swept, 0);
+        }
+    }
+
+    /// Operations recorded and not ended, and how many of them are past their time.
+    pub fn intents(&self, pending: u64, overdue: u64) {
+        self.0.standing.pending.record(pending, &[]);
+        self.0.standing.overdue.record(overdue, &[]);
+    }
+
+    /// The sweep closed so many.
+    pub fn swept(&self, how: Swept, count: u64) {
+        self.0
+            .standing
+            .swept
+            .add(count, &[KeyValue::new("reason", how.name())]);
+    }
+
+    /// The documents' generation.
+    pub fn documents(&self, generation: u64) {
+        self.0.standing.generation.record(generation, &[]);
+    }
+
+    /// A document in force.
+    pub fn document(&self, institution: &InstitutionId, kind: DocumentKind, version: u64) {
+        let label = self.0.institutions.label(Some(institution));
+        self.0
+            .standing
+            .version
+            .record(version, &[label, KeyValue::new("kind", kind.name())]);
+    }
+
+    /// A signing key: since when it may sign, and until when its whole chain is valid.
+    pub fn key(
+        &self,
+        institution: &InstitutionId,
+        purpose: Purpose,
+        since: Timestamp,
+        until: Timestamp,
+    ) {
+        let labels = self.of_key(institution, purpose);
+        self.0.standing.key_since.record(moment(since), &labels);
+        self.0.standing.key_until.record(moment(until), &labels);
+    }
+
+    /// The CRL in force of a CA.
+    pub fn crl(
+        &self,
+        institution: &InstitutionId,
+        purpose: Purpose,
+        since: Timestamp,
+        until: Timestamp,
+    ) {
+        let labels = self.of_key(institution, purpose);
+        self.0.standing.crl_since.record(moment(since), &labels);
+        self.0.standing.crl_until.record(moment(until), &labels);
+    }
+
+    /// Until when the server's TLS certificate is valid.
+    pub fn server_certificate(&self, until: Timestamp) {
+        self.0.standing.server_until.record(moment(until), &[]);
+    }
+
+    /// Has `read` asked whether the service takes requests whenever the numbers are looked at.
+    pub fn observe_ready(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
+        let spec = &catalog::READY;
+        let gauge = self
+            .0
+            .meter
+            .u64_observable_gauge(spec.name)
+            .with_description(spec.help);
+        gauge
+            .with_callback(move |observer| observer.observe(u64::from(read()), &[]))
+            .build();
+    }
+
+    fn of_key(&self, institution: &InstitutionId, purpose: Purpose) -> [KeyValue; 2] {
+        let label = self.0.institutions.label(Some(institution));
+        [label, KeyValue::new("purpose", purpose.name())]
+    }
+}
+
+/// Seconds since 1970.
+fn moment(moment: Timestamp) -> u64 {
+    u64::try_from(moment.seconds()).unwrap_or(0)
+}

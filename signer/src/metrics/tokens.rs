@@ -1,0 +1,213 @@
+//! Owns what is measured of the tokens: waits and calls as they end, and what is read of each token when somebody asks.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter},
+};
+use semops_objects::institution::InstitutionId;
+
+use super::{
+    Metrics,
+    catalog::{self, Spec},
+    seconds,
+};
+
+pub(super) struct Calls {
+    waited: Histogram<f64>,
+    took: Histogram<f64>,
+}
+
+impl Calls {
+    pub(super) fn new(meter: &Meter) -> Self {
+        Self {
+            waited: seconds(meter, &catalog::HSM_WAIT),
+            took: seconds(meter, &catalog::HSM_CALL),
+        }
+    }
+}
+
+/// What a token is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A signature.
+    Sign,
+    /// Random octets.
+    Random,
+}
+
+impl Call {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// Of one token, with its labels made once.
+#[derive(Clone)]
+pub struct TokenMeter {
+    metrics: Metrics,
+    waited: [KeyValue; 1],
+    sign: [KeyValue; 2],
+    random: [KeyValue; 2],
+}
+
+impl Metrics {
+    /// The meter of the institution's token.
+    pub fn token(&self, institution: &InstitutionId) -> TokenMeter {
+        let label = self.0.institutions.label(Some(institution));
+        let call = |call: Call| [label.clone(), KeyValue::new("operation", call.name())];
+        TokenMeter {
+            sign: call(Call::Sign),
+            random: call(Call::Random),
+            waited: [label],
+            metrics: self.clone(),
+        }
+    }
+}
+
+impl TokenMeter {
+    /// Work waited this long for a thread.
+    pub fn waited(&self, time: Duration) {
+        self.metrics
+            .0
+            .calls
+            .waited
+            .record(time.as_secs_f64(), &self.waited);
+    }
+
+    /// A call took this long.
+    pub fn called(&self, call: Call, time: Duration) {
+        let labels = match call {
+            Call::Sign => &self.sign,
+            Call::Random => &self.random,
+        };
+        self.metrics.0.calls.took.record(time.as_secs_f64(), labels);
+    }
+}
+
+/// How a token stands.
+#[derive(Clone, Debug)]
+pub struct TokenState {
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// The word for its health, one of the words that are given with it.
+    pub health: &'static str,
+    /// Work that waits.
+    pub queue_depth: u64,
+    /// Work that may wait.
+    pub queue_capacity: u64,
+    /// Threads alive.
+    pub threads: u64,
+    /// Threads in a call.
+    pub threads_busy: u64,
+    /// Sessions open.
+    pub sessions: u64,
+    /// How long the longest call under way has lasted.
+    pub longest_call: Duration,
+    /// Signatures made.
+    pub signatures: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Work dropped unsigned.
+    pub expired: u64,
+    /// Logins made.
+    pub logins: u64,
+}
+
+type Read = Arc<dyn Fn() -> Vec<TokenState> + Send + Sync>;
+
+impl Metrics {
+    /// Has `read` asked how the tokens stand whenever the numbers are looked at; `healths` are all the words for health.
+    pub fn observe_tokens(
+        &self,
+        healths: &'static [&'static str],
+        read: impl Fn() -> Vec<TokenState> + Send + Sync + 'static,
+    ) {
+        let read: Read = Arc::new(read);
+        self.token_gauge(&catalog::HSM_QUEUE, &read, |token| token.queue_depth);
+        self.token_gauge(&catalog::HSM_CAPACITY, &read, |token| token.queue_capacity);
+        self.token_gauge(&catalog::HSM_THREADS, &read, |token| token.threads);
+        self.token_gauge(&catalog::HSM_BUSY, &read, |token| token.threads_busy);
+        self.token_gauge(&catalog::HSM_SESSIONS, &read, |token| token.sessions);
+        self.token_counter(&catalog::HSM_SIGNATURES, &read, |token| token.signatures);
+        self.token_counter(&catalog::HSM_FAILURES, &read, |token| token.failures);
+        self.token_counter(&catalog::HSM_EXPIRED, &read, |token| token.expired);
+        self.token_counter(&catalog::HSM_LOGINS, &read, |token| token.logins);
+        self.longest_calls(&read);
+        self.healths(healths, &read);
+    }
+
+    fn token_gauge(&self, spec: &Spec, read: &Read, value: fn(&TokenState) -> u64) {
+        let (metrics, read) = (self.clone(), Arc::clone(read));
+        let gauge = self
+            .0
+            .meter
+            .u64_observable_gauge(spec.name)
+            .with_description(spec.help);
+        let observed = gauge.with_callback(move |observer| {
+            for token in read() {
+                let label = metrics.0.institutions.label(Some(&token.institution));
+                observer.observe(value(&token), &[label]);
+            }
+        });
+        observed.build();
+    }
+
+    fn token_counter(&self, spec: &Spec, read: &Read, value: fn(&TokenState) -> u64) {
+        let (metrics, read) = (self.clone(), Arc::clone(read));
+        let counter = self
+            .0
+            .meter
+            .u64_observable_counter(spec.name)
+            .with_description(spec.help);
+        let observed = counter.with_callback(move |observer| {
+            for token in read() {
+                let label = metrics.0.institutions.label(Some(&token.institution));
+                observer.observe(value(&token), &[label]);
+            }
+        });
+        observed.build();
+    }
+
+    fn longest_calls(&self, read: &Read) {
+        let (metrics, read) = (self.clone(), Arc::clone(read));
+        let spec = &catalog::HSM_LONGEST;
+        let gauge = self
+            .0
+            .meter
+            .f64_observable_gauge(spec.name)
+            .with_description(spec.help);
+        let observed = gauge.with_callback(move |observer| {
+            for token in read() {
+                let label = metrics.0.institutions.label(Some(&token.institution));
+                observer.observe(token.longest_call.as_secs_f64(), &[label]);
+            }
+        });
+        observed.build();
+    }
+
+    fn healths(&self, healths: &'static [&'static str], read: &Read) {
+        let (metrics, read) = (self.clone(), Arc::clone(read));
+        let spec = &catalog::HSM_HEALTH;
+        let gauge = self
+            .0
+            .meter
+            .u64_observable_gauge(spec.name)
+            .with_description(spec.help);
+        let observed = gauge.with_callback(move |observer| {
+            for token in read() {
+                let label = metrics.0.institutions.label(Some(&token.institution));
+                for health in healths {
+                    let labels = [label.clone(), KeyValue::new("reason", *health)];
+                    observer.observe(u64::from(*health == token.health), &labels);
+                }
+            }
+        });
+        observed.build();
+    }
+}

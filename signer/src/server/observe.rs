@@ -1,0 +1,109 @@
+//! Owns what the metrics are told that is known where the service is put together: keys, tokens, readiness.
+
+use std::sync::{Arc, Weak};
+
+use semops_objects::institution::InstitutionId;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authority::Authority,
+    clock::Timestamp,
+    domain::key::KeyRecord,
+    hsm::{Health, Watch},
+    metrics::{Metrics, TokenState},
+};
+
+/// The words for a token's health.
+const HEALTHS: &[&str] = &[
+    "SERVING",
+    "FAILING",
+    "NEEDS_RESTART",
+    "STUCK",
+    "FATAL",
+    "THREAD_LOST",
+    "UNKNOWN",
+];
+
+/// A signing key, from its certificates.
+pub(super) fn key(metrics: &Metrics, record: &KeyRecord) {
+    let ends = record
+        .chain
+        .iter()
+        .map(|certificate| certificate.not_after());
+    let until = ends.min().map_or(record.not_after, Timestamp::from_seconds);
+    metrics.key(
+        &record.institution,
+        record.purpose,
+        record.not_before,
+        until,
+    );
+}
+
+/// The tokens, whenever somebody looks.
+pub(super) fn tokens(metrics: &Metrics, watch: Watch) {
+    let institutions: Vec<_> = watch
+        .reports()
+        .map(|report| report.institution.clone())
+        .collect();
+    metrics.observe_tokens(HEALTHS, move || {
+        institutions
+            .iter()
+            .filter_map(|institution| token(&watch, institution))
+            .collect()
+    });
+}
+
+fn token(watch: &Watch, institution: &InstitutionId) -> Option<TokenState> {
+    let gauges = watch.gauges(institution)?;
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Some(TokenState {
+        institution: institution.clone(),
+        health: match watch.health(institution) {
+            Health::Serving => "SERVING",
+            Health::Failing(_) => "FAILING",
+            Health::NeedsRestart(_) => "NEEDS_RESTART",
+            Health::Stuck(_) => "STUCK",
+            Health::Fatal(_) => "FATAL",
+            Health::ThreadLost => "THREAD_LOST",
+            Health::Unknown => "UNKNOWN",
+        },
+        queue_depth: number(gauges.waiting),
+        queue_capacity: number(gauges.capacity),
+        threads: number(gauges.threads),
+        threads_busy: number(gauges.busy),
+        sessions: number(gauges.sessions),
+        longest_call: gauges.longest_call,
+        signatures: gauges.signatures,
+        failures: gauges.failures,
+        expired: gauges.expired,
+        logins: gauges.logins,
+    })
+}
+
+/// Whether requests are taken. It holds no use case: these end while the numbers may still be looked at.
+#[derive(Clone)]
+pub(super) struct Readiness {
+    authority: Weak<Authority>,
+    draining: CancellationToken,
+}
+
+impl Readiness {
+    pub(super) fn of(authority: &Arc<Authority>, draining: CancellationToken) -> Self {
+        Self {
+            authority: Arc::downgrade(authority),
+            draining,
+        }
+    }
+
+    /// Why none are taken, if none are.
+    pub(super) fn unready(&self) -> Option<&'static str> {
+        if self.draining.is_cancelled() {
+            return Some("the service drains");
+        }
+        let ready = self
+            .authority
+            .upgrade()
+            .is_some_and(|authority| authority.is_ready());
+        (!ready).then_some("the store could not be read and written in the last seconds")
+    }
+}

@@ -1,0 +1,4 @@
+//! What the service tells of itself: numbers that are exact, health that is true, traces that belong together.
+
+mod health;
+mod numbers;
