@@ -146,6 +146,11 @@ async fn a_list_shows_what_get_device_shows_under_every_filter() -> Result<(), F
             assert_eq!(ids(&all(client, ask.clone()).await?), expected, "{ask:?}");
         }
     }
+    // Whose devices were looked for stands in no log (domain.md: never references).
+    let log = deployment.log();
+    for reference in [&one.subscriber, &one.account, &revoked.account] {
+        assert!(!log.contains(reference), "{reference}");
+    }
     recheck(&mut deployment).await.map(drop)
 }
 
