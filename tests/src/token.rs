@@ -79,18 +79,22 @@ pub fn pin_count_low(deployment: &Deployment, institution: &str) -> Result<bool,
     Ok(flags & PIN_COUNT_LOW != 0)
 }
 
-/// Makes every private key in the token of `institution` extractable; how many there are.
+/// Makes every private key in the token of `institution` extractable, or not any more; how many there are.
 ///
 /// # Errors
 /// There is no such token.
-pub fn make_extractable(deployment: &Deployment, institution: &str) -> Result<usize, Failure> {
+pub fn set_extractable(
+    deployment: &Deployment,
+    institution: &str,
+    extractable: bool,
+) -> Result<usize, Failure> {
     let mut made = 0;
     for entry in fs::read_dir(folder(deployment, institution)?)? {
         let path = entry?.path();
         let mut object = fs::read(&path)?;
-        let extractable = value(&object, EXTRACTABLE).and_then(|at| object.get_mut(at));
-        if let Some(extractable) = extractable {
-            *extractable = TRUE;
+        let found = value(&object, EXTRACTABLE).and_then(|at| object.get_mut(at));
+        if let Some(found) = found {
+            *found = if extractable { TRUE } else { 0 };
             fs::write(&path, object)?;
             made += 1;
         }

@@ -184,7 +184,8 @@ impl TokenPool {
     pub(super) fn failed(&self, failure: &Failure) {
         let (call, code) = (failure.fault.call(), failure.fault.code());
         let class = failure.class;
-        tracing::warn!(institution = %self.institution, call, code, ?class, "HSM call failed");
+        let advice = failure.fault.advice();
+        tracing::warn!(institution = %self.institution, call, code, ?class, advice, "HSM call failed");
         self.counters.failures.fetch_add(1, Ordering::Relaxed);
         let mut condition = locked(&self.condition);
         let latched = matches!(&*condition, Condition::Failed(f) if f.class == Class::Fatal);

@@ -59,6 +59,14 @@ impl Before {
     }
 }
 
+/// Waits until health says so: the service looks after the store of itself, once a second.
+async fn health(deployment: &Deployment, serving: bool) -> Result<(), Failure> {
+    until("the health to say so", SOON, async || {
+        Ok((deployment.is_healthy().await == serving).then_some(()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_token_that_is_gone() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
@@ -85,6 +93,7 @@ async fn a_token_that_is_gone() -> Result<(), Failure> {
     let at_beta = before.betas.asks(&order_from("beta", "1.00", "CNY")?)?;
     before.callers.beta_payments.cosign_order(at_beta).await?;
     assert!(deployment.is_healthy().await);
+    assert!(deployment.log().contains("a new start of the service"));
 
     drop(gone);
     deployment.restart().await?;
@@ -113,7 +122,7 @@ async fn a_store_that_was_moved_away() -> Result<(), Failure> {
         .await;
     rows::STORE_GONE.refuses(revoked)?;
     before.still_stands().await?;
-    assert!(!deployment.is_healthy().await);
+    health(&deployment, false).await?;
     assert!(deployment.log().contains("move that one back"));
 
     drop(gone);
@@ -122,7 +131,7 @@ async fn a_store_that_was_moved_away() -> Result<(), Failure> {
         .alfa_payments
         .cosign_order(ask.clone())
         .await?;
-    assert!(deployment.is_healthy().await);
+    health(&deployment, true).await?;
     // It is in the file that is there, and not in one that went away with the process.
     deployment.kill()?;
     deployment.start().await?;

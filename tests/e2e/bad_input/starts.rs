@@ -73,9 +73,10 @@ async fn a_missing_module_or_token() -> Result<(), Failure> {
 #[tokio::test]
 async fn an_extractable_key() -> Result<(), Failure> {
     let deployment = prepare()?;
-    assert_eq!(token::make_extractable(&deployment, "alfa")?, 3);
+    assert_eq!(token::set_extractable(&deployment, "alfa", true)?, 3);
     refused(&deployment, &rows::EXTRACTABLE_KEY).await?;
-    Ok(())
+    token::set_extractable(&deployment, "alfa", false)?;
+    good_start(deployment).await
 }
 
 #[tokio::test]
