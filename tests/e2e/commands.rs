@@ -5,6 +5,7 @@ mod desk;
 mod devices;
 mod documents;
 mod keys;
+mod status;
 
 use desk::{ALFA, ALFA_RA, BETA, Desk, MOBILIS};
 use e2e::{

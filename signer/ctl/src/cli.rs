@@ -12,7 +12,7 @@ use semops_proto::{client::Client, v1::DocumentKind};
 use crate::{
     commands::{
         accept, authorization, bench, completions, cosign, crl, device, devices, document, enroll,
-        keys, phone, release, revoke, trust, verify,
+        keys, phone, release, revoke, status, trust, verify,
     },
     connection,
     failure::Failure,
@@ -114,6 +114,8 @@ enum Online {
     Callers(document::Args),
     /// Fetch the newest CRL of a CA (every role)
     Crl(crl::Args),
+    /// Show how the service fares, what your token can do, and how much of the limits is left (every role)
+    Status(status::Args),
 }
 
 impl Cli {
@@ -206,12 +208,14 @@ impl Online {
             Self::Policy(args) => document::run(args, DocumentKind::Policy, client).await,
             Self::Callers(args) => document::run(args, DocumentKind::Callers, client).await,
             Self::Crl(args) => crl::run(args, client).await,
+            Self::Status(_) => status::run(client, clock).await,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
@@ -264,6 +268,24 @@ mod tests {
             let (code, meaning) = code.trim().split_once("  ").unwrap_or_default();
             let line = format!("| {code} | {meaning} |");
             assert!(readme.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_profiles_that_are_shown_are_profiles() {
+        let readme = include_str!("../README.md");
+        let of_readme = readme.split("```toml\n").nth(1).unwrap();
+        let of_readme = of_readme.split("```").next().unwrap();
+        let of_help = AFTER_HELP
+            .split("unknown keys are refused:\n")
+            .nth(1)
+            .unwrap();
+        for text in [of_readme, of_help] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("profile.toml");
+            std::fs::write(&path, text).unwrap();
+            let profile = Profile::load(&path).unwrap();
+            assert_eq!(profile.endpoint(), "https://127.0.0.1:8443");
         }
     }
 }

@@ -14,5 +14,6 @@ pub mod keys;
 pub mod phone;
 pub mod release;
 pub mod revoke;
+pub mod status;
 pub mod trust;
 pub mod verify;

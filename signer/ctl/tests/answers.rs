@@ -14,7 +14,7 @@ mod service;
 use std::{
     process::{Output, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use scheme::Scheme;
@@ -190,7 +190,7 @@ async fn a_service_that_does_not_know_the_call_is_said_to_be_older() {
     let scheme = Scheme::new();
     let port = serve(&scheme, None).await;
     scheme.profile(port, "localhost", "root.pem");
-    for line in ["keys", "policy show", "devices --issued"] {
+    for line in ["status", "keys", "policy show", "devices --issued"] {
         let output = types(&scheme, line).await;
         assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
@@ -202,6 +202,32 @@ async fn a_service_that_does_not_know_the_call_is_said_to_be_older() {
             said.contains("\nway out  the service is older than this program"),
             "{said}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_is_warned_of() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_micros()).unwrap();
+    for (ahead, direction) in [(3_600_000_000, "ahead of"), (-3_600_000_000, "behind")] {
+        let answers = Answers {
+            status: v1::GetStatusResponse {
+                now_micros: now + ahead,
+                token: Some(v1::Token::default()),
+                ..v1::GetStatusResponse::default()
+            },
+            ..Answers::default()
+        };
+        let scheme = desk(answers).await;
+        let output = types(&scheme, "status").await;
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            said.contains(&format!(" s {direction} this machine's")),
+            "{said}"
+        );
+        assert!(said.contains("\nwarning   the clocks differ"), "{said}");
+        assert_eq!(json(&scheme, "status").await["clock"]["differs"], true);
     }
 }
 

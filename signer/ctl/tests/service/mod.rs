@@ -10,6 +10,7 @@ use semops_proto::v1::{
     document_service_server::{DocumentService, DocumentServiceServer},
     enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
     key_service_server::{KeyService, KeyServiceServer},
+    status_service_server::{StatusService, StatusServiceServer},
 };
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::Notify};
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +30,7 @@ pub(crate) struct Answers {
     pub(crate) document: v1::GetDocumentResponse,
     pub(crate) versions: v1::ListDocumentVersionsResponse,
     pub(crate) keys: Vec<v1::Key>,
+    pub(crate) status: v1::GetStatusResponse,
     /// Taken in turn; the last one stays.
     pub(crate) pages: Mutex<Vec<v1::ListDevicesResponse>>,
     /// Each page waits until it is told to come.
@@ -50,6 +52,7 @@ impl Service {
                 EnrollmentServiceServer::new(self).call(request).await
             }
             "semops.signer.v1.KeyService" => KeyServiceServer::new(self).call(request).await,
+            "semops.signer.v1.StatusService" => StatusServiceServer::new(self).call(request).await,
             _ => Ok(not_here().into_http()),
         };
         answered.unwrap_or_else(|never| match never {})
@@ -127,6 +130,16 @@ impl KeyService for Service {
     ) -> Result<Response<v1::GetKeyResponse>, Status> {
         let key = self.0.keys.first().cloned();
         Ok(Response::new(v1::GetKeyResponse { key }))
+    }
+}
+
+#[tonic::async_trait]
+impl StatusService for Service {
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        Ok(Response::new(self.0.status.clone()))
     }
 }
 

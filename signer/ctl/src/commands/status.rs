@@ -1,0 +1,369 @@
+//! `status`: how the service fares, as far as it concerns the caller's institution.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use semops_proto::{
+    client::Client,
+    v1::{DocumentVersion, GetStatusRequest, GetStatusResponse, RateLimit, Token, TokenHealth},
+};
+use serde_json::{Value, json};
+
+use super::{
+    device::name_of,
+    document::{version_cells, version_json, word},
+};
+use crate::{
+    failure::Failure,
+    output::{
+        Report,
+        table::{Column, Table},
+        text::{span, utc},
+    },
+};
+
+const JSON: &str = "JSON: {\"version\", \"started_at\" (Unix seconds), \"clock\": {\"difference_micros\" (above 0: the service is \
+    ahead), \"round_trip_micros\", \"differs\" (by more than a second, for certain)}, \"caller\", \"token\": {\"label\", \
+    \"description\", \"library\", \"health\": \"SERVING\" | \"FAILING\" | \"NEEDS_RESTART\" | \"STUCK\" | \"FATAL\" | \
+    \"THREAD_LOST\", \"health_detail\", \"sessions\", \"session_limit\" or null, \"waiting\", \"waiting_limit\", \"mechanisms\": \
+    []}, \"documents\": [{\"document\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}], \"limits\": \
+    [{\"scope\", \"burst\", \"requests\", \"seconds\", \"left\"}], \"in_flight\", \"in_flight_limit\"}";
+const SECOND: i64 = 1_000_000;
+
+/// Nothing to choose.
+#[derive(Debug, clap::Args)]
+#[command(after_help = JSON)]
+pub struct Args {}
+
+/// Asks, and compares the service's clock with `clock`, this machine's.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn run(client: &Client, clock: fn() -> SystemTime) -> Result<Report, Failure> {
+    let before = micros(clock());
+    let answer = client.get_status(GetStatusRequest {}).await?;
+    let after = micros(clock());
+    report(&answer, &Clocks::compare(before, answer.now_micros, after))
+}
+
+/// The service's clock beside this machine's, in microseconds.
+struct Clocks {
+    difference: i64,
+    round_trip: i64,
+}
+
+impl Clocks {
+    /// The service looked at its clock at some moment between `before` and `after`; halfway is the best guess.
+    fn compare(before: i64, service: i64, after: i64) -> Self {
+        let round_trip = after.saturating_sub(before).max(0);
+        Self {
+            difference: service
+                .saturating_sub(before)
+                .saturating_sub(round_trip / 2),
+            round_trip,
+        }
+    }
+
+    /// Whether they differ by more than a second, whenever the service looked.
+    fn differ(&self) -> bool {
+        self.difference
+            .saturating_abs()
+            .saturating_sub(self.round_trip / 2)
+            > SECOND
+    }
+
+    fn text(&self) -> String {
+        let direction = if self.difference < 0 {
+            "behind"
+        } else {
+            "ahead of"
+        };
+        format!(
+            "{} {direction} this machine's (give or take {})",
+            short_span(self.difference.saturating_abs()),
+            short_span(self.round_trip / 2 + 1000)
+        )
+    }
+}
+
+/// Microseconds in milliseconds, or in seconds from ten on.
+fn short_span(micros: i64) -> String {
+    if micros < 10 * SECOND {
+        format!("{} ms", micros / 1000)
+    } else {
+        format!("{} s", micros / SECOND)
+    }
+}
+
+fn micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn report(answer: &GetStatusResponse, clocks: &Clocks) -> Result<Report, Failure> {
+    let token = answer
+        .token
+        .as_ref()
+        .ok_or_else(|| Failure::bad_answer("the token is missing"))?;
+    let running = span(answer.now_micros / SECOND - answer.started_at);
+    let warning = clocks.differ().then_some(
+        "the clocks differ: orders and certificates are judged by the service's; set the one that is wrong",
+    );
+    let report = Report::new(members(answer, token, clocks))
+        .row(
+            "service",
+            format!(
+                "{}, up {running}, since {}",
+                answer.version,
+                utc(answer.started_at)
+            ),
+        )
+        .row("clock", clocks.text())
+        .row_if("warning", warning)
+        .row("caller", &answer.caller);
+    let report = token_rows(report, token);
+    let report = report
+        .table(documents(answer))
+        .table(limits(answer))
+        .words("mechanisms", &token.mechanisms);
+    Ok(match token.health() {
+        TokenHealth::Serving => report,
+        _ => report.next("tell the operator of the service what ails the token"),
+    })
+}
+
+fn token_rows(report: Report, token: &Token) -> Report {
+    let limit = token.session_limit;
+    let limit = limit.map_or("the token names no limit".to_owned(), |limit| {
+        format!("at most {limit}")
+    });
+    let detail = Some(&token.health_detail).filter(|detail| !detail.is_empty());
+    report
+        .row("token", &token.label)
+        .row("health", health(token))
+        .row_if("detail", detail)
+        .words("model", &parts(&token.description))
+        .words("library", &parts(&token.library))
+        .row("sessions", format!("{} ({limit})", token.sessions))
+        .row(
+            "waiting",
+            format!("{} of {}", token.waiting, token.waiting_limit),
+        )
+}
+
+/// What stands between commas, so that it can be broken there.
+fn parts(text: &str) -> Vec<String> {
+    text.split(", ").map(str::to_owned).collect()
+}
+
+/// The documents in force.
+fn documents(answer: &GetStatusResponse) -> Table {
+    let columns = [
+        Column::whole("DOCUMENT"),
+        Column::number("VERSION"),
+        Column::whole("LOADED"),
+        Column::long("SHA256"),
+    ];
+    let row = |table: Table, document: &DocumentVersion| {
+        let [version, loaded, sha256] = version_cells(document);
+        table.row([word(document.kind()).to_owned(), version, loaded, sha256])
+    };
+    answer.documents.iter().fold(Table::new(columns), row)
+}
+
+/// The rate limits, and last the bound on what is under way.
+fn limits(answer: &GetStatusResponse) -> Table {
+    let columns = [
+        Column::whole("LIMIT"),
+        Column::whole("RATE"),
+        Column::number("AT ONCE"),
+        Column::number("LEFT"),
+    ];
+    let row = |table: Table, limit: &RateLimit| {
+        table.row([
+            limit.scope.clone(),
+            format!("{} in {} s", limit.requests, limit.seconds),
+            limit.burst.to_string(),
+            limit.left.to_string(),
+        ])
+    };
+    let left = answer.in_flight_limit.saturating_sub(answer.in_flight);
+    let table = answer.limits.iter().fold(Table::new(columns), row);
+    table.row([
+        "institution".to_owned(),
+        "under way".to_owned(),
+        answer.in_flight_limit.to_string(),
+        left.to_string(),
+    ])
+}
+
+fn members(answer: &GetStatusResponse, token: &Token, clocks: &Clocks) -> Value {
+    let documents = answer.documents.iter().map(|document| {
+        let mut json = version_json(document);
+        if let Value::Object(members) = &mut json {
+            members.insert("document".to_owned(), json!(word(document.kind())));
+        }
+        json
+    });
+    let limits = answer.limits.iter().map(|limit| {
+        json!({
+            "scope": limit.scope,
+            "burst": limit.burst,
+            "requests": limit.requests,
+            "seconds": limit.seconds,
+            "left": limit.left,
+        })
+    });
+    json!({
+        "version": answer.version,
+        "started_at": answer.started_at,
+        "clock": {
+            "difference_micros": clocks.difference,
+            "round_trip_micros": clocks.round_trip,
+            "differs": clocks.differ(),
+        },
+        "caller": answer.caller,
+        "token": token_members(token),
+        "documents": documents.collect::<Vec<_>>(),
+        "limits": limits.collect::<Vec<_>>(),
+        "in_flight": answer.in_flight,
+        "in_flight_limit": answer.in_flight_limit,
+    })
+}
+
+fn token_members(token: &Token) -> Value {
+    json!({
+        "label": token.label,
+        "description": token.description,
+        "library": token.library,
+        "health": health(token),
+        "health_detail": token.health_detail,
+        "sessions": token.sessions,
+        "session_limit": token.session_limit,
+        "waiting": token.waiting,
+        "waiting_limit": token.waiting_limit,
+        "mechanisms": token.mechanisms,
+    })
+}
+
+fn health(token: &Token) -> &'static str {
+    name_of(token.health().as_str_name(), "TOKEN_HEALTH_")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use semops_proto::v1::DocumentKind;
+
+    use super::*;
+    use crate::output::Form;
+
+    const LINES: Form = Form::Lines { columns: 80 };
+
+    fn answer(health: TokenHealth) -> GetStatusResponse {
+        GetStatusResponse {
+            version: "0.1.0".to_owned(),
+            started_at: 0,
+            now_micros: 7_200 * SECOND,
+            caller: "spiffe://semops.example/alfa/auditor/audit".to_owned(),
+            documents: vec![DocumentVersion {
+                kind: DocumentKind::Policy.into(),
+                version: 2,
+                sha256: vec![0xcd; 32],
+                loaded_at: 60,
+            }],
+            token: Some(Token {
+                label: "alfa".to_owned(),
+                health: health.into(),
+                mechanisms: vec!["CKM_ECDSA".to_owned(); 12],
+                waiting_limit: 256,
+                ..Token::default()
+            }),
+            limits: vec![RateLimit {
+                scope: "caller".to_owned(),
+                burst: 1000,
+                requests: 500,
+                seconds: 1,
+                left: 999,
+            }],
+            in_flight: 1,
+            in_flight_limit: 256,
+        }
+    }
+
+    #[test]
+    fn everything_fits_and_is_said() {
+        let clocks = Clocks::compare(0, 0, 0);
+        let report = report(&answer(TokenHealth::Serving), &clocks).unwrap();
+        let shown = report.render(LINES);
+        for said in [
+            "service   0.1.0, up 2 h, since 1970-01-01T00:00:00Z\n",
+            "sessions  0 (the token names no limit)\n",
+            "\n            CKM_ECDSA, CKM_ECDSA",
+            "\npolicy          2  1970-01-01T00:01:00Z  cdcd",
+            "\ncaller       500 in 1 s     1000   999\n",
+            "\ninstitution  under way       256   255\n",
+        ] {
+            assert!(shown.contains(said), "{said} in\n{shown}");
+        }
+        assert!(
+            shown.lines().all(|line| line.chars().count() <= 80),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("warning") && !shown.contains("next"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn an_ailing_token_names_the_way_out() {
+        let clocks = Clocks::compare(0, 0, 0);
+        let mut ailing = answer(TokenHealth::Stuck);
+        if let Some(token) = &mut ailing.token {
+            token.health_detail = "C_Sign has not returned for 30 s".to_owned();
+        }
+        let shown = report(&ailing, &clocks).unwrap().render(LINES);
+        assert!(
+            shown.contains("\nhealth    STUCK\ndetail    C_Sign has not"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("\nnext        tell the operator of the service what ails the token\n")
+        );
+        ailing.token = None;
+        assert!(matches!(
+            report(&ailing, &clocks),
+            Err(Failure::BadAnswer { .. })
+        ));
+    }
+
+    #[test]
+    fn clocks_are_said_to_differ_only_when_it_is_certain() {
+        let cases = [
+            ((0, 0, 0), 0, false),
+            ((0, 1_000_000, 0), 1_000_000, false),
+            ((0, 1_000_001, 0), 1_000_001, true),
+            ((0, -1_000_001, 0), -1_000_001, true),
+            // The reply took four seconds: the service may have looked at any moment of them.
+            ((0, 3_900_000, 4_000_000), 1_900_000, false),
+            ((0, 5_000_001, 4_000_000), 3_000_001, true),
+            ((0, -1_000_001, 4_000_000), -3_000_001, true),
+        ];
+        for ((before, service, after), difference, differ) in cases {
+            let clocks = Clocks::compare(before, service, after);
+            assert_eq!(clocks.difference, difference, "{service}");
+            assert_eq!(clocks.differ(), differ, "{service}");
+        }
+        let behind = Clocks::compare(0, -3_000_000, 2_000);
+        assert_eq!(
+            behind.text(),
+            "3001 ms behind this machine's (give or take 2 ms)"
+        );
+        let shown = report(&answer(TokenHealth::Serving), &behind).unwrap();
+        assert!(
+            shown
+                .render(LINES)
+                .contains("\nwarning   the clocks differ")
+        );
+    }
+}
