@@ -35,19 +35,19 @@ use crate::{
 const ABOUT: &str = "\
 Drive a running service with a mixed load of enrolment and co-signing, measure it, and check every answer.
 
-The load makes its own phones: each is enrolled, accepted, and orders --orders-per-phone times before another takes its
-place. A closed loop (--concurrency) has so many requests under way at any time; a caller that is told when to come back
-waits as long. An open loop (--rate) sends by a schedule, whether or not others are answered, and counts each latency
+The load makes its own phones: each is enrolled, accepted, and orders --orders-per-phone times before another takes its \
+place. A closed loop (--concurrency) has so many requests under way at any time; a caller that is told when to come back \
+waits as long. An open loop (--rate) sends by a schedule, whether or not others are answered, and counts each latency \
 from the moment at which the request was due. Ctrl-C ends the load early and still reports; a second one waits for nothing.";
 
 const JSON: &str = "\
-JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\": \"time\" | \"interrupted\", \"configuration\",
-\"setup\": {\"phones\", \"repeated\", \"seconds\"}, \"seconds\", \"stand_ins\", \"warm_up\" and \"measured\": {\"sent\", \"done\", \"not_sent\",
-\"outcomes\": [{\"kind\", \"code\", \"reason\", \"count\", \"longest_retry_seconds\"}]}, the latter also with \"per_second\" and
-\"kinds\": {\"cosign\" | \"enroll\" | \"accept\": {\"sent\", \"done\", \"per_second\", \"latency_ms\", \"latency_not_done_ms\":
-{\"p50\", \"p90\", \"p99\", \"p99.9\", \"max\"}}}, \"series\": [{\"from\", \"to\" (seconds), \"in_flight\", and for each kind
-{\"done\", \"not_done\", \"per_second\", \"p50_ms\", \"p99_ms\"}}], \"checks\": {\"authorizations\", \"signatures_verified\",
-\"wrong_answers\", \"first_wrong\"}, \"client\": {\"cpu_seconds\", \"cpu_us_per_request\", \"processors\"}, \"ceiling\": null |
+JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\": \"time\" | \"interrupted\", \"configuration\", \
+\"setup\": {\"phones\", \"repeated\", \"seconds\"}, \"seconds\", \"stand_ins\", \"warm_up\" and \"measured\": {\"sent\", \"done\", \"not_sent\", \
+\"outcomes\": [{\"kind\", \"code\", \"reason\", \"count\", \"longest_retry_seconds\"}]}, the latter also with \"per_second\" and \
+\"kinds\": {\"cosign\" | \"enroll\" | \"accept\": {\"sent\", \"done\", \"per_second\", \"latency_ms\", \"latency_not_done_ms\": \
+{\"p50\", \"p90\", \"p99\", \"p99.9\", \"max\"}}}, \"series\": [{\"from\", \"to\" (seconds), \"in_flight\", and for each kind \
+{\"done\", \"not_done\", \"per_second\", \"p50_ms\", \"p99_ms\"}}], \"checks\": {\"authorizations\", \"signatures_verified\", \
+\"wrong_answers\", \"first_wrong\"}, \"client\": {\"cpu_seconds\", \"cpu_us_per_request\", \"processors\"}, \"ceiling\": null | \
 {\"command\", \"before\", \"after\", \"failed\", \"mean_per_second\", \"spread\", \"cosigned_to_raw\", \"signatures_to_raw\"}}";
 
 /// The load.
