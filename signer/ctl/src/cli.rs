@@ -68,7 +68,7 @@ enum Command {
     #[command(flatten)]
     Online(Online),
     /// Drive a running service with a load and measure it, with profiles of its own
-    #[command(display_order = 89)]
+    #[command(display_order = 89, long_about = bench::ABOUT)]
     Bench(Box<bench::Args>),
 }
 

@@ -32,7 +32,8 @@ use crate::{
     profile::Profile,
 };
 
-const ABOUT: &str = "\
+/// What it does, for the help of the command.
+pub const ABOUT: &str = "\
 Drive a running service with a mixed load of enrolment and co-signing, measure it, and check every answer.
 
 The load makes its own phones: each is enrolled, accepted, and orders --orders-per-phone times before another takes its \
@@ -52,7 +53,7 @@ JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\"
 
 /// The load.
 #[derive(Debug, clap::Args)]
-#[command(long_about = ABOUT, after_help = JSON)]
+#[command(after_help = JSON)]
 pub struct Args {
     /// Profile of the caller that enrols phones (role enrolment)
     #[arg(long, value_name = "PROFILE")]
