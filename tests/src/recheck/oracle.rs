@@ -85,6 +85,18 @@ fn sample_of_signatures(record: &Record, authorities: &Authorities) -> Vec<Strin
     lines
 }
 
+/// The last certificates of the CA with this key, each with its operation.
+fn sample_of_certificates(record: &Record, key: &[u8]) -> Vec<(i64, Certificate)> {
+    let devices = record.devices.iter().rev();
+    let devices = devices.filter(|device| device.issuer_key == key);
+    // One that cannot be read is found with the signatures.
+    let certified = devices.filter_map(|device| {
+        let certificate = Certificate::from_der(record.certificate(device)?).ok()?;
+        Some((device.operation, certificate))
+    });
+    certified.take(SAMPLE).collect()
+}
+
 /// `openssl verify` of the last certificates of each device CA.
 fn certificates(
     record: &Record,
@@ -97,23 +109,18 @@ fn certificates(
         .iter()
         .filter(|(_, key)| key.purpose == "device-ca")
     {
-        let devices = record
-            .devices
+        let sample = sample_of_certificates(record, id);
+        // Of a clock that was ahead for a while, some may begin only later, when others have ended.
+        let begins = sample
             .iter()
-            .filter(|device| device.issuer_key == *id)
-            .rev();
-        // Of a clock that was ahead for a while, some may begin only later.
-        let (mut files, mut at) = (Vec::new(), unix_now()?);
-        for (device, der) in devices
-            .filter_map(|device| Some((device, record.certificate(device)?)))
-            .take(SAMPLE)
-        {
-            let file = folder.join(format!("{}.pem", device.operation));
-            // One that cannot be read is found with the signatures.
-            if let Ok(certificate) = Certificate::from_der(der) {
+            .map(|(_, certificate)| certificate.not_before());
+        let at = begins.fold(unix_now()?, i64::max);
+        let mut files = Vec::new();
+        for (operation, certificate) in &sample {
+            if certificate.valid_at(at) {
+                let file = folder.join(format!("{operation}.pem"));
                 fs::write(&file, certificate.to_pem())?;
                 files.push(file);
-                at = at.max(certificate.not_before());
             }
         }
         if files.is_empty() {
