@@ -1,8 +1,14 @@
 //! A thin typed client: one method per RPC, each with the same deadline. It owns no transport; give it a channel.
 
-use std::time::Duration;
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
-use tonic::{Request, Status, transport::Channel};
+use tonic::{
+    ConnectError, Request, Status, TimeoutExpired,
+    transport::{self, Channel},
+};
 
 use crate::v1::{
     self, cosigning_service_client::CosigningServiceClient,
@@ -14,7 +20,8 @@ use crate::v1::{
 /// All services of `semops.signer.v1` over one channel. Cloning is cheap and shares the connection.
 ///
 /// Every call carries the deadline as `grpc-timeout`; the service honours it at every wait. A call that ends with
-/// DEADLINE_EXCEEDED, UNAVAILABLE or CANCELLED may be repeated with the same content: each RPC is idempotent.
+/// DEADLINE_EXCEEDED, UNAVAILABLE or CANCELLED may be repeated with the same content: each RPC is idempotent. A call that
+/// is left without an answer because its connection ended is repeated here, once, in what is left of its time.
 #[derive(Clone, Debug)]
 pub struct Client {
     enrollment: EnrollmentServiceClient<Channel>,
@@ -40,7 +47,15 @@ macro_rules! calls {
                 /// # Errors
                 /// The status of the service with its google.rpc details, or one made by the transport.
                 pub async fn $name(&self, request: v1::$request) -> Result<v1::$response, Status> {
-                    let reply = self.$service.clone().$name(self.request(request)).await?;
+                    let asked = Instant::now();
+                    let first = requested(request.clone(), self.deadline);
+                    let reply = match self.$service.clone().$name(first).await {
+                        Err(status) if is_unanswered(&status) => {
+                            let left = self.deadline.saturating_sub(asked.elapsed());
+                            self.$service.clone().$name(requested(request, left)).await?
+                        }
+                        done => done?,
+                    };
                     Ok(reply.into_inner())
                 }
             )*
@@ -100,10 +115,24 @@ impl Client {
             deadline,
         }
     }
+}
 
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.deadline);
-        request
+fn requested<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+/// Whether the connection ended before there was an answer: the service ends each at its age, and the channel makes a
+/// new one for the next call only.
+fn is_unanswered(status: &Status) -> bool {
+    let mut cause = status.source();
+    let lost = cause.is_some_and(<dyn Error>::is::<transport::Error>);
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() || error.is::<ConnectError>() {
+            return false;
+        }
+        cause = error.source();
     }
+    lost
 }

@@ -1,6 +1,6 @@
-//! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, measures how things
-//! stand, and publishes the CRLs that are due. Each of these, and each institution, has a loop of its own, so that a token
-//! that hangs holds up nobody else.
+//! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, looks for new
+//! documents, measures how things stand, and publishes the CRLs that are due. Each of these, and each institution, has a
+//! loop of its own, so that a token that hangs holds up nobody else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -31,6 +31,8 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
     loops.spawn(async move { every_tick(&checked, &stopped, || checked.check()).await });
     let (observed, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&observed, &stopped, || observe(&observed)).await });
+    let (looking, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&looking, &stopped, || look(&looking)).await });
     loops.spawn(async move { every_tick(&authority, &stop, || sweep(&authority)).await });
     // A loop ends well only because all are told to.
     while let Some(Ok(())) = loops.join_next().await {}
@@ -67,6 +69,13 @@ async fn observe(authority: &Authority) {
     if let Err(error) = authority.observe().await {
         // That the store is not well is told by the check.
         debug!(%error, "how things stand could not be read");
+    }
+}
+
+/// Requests see new documents by themselves; whoever holds a connection and asks nothing waits for this.
+async fn look(authority: &Authority) {
+    if let Err(error) = authority.current().await {
+        warn!(%error, "the documents could not be compared; the next tick tries again");
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod commands;
+mod connections;
 mod cosigning;
 mod crash;
 mod crls;

@@ -73,8 +73,7 @@ fn files(deployment: &Deployment) -> CallerFiles {
 
 /// A connection of alfa's backend.
 async fn backend(deployment: &Deployment) -> Result<Wire, Failure> {
-    let files = files(deployment);
-    Wire::open(deployment, &files.chain, &files.key).await
+    Wire::of(deployment, "alfa", Role::Payments, "backend").await
 }
 
 async fn demand_served(wire: &mut Wire) -> Result<(), Failure> {

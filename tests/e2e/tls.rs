@@ -12,8 +12,6 @@ use e2e::{
     programs,
     raw::{self, Answer},
     recheck::recheck,
-    refusal,
-    until::until,
 };
 use rustls::AlertDescription;
 use semops_pki::local_key::LocalKey;
@@ -203,39 +201,6 @@ async fn a_good_certificate_makes_nobody_a_caller() -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn a_connection_does_not_outlive_its_certificate() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
-    let alfa = ca(&deployment, "alfa");
-    let end = unix_now()? + 8;
-    let stamp = std::process::Command::new("date")
-        .args(["-u", "+%Y%m%d%H%M%SZ", "-d", &format!("@{end}")])
-        .output()?;
-    let stamp = String::from_utf8(stamp.stdout)?;
-    let leaf = Leaf {
-        until: stamp.trim(),
-        ..GENUINE
-    };
-    let short = forge(&deployment, (&alfa.0, &alfa.1), leaf)?;
-    let channel = short.channel(&deployment).await?;
-    assert_eq!(
-        raw::call(&channel, HEALTH, &[]).await?.status.code(),
-        Code::Ok
-    );
-    let refused = until("the certificate's end", PATIENCE, async || {
-        let answer = raw::call(&channel, HEALTH, &[]).await?;
-        Ok((answer.status.code() != Code::Ok).then_some(answer.status))
-    })
-    .await?;
-    assert!(unix_now()? > end, "refused before its end");
-    refusal::demand(
-        Err::<(), _>(refused),
-        Code::Unauthenticated,
-        "CALLER_UNKNOWN",
-    )?;
-    recheck(&mut deployment).await.map(drop)
-}
-
-#[tokio::test]
 async fn openssl_gets_in_with_tls_1_3_and_not_with_1_2() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
     let caller = caller(&deployment, "alfa", Role::Payments, "backend");
@@ -351,7 +316,12 @@ pub(crate) fn ca(
     (directory.ca(Hierarchy::Tls, &id), directory.tls_ca_key(&id))
 }
 
-fn caller(deployment: &Deployment, institution: &str, role: Role, name: &str) -> CallerFiles {
+pub(crate) fn caller(
+    deployment: &Deployment,
+    institution: &str,
+    role: Role,
+    name: &str,
+) -> CallerFiles {
     let id = institution.parse().unwrap();
     deployment.directory().caller(&id, role, name)
 }

@@ -14,9 +14,9 @@ use rustls::{
     version::TLS13,
 };
 use semops_pki::certificate::Certificate;
-use softhsm_setup::directory::Hierarchy;
+use softhsm_setup::{directory::Hierarchy, scheme::Role};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::body::Body;
 
 use crate::{
@@ -43,18 +43,35 @@ impl Wire {
     /// # Errors
     /// A file cannot be read, or the handshake fails. A refusal of the client's certificate comes with the first call.
     pub async fn open(deployment: &Deployment, chain: &Path, key: &Path) -> Result<Self, Failure> {
-        let mut roots = RootCertStore::empty();
-        let root = deployment.directory().root(Hierarchy::Tls);
-        roots.add(CertificateDer::from_pem_file(root)?)?;
-        let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<_, _>>()?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let address = deployment.scheme().grpc();
-        timeout(PATIENCE, connect(address, config)).await?
+        let tls = tls(deployment, chain, key).await?;
+        let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
+        let leaf = shown
+            .first()
+            .ok_or_else(|| Failure::new("no certificate"))?;
+        let server = Certificate::from_der(leaf)?;
+        let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(tls));
+        let (sender, connection) = timeout(PATIENCE, shaken).await??;
+        Ok(Self {
+            address: deployment.scheme().grpc(),
+            sender,
+            driver: tokio::spawn(connection),
+            server,
+        })
+    }
+
+    /// That of a caller of the default scheme.
+    ///
+    /// # Errors
+    /// As [`Wire::open`].
+    pub async fn of(
+        deployment: &Deployment,
+        institution: &str,
+        role: Role,
+        name: &str,
+    ) -> Result<Self, Failure> {
+        let institution = institution.parse().map_err(Failure::during(institution))?;
+        let files = deployment.directory().caller(&institution, role, name);
+        Self::open(deployment, &files.chain, &files.key).await
     }
 
     /// Calls a method with the encoded `message`.
@@ -64,8 +81,8 @@ impl Wire {
     pub async fn call(&mut self, path: &str, message: &[u8]) -> Result<Answer, Failure> {
         let mut request = raw::request(path, raw::framed(message))?;
         *request.uri_mut() = format!("https://{}{path}", self.address).parse::<Uri>()?;
-        let answered = async { raw::answer(self.sender.send_request(request).await?).await };
-        timeout(PATIENCE, answered).await?
+        let sent = self.sender.send_request(request);
+        timeout(PATIENCE, async { raw::answer(sent.await?).await }).await?
     }
 
     /// Whether neither side has closed it.
@@ -91,22 +108,28 @@ impl Wire {
     }
 }
 
-async fn connect(address: SocketAddr, config: ClientConfig) -> Result<Wire, Failure> {
+/// A TLS connection with these files' certificate, on which nothing was said yet.
+///
+/// # Errors
+/// As [`Wire::open`].
+pub async fn tls(
+    deployment: &Deployment,
+    chain: &Path,
+    key: &Path,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let mut roots = RootCertStore::empty();
+    let root = deployment.directory().root(Hierarchy::Tls);
+    roots.add(CertificateDer::from_pem_file(root)?)?;
+    let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<_, _>>()?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = deployment.scheme().grpc();
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::from(address.ip());
-    let tls = TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await?;
-    let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let leaf = shown
-        .first()
-        .ok_or_else(|| Failure::new("no certificate"))?;
-    let server = Certificate::from_der(leaf)?;
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
-    Ok(Wire {
-        address,
-        sender,
-        driver: tokio::spawn(connection),
-        server,
-    })
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    Ok(timeout(PATIENCE, shaken).await??)
 }

@@ -21,15 +21,11 @@ mod verify;
 #[cfg(test)]
 mod interleavings;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, RwLock},
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use semops_objects::institution::InstitutionId;
 use semops_pki::{certificate::Certificate, profile::Oids};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
@@ -170,7 +166,7 @@ pub struct Authority {
     tokens: Tokens,
     limits: Limits,
     clock: Clock,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
     crl_due: Notify,
     readiness: Readiness,
     metrics: Metrics,
@@ -196,7 +192,7 @@ impl Authority {
             tokens,
             limits,
             clock,
-            snapshot: RwLock::new(Arc::new(snapshot)),
+            snapshot: watch::Sender::new(Arc::new(snapshot)),
             crl_due: Notify::new(),
             readiness: Readiness::default(),
             metrics,

@@ -1,12 +1,10 @@
 //! Owns the snapshot of all documents in force, and its refreshing when the store's generation has moved.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use semops_objects::{institution::InstitutionId, trust::TrustDocument};
 use semops_pki::profile::Oids;
+use tokio::sync::watch;
 use tracing::error;
 
 use crate::{
@@ -104,20 +102,25 @@ impl Snapshot {
 impl Authority {
     /// The documents as last read.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// The documents as last read, now and whenever others come into force.
+    pub fn documents(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
     }
 
     /// Reads the documents anew.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
         let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup.oids).await?);
-        let mut held = self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if held.generation < fresh.generation {
-            *held = Arc::clone(&fresh);
-        }
-        Ok(Arc::clone(&held))
+        self.snapshot.send_if_modified(|held| {
+            let newer = held.generation < fresh.generation;
+            if newer {
+                *held = fresh;
+            }
+            newer
+        });
+        Ok(self.snapshot())
     }
 
     /// The documents in force now: as last read, if the store's generation is still theirs. For requests that read

@@ -77,6 +77,8 @@ pub struct Grpc {
     pub handshake: Duration,
     /// The longest request.
     pub request: Duration,
+    /// The oldest that a connection becomes.
+    pub max_connection_age: Duration,
 }
 
 /// What is logged, and how.

@@ -58,6 +58,8 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     })
 }
 
+/// The oldest that a connection becomes, where the file does not say.
+const CONNECTION_AGE: Duration = Duration::from_secs(3_600);
 fn drain(file: &mut Reader<'_>) -> Option<Duration> {
     seconds(&mut file.table("drain")?, "seconds", 3_600)
 }
@@ -119,12 +121,18 @@ fn grpc(mut grpc: Reader<'_>) -> Option<Grpc> {
     let max_connections = count(&mut grpc, "max_connections", 65_536);
     let handshake = seconds(&mut grpc, "handshake_seconds", 60);
     let request = seconds(&mut grpc, "request_seconds", 600);
+    let age = if grpc.has("max_connection_age_seconds") {
+        seconds(&mut grpc, "max_connection_age_seconds", 86_400)
+    } else {
+        Some(CONNECTION_AGE)
+    };
     Some(Grpc {
         listen: listen?,
         tls: tls?,
         max_connections: max_connections?,
         handshake: handshake?,
         request: request?,
+        max_connection_age: age?,
     })
 }
 

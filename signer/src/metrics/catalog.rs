@@ -151,6 +151,8 @@ catalogue! {
         "gRPC connections with a TLS session"
     CONNECTIONS_REFUSED "semops_connections_refused_total" [Reason]
         "gRPC connections that came to nothing"
+    CONNECTIONS_ENDED "semops_connections_ended_total" [Reason]
+        "gRPC connections that the service ended"
     EXPORTS "semops_telemetry_exports_total" [Operation Reason]
         "Batches of traces and metrics sent to the collector, or lost"
     READY "semops_ready" []

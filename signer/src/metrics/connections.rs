@@ -10,6 +10,7 @@ use super::{Metrics, catalog, counter, up_down};
 pub(super) struct Connections {
     open: UpDownCounter<i64>,
     refused: Counter<u64>,
+    ended: Counter<u64>,
 }
 
 impl Connections {
@@ -17,6 +18,7 @@ impl Connections {
         Self {
             open: up_down(meter, &catalog::CONNECTIONS_OPEN),
             refused: counter(meter, &catalog::CONNECTIONS_REFUSED),
+            ended: counter(meter, &catalog::CONNECTIONS_ENDED),
         }
     }
 }
@@ -33,6 +35,8 @@ pub enum Turned {
     Slow,
     /// There are as many connections as may be.
     Full,
+    /// There are as many of its institution, or of nobody's, as may be.
+    Share,
 }
 
 impl Turned {
@@ -41,6 +45,31 @@ impl Turned {
             Self::Handshake => "HANDSHAKE_FAILED",
             Self::Slow => "HANDSHAKE_SLOW",
             Self::Full => "TOO_MANY",
+            Self::Share => "SHARE_TAKEN",
+        }
+    }
+}
+
+/// Why the service ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The service drains.
+    Drain,
+    /// It had reached its age.
+    Age,
+    /// Its peer was no caller.
+    NoCaller,
+    /// Its peer did not let go of it.
+    CutOff,
+}
+
+impl Ended {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "DRAIN",
+            Self::Age => "AGE",
+            Self::NoCaller => "NO_CALLER",
+            Self::CutOff => "CUT_OFF",
         }
     }
 }
@@ -50,6 +79,14 @@ impl Metrics {
     pub fn connected(&self) -> OpenConnection {
         self.0.connections.open.add(1, &[]);
         OpenConnection(self.clone())
+    }
+
+    /// The service has ended a connection.
+    pub fn disconnected(&self, why: Ended) {
+        self.0
+            .connections
+            .ended
+            .add(1, &[KeyValue::new("reason", why.name())]);
     }
 
     /// A connection came to nothing.

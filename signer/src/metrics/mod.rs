@@ -29,7 +29,7 @@ use self::{
     standing::Standing, store::Commits, tokens::Calls,
 };
 pub use self::{
-    connections::{OpenConnection, Turned},
+    connections::{Ended, OpenConnection, Turned},
     exports::Export,
     flow::{Flow, Stage},
     rpc::{CLIENT_GONE, Rpc, UNKNOWN},

@@ -13,7 +13,12 @@ use crate::{
     error::Error,
     ids::RequestId,
     metrics::Metrics,
-    rpc::{caller::Caller, deadline::Deadline, peer::Peer, status::status},
+    rpc::{
+        caller::{Caller, Stranger},
+        deadline::Deadline,
+        peer::Peer,
+        status::status,
+    },
 };
 
 /// How often a request is decided anew because the documents moved; each is a load by an operator.
@@ -67,6 +72,12 @@ impl Desk {
             &self.scheme,
             self.authority.clock().now(),
         )
+    }
+
+    /// The same, with the cause.
+    pub(crate) fn known(&self, peer: &Peer, snapshot: &Snapshot) -> Result<Caller, Stranger> {
+        let now = self.authority.clock().now();
+        Caller::known(peer.as_deref(), snapshot, &self.scheme, now)
     }
 
     /// Runs a method. `parse` takes the message apart, `work` is the use case.

@@ -27,14 +27,25 @@ impl Caller {
         scheme: &str,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let registered = |id: &SpiffeId| snapshot.register(id.institution()).map(AsRef::as_ref);
-        let found = peer.ok_or(Stranger::Certificate);
-        let found = found.and_then(|peer| caller(peer, registered, scheme, now));
-        found.map_err(|why| {
+        Self::known(peer, snapshot, scheme, now).map_err(|why| {
             // The cause is for the operator alone.
             info!(peer = peer.map(|peer| peer.uri.as_str()), %why, "a caller is not known");
             Error::Unauthenticated(Reason::CallerUnknown)
         })
+    }
+
+    /// The same, with the cause: for those who decide about connections.
+    ///
+    /// # Errors
+    /// [`Stranger`].
+    pub(crate) fn known(
+        peer: Option<&PeerIdentity>,
+        snapshot: &Snapshot,
+        scheme: &str,
+        now: Timestamp,
+    ) -> Result<Self, Stranger> {
+        let registered = |id: &SpiffeId| snapshot.register(id.institution()).map(AsRef::as_ref);
+        caller(peer.ok_or(Stranger::Certificate)?, registered, scheme, now)
     }
 
     /// Who it is.
@@ -45,7 +56,7 @@ impl Caller {
 
 /// Why a peer is no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Stranger {
+pub(crate) enum Stranger {
     #[error("its certificate has not one URI and O, or its CA was not presented")]
     Certificate,
     #[error("its URI is no caller's SPIFFE id of this scheme")]

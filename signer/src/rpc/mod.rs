@@ -3,13 +3,15 @@
 
 mod bounded;
 mod call;
-mod caller;
+pub(crate) mod caller;
+pub(crate) mod connection;
 mod cosigning;
 mod deadline;
 mod device_pages;
 mod documents;
 mod ending;
 mod enrollment;
+mod farewell;
 mod field;
 mod gate;
 mod health;
@@ -22,25 +24,20 @@ mod span;
 mod status;
 mod trust;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_stream::Stream;
+use tokio::task::JoinSet;
+use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::{Connected, Server};
 
-use self::{call::Desk, gate::Gate, health::HealthChecks, peer::Peer, routes::Routes};
+use self::{
+    call::Desk,
+    connection::{Connection, Keeper},
+    gate::Gate,
+    health::HealthChecks,
+    routes::Routes,
+};
 use crate::{authority::Authority, metrics::Metrics};
-
-/// The most requests at a time on one connection (RFC 9113 s6.5.2).
-const MAX_STREAMS: u32 = 256;
-/// The longest header list of a request, octets; ours have some 300.
-const MAX_HEADERS: u32 = 8 * 1024;
-/// How many streams a client may have reset before the server has seen to them, and how many the server resets for a
-/// client's faults, before the connection is closed (CVE-2023-44487, CVE-2025-8671).
-const MAX_RESETS: usize = 32;
-/// How long a connection may be silent before the peer is asked for a sign of life, and how long that may take.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
 
 /// What gRPC is served with.
 pub(crate) struct Serving {
@@ -50,6 +47,8 @@ pub(crate) struct Serving {
     pub(crate) scheme: String,
     /// The longest request.
     pub(crate) longest: Duration,
+    /// The oldest that a connection becomes.
+    pub(crate) age: Duration,
     /// Cancelled to drain.
     pub(crate) draining: CancellationToken,
     /// Where work that was begun is counted.
@@ -62,38 +61,39 @@ pub(crate) struct Serving {
 ///
 /// # Errors
 /// The services cannot be set up.
-pub(crate) async fn serve<C>(
-    connections: impl Stream<Item = io::Result<C>>,
+pub(crate) async fn serve<H: Send + 'static>(
+    connections: impl Stream<Item = Connection<H>>,
     serving: Serving,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
-where
-    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
-{
-    let Serving {
-        authority,
-        scheme,
-        longest,
-        draining,
-        work,
-        metrics,
-    } = serving;
-    let health = HealthChecks::new(Arc::clone(&authority), draining.clone());
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let health = HealthChecks::new(Arc::clone(&serving.authority), serving.draining.clone());
     let desk = Desk {
-        authority,
-        scheme: scheme.into(),
-        longest,
-        work,
-        metrics,
+        authority: serving.authority,
+        scheme: serving.scheme.into(),
+        longest: serving.longest,
+        work: serving.work,
+        metrics: serving.metrics,
     };
-    let gate = Gate::new(desk.clone(), Routes::new(&desk, health)?);
-    Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_HEADERS)
-        .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
-        .http2_max_local_error_reset_streams(Some(MAX_RESETS))
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .serve_with_incoming_shutdown(gate, connections, draining.cancelled_owned())
-        .await?;
+    let keeper = Keeper {
+        gate: Gate::new(desk.clone(), Routes::new(&desk, health)?),
+        desk,
+        age: serving.age,
+        draining: serving.draining.clone(),
+    };
+    // Dropped with this future, and the connections with it.
+    let mut kept = JoinSet::new();
+    {
+        let mut connections = pin!(connections);
+        loop {
+            tokio::select! {
+                () = serving.draining.cancelled() => break,
+                Some(_) = kept.join_next() => {}
+                next = connections.next() => match next {
+                    Some(connection) => { kept.spawn(keeper.clone().keep(connection)); }
+                    None => break,
+                },
+            }
+        }
+    }
+    while kept.join_next().await.is_some() {}
     Ok(())
 }

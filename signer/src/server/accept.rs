@@ -1,31 +1,24 @@
 //! Owns the accepting of connections: TLS handshakes are concurrent, bounded and timed, and never stand in the way of
 //! connections that are established.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use crate::{
-    config::Grpc,
+    authority::Authority,
     metrics::{Metrics, OpenConnection, Turned},
-    rpc::peer::{Peer, PeerIdentity},
+    rpc::{caller::Caller, connection::Connection, peer::PeerIdentity},
+    server::places::{Place, Places},
 };
 
 /// The most handshakes at a time. Strangers can fill these places and no others.
@@ -33,60 +26,47 @@ const MAX_HANDSHAKES: usize = 256;
 /// How long to wait when the system gives no connection, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An established connection. It holds its place among the connections until it is dropped.
-pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-    _place: OwnedSemaphorePermit,
-    _counted: OpenConnection,
-}
+/// What a connection holds until it has ended: its place, and that it is counted.
+type Held = (Place, OpenConnection);
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
+/// What decides who comes in.
+pub(super) struct Reception {
+    /// What handshakes are made with.
+    pub(super) tls: watch::Receiver<Arc<ServerConfig>>,
+    /// The longest handshake.
+    pub(super) handshake: Duration,
+    pub(super) places: Arc<Places>,
+    /// Whose registers say who is a caller, of this SPIFFE trust domain.
+    pub(super) authority: Arc<Authority>,
+    pub(super) scheme: String,
+    pub(super) metrics: Metrics,
 }
 
 /// The connections to a listener, which is closed soon after the stream is dropped.
 pub(super) fn incoming(
     listener: TcpListener,
-    tls: watch::Receiver<Arc<ServerConfig>>,
-    grpc: &Grpc,
-    metrics: Metrics,
-) -> ReceiverStream<io::Result<Connection>> {
+    reception: Reception,
+) -> ReceiverStream<Connection<Held>> {
     let (established, connections) = mpsc::channel(MAX_HANDSHAKES);
-    let door = Door {
-        tls,
-        places: Arc::new(Semaphore::new(grpc.max_connections)),
-        handshake: grpc.handshake,
-        established,
-        metrics,
-    };
-    tokio::spawn(Arc::new(door).accept(listener));
+    tokio::spawn(Arc::new(reception).accept(listener, established));
     ReceiverStream::new(connections)
 }
 
-struct Door {
-    tls: watch::Receiver<Arc<ServerConfig>>,
-    places: Arc<Semaphore>,
-    handshake: Duration,
-    established: mpsc::Sender<io::Result<Connection>>,
-    metrics: Metrics,
-}
-
-impl Door {
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+impl Reception {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        established: mpsc::Sender<Connection<Held>>,
+    ) {
         // Dropped with this task, and the handshakes with it.
         let mut handshakes = JoinSet::new();
         loop {
             tokio::select! {
-                () = self.established.closed() => return,
+                () = established.closed() => return,
                 Some(_) = handshakes.join_next() => {}
                 accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
                     Ok((stream, _)) => {
-                        handshakes.spawn(Arc::clone(&self).establish(stream));
+                        handshakes.spawn(Arc::clone(&self).establish(stream, established.clone()));
                     }
                     Err(error) => {
                         warn!(%error, "no connection can be accepted");
@@ -97,7 +77,11 @@ impl Door {
         }
     }
 
-    async fn establish(self: Arc<Self>, stream: TcpStream) {
+    async fn establish(
+        self: Arc<Self>,
+        stream: TcpStream,
+        established: mpsc::Sender<Connection<Held>>,
+    ) {
         // Replies are small and awaited: Nagle's algorithm would only hold them back.
         if stream.set_nodelay(true).is_err() {
             return;
@@ -114,62 +98,27 @@ impl Door {
                 return debug!("a TLS handshake took too long");
             }
         };
-        // Only who has proven possession of a certificate takes a place.
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.metrics.turned_away(Turned::Full);
-            return warn!(
-                "a connection was closed: there are as many as grpc.max_connections allows"
-            );
-        };
         let presented = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let peer = PeerIdentity::read(presented).map(Arc::new);
-        let connection = Connection {
-            stream,
-            peer,
-            _place: place,
-            _counted: self.metrics.connected(),
-        };
-        // Nobody takes it when the server drains.
-        let _closed = self.established.send(Ok(connection)).await;
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        // Only who has proven possession of a certificate takes a place, and of others' places none.
+        let (snapshot, now) = (self.authority.snapshot(), self.authority.clock().now());
+        let caller = Caller::known(peer.as_deref(), &snapshot, &self.scheme, now).ok();
+        let holder = caller.map(|caller| caller.id().institution().clone());
+        match self.places.take(holder) {
+            Err(full) => {
+                self.metrics.turned_away(full.into());
+                let peer = peer.as_deref().map(|peer| peer.uri.as_str());
+                warn!(peer, why = %full, "a connection was closed");
+            }
+            Ok(place) => {
+                let connection = Connection {
+                    stream,
+                    peer,
+                    held: (place, self.metrics.connected()),
+                };
+                // Nobody takes it when the server drains.
+                let _closed = established.send(connection).await;
+            }
+        }
     }
 }

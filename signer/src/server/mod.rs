@@ -3,6 +3,7 @@
 mod accept;
 mod build;
 mod observe;
+mod places;
 mod signals;
 mod tls;
 
@@ -22,15 +23,16 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, timeout},
 };
-use tokio_stream::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use self::{accept::Connection, build::Built, observe::Readiness, signals::Signals, tls::Tls};
+use self::{
+    accept::Reception, build::Built, observe::Readiness, places::Places, signals::Signals, tls::Tls,
+};
 use crate::{
     authority::Authority,
     clock::Clock,
-    config::Config,
+    config::{Config, Grpc},
     error::Error,
     hsm,
     http::{self, admin::Admin},
@@ -122,9 +124,8 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
     let serving = doors.to_string();
     let mut house = House::new();
     house.open_admin(&authority, &metrics, doors.admin, telemetry.scrape());
-    let connections = accept::incoming(doors.grpc.0, tls.current(), &grpc, metrics.clone());
-    let shared = Arc::clone(&authority);
-    house.open_grpc(shared, grpc.request, scheme, metrics, connections);
+    let reception = reception(&grpc, &tls, &authority, scheme, metrics);
+    house.open_grpc(doors.grpc.0, reception, &grpc);
     house.open_others(authority, doors.http.0);
     house.keep_tls(tls, hangup);
     say(format_args!("serving {serving}\n"));
@@ -140,6 +141,24 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
         close(writer, monitor).await;
     }
     ended
+}
+
+fn reception(
+    grpc: &Grpc,
+    tls: &Tls,
+    authority: &Arc<Authority>,
+    scheme: String,
+    metrics: Metrics,
+) -> Reception {
+    let institutions = authority.setup().institutions.len();
+    Reception {
+        tls: tls.current(),
+        handshake: grpc.handshake,
+        places: Arc::new(Places::new(grpc.max_connections, institutions)),
+        authority: Arc::clone(authority),
+        scheme,
+        metrics,
+    }
 }
 
 /// A listener with its address.
@@ -235,22 +254,17 @@ impl House {
         }));
     }
 
-    fn open_grpc(
-        &mut self,
-        authority: Arc<Authority>,
-        longest: Duration,
-        scheme: String,
-        metrics: Metrics,
-        connections: impl Stream<Item = io::Result<Connection>> + Send + 'static,
-    ) {
+    fn open_grpc(&mut self, listener: TcpListener, reception: Reception, grpc: &Grpc) {
         let serving = rpc::Serving {
-            authority,
-            scheme,
-            longest,
+            authority: Arc::clone(&reception.authority),
+            scheme: reception.scheme.clone(),
+            longest: grpc.request,
+            age: grpc.max_connection_age,
             draining: self.draining.clone(),
             work: self.work.clone(),
-            metrics,
+            metrics: reception.metrics.clone(),
         };
+        let connections = accept::incoming(listener, reception);
         self.parts.spawn(async {
             let served = rpc::serve(connections, serving).await;
             ("gRPC", served.map_err(|e| e.to_string()))

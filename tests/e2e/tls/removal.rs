@@ -1,5 +1,5 @@
-//! A caller that is removed or disabled while it is connected: the very next request on the open connection is refused,
-//! whatever it asks, and nothing else of the connection changes.
+//! A caller that is removed or disabled while it is connected: the very next request is refused, whatever it asks, also
+//! before its connection is closed.
 
 use e2e::{
     deployment::Deployment,
@@ -61,7 +61,7 @@ async fn the_next_request_of_a_removed_caller_is_refused_whatever_it_asks() -> R
                 Code::Ok
             );
             deployment.load_next("callers", "alfa", next(), |text| text)?;
-            // The same connection: what is restored counts at once as well.
+            // What is restored counts at once as well.
             let restored = called(channel, &ask).await?.code();
             assert!(
                 restored != Code::Unauthenticated,
