@@ -22,6 +22,7 @@ mod duplicates;
 mod enrollment;
 mod environment;
 mod faults;
+mod guides;
 mod isolation;
 mod keys;
 mod load_command;

@@ -126,6 +126,19 @@ pub fn python() -> Result<Command, Failure> {
     Ok(Command::new(PYTHON))
 }
 
+/// Sees that Debian's Python can speak gRPC and that protoc is there to make its messages.
+///
+/// # Errors
+/// One of them is not there.
+pub fn python_grpc() -> Result<(), Failure> {
+    present(
+        PYTHON,
+        &["-c", "import grpc, google.protobuf"],
+        "python3-grpcio",
+    )?;
+    present("protoc", &["--version"], "protobuf-compiler")
+}
+
 /// libfaketime, which gives a program another time than the system's.
 ///
 /// # Errors

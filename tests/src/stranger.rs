@@ -1,9 +1,12 @@
 //! The lines with which a stranger verifies the evidence: openssl, and Python with a JOSE library that is not ours. They
 //! stand in one file, which the demo runs and prints and the README shows, so that what is shown is what was run.
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsString, path::Path, process::Command};
 
 use crate::{failure::Failure, programs};
+
+/// Names and values that are added to the environment of the shell.
+pub type Environment = [(&'static str, OsString)];
 
 /// The lines, ready to paste into bash in the evidence folder. A paragraph is a step: why, the command, and after `#>`
 /// what it says; `...` at the end of such a line stands for what differs from run to run.
@@ -82,6 +85,18 @@ fn step(paragraph: &str) -> Step {
 /// # Errors
 /// bash, openssl or Python is missing.
 pub fn run(lines: &str, folder: &Path) -> Result<Vec<Outcome>, Failure> {
+    run_in(lines, folder, &[])
+}
+
+/// The same with these variables in the shell's environment.
+///
+/// # Errors
+/// bash, openssl or Python is missing.
+pub fn run_in(
+    lines: &str,
+    folder: &Path,
+    environment: &Environment,
+) -> Result<Vec<Outcome>, Failure> {
     programs::openssl()?;
     programs::python()?;
     let steps = steps(lines);
@@ -98,6 +113,7 @@ pub fn run(lines: &str, folder: &Path) -> Result<Vec<Outcome>, Failure> {
         .args(["-c", &script])
         .current_dir(folder)
         .env("LC_ALL", "C.UTF-8")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .map_err(Failure::during("bash"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
