@@ -2,7 +2,8 @@
 //! documents. Who may write the store's file may do this; every load is audited with the user id.
 
 use std::{
-    fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path, path::PathBuf,
+    fmt::Write as _, fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path,
+    path::PathBuf,
 };
 
 use clap::Subcommand;
@@ -14,7 +15,7 @@ use crate::{
     config::Records,
     domain::{
         actor::{Actor, Origin},
-        document::DocumentKind,
+        document::{Document, DocumentKind},
     },
     ids::RequestId,
     store::{
@@ -40,6 +41,8 @@ pub enum Command {
     /// Load or show an institution's register of callers
     #[command(subcommand)]
     Callers(DocumentCommand),
+    /// List all documents in force: institution, kind, version, SHA-256 of the exact bytes (hexadecimal)
+    Documents,
 }
 
 /// What the operator wants with a document.
@@ -99,6 +102,9 @@ pub enum OperatorError {
 /// [`OperatorError`]; then nothing was changed.
 pub async fn run(command: Command, records: &Records) -> Result<(), OperatorError> {
     let (kind, command) = match command {
+        Command::Documents => {
+            return list(&SqliteStore::open(&records.store, NonZeroUsize::MIN)?).await;
+        }
         Command::Migrate => {
             let version = migrate(&records.store)?;
             let store = records.store.display();
@@ -174,6 +180,31 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
             "longer than 8 MiB",
         )),
     }
+}
+
+async fn list(store: &SqliteStore) -> Result<(), OperatorError> {
+    let documents = store.documents().await?.documents;
+    let mut lines: Vec<String> = documents
+        .iter()
+        .map(|stored| line(&stored.document))
+        .collect();
+    lines.sort();
+    say(lines.concat().as_bytes())
+}
+
+fn line(document: &Document) -> String {
+    let mut line = format!(
+        "{} {} {} ",
+        document.institution,
+        document.kind.name(),
+        document.version
+    );
+    for octet in document.sha256() {
+        // Writing to a String does not fail.
+        let _ = write!(line, "{octet:02x}");
+    }
+    line.push('\n');
+    line
 }
 
 async fn show(
