@@ -1,134 +1,157 @@
-//! Owns the ceremony: the order in which a directory comes into being. The signer's configuration is written last, so
-//! that a directory with one is whole; a ceremony that fails leaves an empty folder.
+//! Owns a ceremony under way: what it works on, what it has made, what it tells, and the documents that every
+//! institution begins with.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use semops_pki::certificate::Certificate;
+
 use crate::authority::Terms;
-use crate::directory::{Access, Directory};
-use crate::documents::{self, Credentials, TrustRoots};
+use crate::directory::Directory;
+use crate::documents;
+use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
-use crate::institution::{self, InstitutionKeys};
+use crate::made::{Access, Made};
+use crate::record::Kind;
 use crate::roots::Roots;
-use crate::scheme::{Institution, Scheme};
-use crate::tls::{self, TlsCa};
+use crate::scheme::{Ground, Institution};
 
 /// What a ceremony takes from outside.
 #[derive(Clone, Debug)]
 pub struct Edge {
     /// The `softhsm-setup` executable, which holds each token in a process of its own.
     pub program: PathBuf,
+    /// The `signer` executable, which makes the record and loads documents; without it that is left to the operator.
+    pub signer: Option<PathBuf>,
     /// The time, in unix seconds.
     pub now: i64,
 }
 
-/// Sets up `scheme` in the folder `path`, which must be empty or missing, and tells each step to `progress`.
-///
-/// Everything issued is valid from five minutes before `edge.now`. Keys of institutions are generated in their tokens,
-/// sensitive and not extractable; roots and TLS keys are files.
-///
-/// # Errors
-/// [`SetupError`]; the folder is then empty again, unless it was not ours.
-pub fn init(
-    scheme: &Scheme,
-    path: &Path,
-    edge: &Edge,
-    progress: &mut dyn FnMut(&str),
-) -> Result<Directory, SetupError> {
-    if !scheme.module().is_file() {
-        return Err(SetupError::NoModule(scheme.module().to_owned()));
-    }
-    let directory = Directory::create(path)?;
-    let mut ceremony = Ceremony {
-        scheme,
-        directory: &directory,
-        edge,
-        progress,
-    };
-    if let Err(error) = ceremony.run() {
-        // The reason why it failed says more than a folder that cannot be cleared.
-        let _ = directory.clear();
-        return Err(error);
-    }
-    Ok(directory)
-}
+/// Whom a ceremony tells its steps. At the answer [`ControlFlow::Break`] it ends and takes back what it has made.
+pub type Progress<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
 
 /// A ceremony under way.
 pub(crate) struct Ceremony<'a> {
-    pub(crate) scheme: &'a Scheme,
+    pub(crate) ground: &'a Ground,
     pub(crate) directory: &'a Directory,
     pub(crate) edge: &'a Edge,
-    progress: &'a mut dyn FnMut(&str),
+    progress: &'a mut Progress<'a>,
+    made: Made,
 }
 
-impl Ceremony<'_> {
-    fn run(&mut self) -> Result<(), SetupError> {
-        let owners = tls::owners(self.scheme);
-        self.directory.make_folders(owners.iter().copied())?;
-        let conf = documents::softhsm(&self.directory.tokens());
-        let path = self.directory.softhsm_configuration();
-        self.directory.write(&path, Access::All, conf.as_bytes())?;
-        let mut roots = Roots::make(self)?;
-        let mut keys = Vec::new();
-        for institution in self.scheme.institutions() {
-            keys.push(institution::make(self, &mut roots, institution)?);
+/// The versions of an institution's first documents in this directory: 1, or what follows those that the record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) policy: u64,
+    pub(crate) trust: u64,
+    pub(crate) callers: u64,
+}
+
+impl Versions {
+    pub(crate) const FIRST: Self = Self {
+        policy: 1,
+        trust: 1,
+        callers: 1,
+    };
+}
+
+impl<'a> Ceremony<'a> {
+    /// One that has made nothing yet.
+    pub(crate) fn new(
+        ground: &'a Ground,
+        directory: &'a Directory,
+        edge: &'a Edge,
+        progress: &'a mut Progress<'a>,
+    ) -> Result<Self, SetupError> {
+        if !ground.module.is_file() {
+            return Err(SetupError::NoModule(ground.module.clone()));
         }
-        let mut cas = Vec::new();
-        for owner in owners {
-            cas.push(TlsCa::make(self, &mut roots, owner)?);
-        }
-        tls::server(self, &mut cas)?;
-        for institution in self.scheme.institutions() {
-            let tls_ca = tls::callers(self, &mut cas, institution)?;
-            self.documents(institution, tls_ca, &roots, &keys)?;
-        }
-        let text = documents::configuration(self.scheme);
-        let path = self.directory.config();
-        self.directory.write(&path, Access::All, text.as_bytes())?;
-        self.say(&format!("configuration: {}", path.display()));
-        Ok(())
+        let made = Made::nothing(directory.tokens())?;
+        Ok(Self {
+            ground,
+            directory,
+            edge,
+            progress,
+            made,
+        })
     }
 
-    fn documents(
-        &mut self,
-        institution: &Institution,
-        tls_ca: &TlsCa,
-        roots: &Roots,
-        keys: &[InstitutionKeys],
-    ) -> Result<(), SetupError> {
-        let id = institution.id();
-        let trusted = |keys: &&InstitutionKeys| institution.trusts().contains(&keys.id);
-        let trusted: Vec<Credentials<'_>> = keys
-            .iter()
-            .filter(trusted)
-            .map(InstitutionKeys::credentials)
-            .collect();
-        let trust_roots = TrustRoots {
-            device: roots.device.certificate(),
-            signing: roots.signing.certificate(),
-            signing_crl: roots.signing.crl().der(),
-        };
-        let trust = documents::trust(institution, &trust_roots, &trusted);
-        let callers = documents::callers(self.scheme, institution, tls_ca.certificate());
-        let documents = [
-            (self.directory.policy(id), documents::policy(institution)),
-            (self.directory.trust(id), trust),
-            (self.directory.callers(id), callers),
-        ];
-        for (path, text) in documents {
-            self.directory.write(&path, Access::All, text.as_bytes())?;
+    /// Takes back what was made, and gives the reason, with what could not be removed.
+    pub(crate) fn fail(self, source: SetupError) -> SetupError {
+        let left = self.made.take_back();
+        if left.is_empty() {
+            return source;
         }
-        self.say(&format!("{id}: policy, trust and callers, version 1"));
-        Ok(())
+        let source = Box::new(source);
+        SetupError::Left { source, left }
+    }
+
+    /// Makes a folder that is not there yet.
+    pub(crate) fn folder(&mut self, path: &Path) -> Result<(), SetupError> {
+        self.made.folder(path)
+    }
+
+    /// Writes a file that is not there yet.
+    pub(crate) fn write(
+        &mut self,
+        path: &Path,
+        access: Access,
+        content: &[u8],
+    ) -> Result<(), SetupError> {
+        self.made.file(path, access, content)
+    }
+
+    /// Removes a file that was needed for a while only.
+    pub(crate) fn remove(&mut self, path: &Path) -> Result<(), SetupError> {
+        self.made.remove(path)
+    }
+
+    /// Tells a step that is done.
+    ///
+    /// # Errors
+    /// [`SetupError::Interrupted`].
+    pub(crate) fn say(&mut self, step: &str) -> Result<(), SetupError> {
+        match (self.progress)(step) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(SetupError::Interrupted),
+        }
     }
 
     pub(crate) fn terms(&self) -> Terms<'_> {
         Terms {
             now: self.edge.now,
-            oids: self.scheme.oids(),
+            oids: &self.ground.oids,
         }
     }
 
-    pub(crate) fn say(&mut self, step: &str) {
-        (self.progress)(step);
+    /// Writes the documents that an institution begins with.
+    pub(crate) fn documents(
+        &mut self,
+        institution: &Institution,
+        versions: Versions,
+        tls_ca: &Certificate,
+        roots: &Roots,
+        trusted: &[Credentials<'_>],
+    ) -> Result<(), SetupError> {
+        let (ground, directory) = (self.ground, self.directory);
+        let id = institution.id();
+        let trust = Trust::new(id.as_str(), versions.trust, &roots.trusted(), trusted);
+        for kind in Kind::ALL {
+            let text = match kind {
+                Kind::Policy => documents::policy(institution, versions.policy),
+                Kind::Trust => trust.render(),
+                Kind::Callers => documents::callers(ground, institution, versions.callers, tls_ca),
+            };
+            let path = directory.first_document(id, kind);
+            self.write(&path, Access::All, text.as_bytes())?;
+        }
+        let Versions {
+            policy,
+            trust,
+            callers,
+        } = versions;
+        self.say(&format!(
+            "{id}: policy version {policy}, trust version {trust}, callers version {callers}"
+        ))
     }
 }

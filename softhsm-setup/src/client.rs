@@ -1,18 +1,14 @@
 //! Owns TLS client certificates issued after the ceremony, from the keys that the directory holds: for a caller that
 //! joins later, and for strangers who must be turned away.
 
-use std::fs;
-use std::path::Path;
-
 use semops_objects::institution::InstitutionId;
-use semops_pki::certificate::Certificate;
 use semops_pki::issuer::Subject;
 use semops_pki::local_key::LocalKey;
-use zeroize::Zeroizing;
 
 use crate::authority::{Authority, Terms};
-use crate::directory::{Directory, Hierarchy, at};
+use crate::directory::{Directory, Hierarchy};
 use crate::error::SetupError;
+use crate::files::{read_certificate, read_key};
 use crate::scheme::Scheme;
 use crate::tls::{Identity, TlsCa};
 
@@ -81,21 +77,4 @@ fn new_ca(
         None,
     )?;
     Ok(TlsCa::new(institution.clone(), key, certificate))
-}
-
-fn read_key(path: &Path) -> Result<LocalKey, SetupError> {
-    let pem = Zeroizing::new(fs::read_to_string(path).map_err(at(path))?);
-    LocalKey::from_pkcs8_pem(&pem).map_err(|error| content(path, &error))
-}
-
-fn read_certificate(path: &Path) -> Result<Certificate, SetupError> {
-    let pem = fs::read_to_string(path).map_err(at(path))?;
-    Certificate::from_pem(&pem).map_err(|error| content(path, &error))
-}
-
-fn content(path: &Path, what: &dyn std::fmt::Display) -> SetupError {
-    SetupError::Content {
-        path: path.to_owned(),
-        what: what.to_string(),
-    }
 }

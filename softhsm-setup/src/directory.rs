@@ -1,13 +1,14 @@
-//! Owns the layout of a scheme's directory: where each file is, who may read it, and that none is ever overwritten.
+//! Owns the layout of a scheme's directory: where each file is, and when a folder is taken for one.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use semops_objects::institution::InstitutionId;
 
 use crate::error::SetupError;
+use crate::record::Kind;
 use crate::scheme::Role;
 
 /// Folders that a directory has besides those of its institutions. `tokens` is made first: whoever makes it owns the
@@ -16,15 +17,6 @@ const FOLDERS: [&str; 6] = ["pins", "offline", "tls", "callers", "documents", "p
 const TOKENS: &str = "tokens";
 /// SoftHSM reads its configuration in lines of 1024 bytes.
 const MAX_PATH: usize = 900;
-
-/// Who may read a file.
-#[derive(Clone, Copy)]
-pub(crate) enum Access {
-    /// Its owner alone: mode 0600.
-    Owner,
-    /// Everybody who may enter the directory: mode 0644.
-    All,
-}
 
 /// One of the three hierarchies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +61,15 @@ impl Directory {
     /// The directory that `init` made at `path`.
     ///
     /// # Errors
-    /// [`SetupError::File`] if there is no finished one: `signer.toml` is written last.
+    /// [`SetupError::NotStanding`] if there is no finished one: `signer.toml` comes last. [`SetupError::File`] if the
+    /// folder cannot be read.
     pub fn open(path: &Path) -> Result<Self, SetupError> {
         let path = path.canonicalize().map_err(at(path))?;
         let directory = Self { path };
         let config = directory.config();
-        config.metadata().map_err(at(&config))?;
+        if !config.is_file() {
+            return Err(SetupError::NotStanding(directory.path));
+        }
         Ok(directory)
     }
 
@@ -105,21 +100,14 @@ impl Directory {
         Ok(Self { path })
     }
 
-    /// Makes the folders of a directory just created.
-    pub(crate) fn make_folders<'a>(
-        &self,
-        institutions: impl Iterator<Item = &'a InstitutionId>,
-    ) -> Result<(), SetupError> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        let folders = FOLDERS
-            .into_iter()
-            .chain(institutions.map(InstitutionId::as_str));
-        for folder in folders {
-            let folder = self.path.join(folder);
-            builder.create(&folder).map_err(at(&folder))?;
-        }
-        Ok(())
+    /// The folders of a directory that has none yet but that of the tokens.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        FOLDERS.into_iter().map(|folder| self.path.join(folder))
+    }
+
+    /// The folder of an institution.
+    pub(crate) fn folder(&self, institution: &InstitutionId) -> PathBuf {
+        self.path.join(institution.as_str())
     }
 
     /// Removes what a failed setup made; the folder itself stays, empty.
@@ -135,29 +123,6 @@ impl Directory {
         Ok(())
     }
 
-    /// Writes a file that is not there yet.
-    pub(crate) fn write(
-        &self,
-        path: &Path,
-        access: Access,
-        content: &[u8],
-    ) -> Result<(), SetupError> {
-        let mode = match access {
-            Access::Owner => 0o600,
-            Access::All => 0o644,
-        };
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)
-            .and_then(|mut file| {
-                file.write_all(content)?;
-                file.sync_all()
-            })
-            .map_err(at(path))
-    }
-
     /// The directory itself, absolute.
     pub fn path(&self) -> &Path {
         &self.path
@@ -166,6 +131,16 @@ impl Directory {
     /// The signer's configuration.
     pub fn config(&self) -> PathBuf {
         self.path.join("signer.toml")
+    }
+
+    /// The configuration as long as the directory is not whole.
+    pub(crate) fn unfinished_config(&self) -> PathBuf {
+        self.path.join("signer.toml.unfinished")
+    }
+
+    /// The record, as the configuration names it.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.path.join("signer.db")
     }
 
     /// SoftHSM's configuration: the value of SOFTHSM2_CONF for the signer.
@@ -186,6 +161,11 @@ impl Directory {
     /// The file with the PIN of the token's security officer, who can set a new user PIN. The signer never reads it.
     pub fn so_pin(&self, institution: &InstitutionId) -> PathBuf {
         self.path.join(format!("offline/{institution}-so-pin"))
+    }
+
+    /// The folder with what is taken offline.
+    pub fn offline(&self) -> PathBuf {
+        self.path.join("offline")
     }
 
     /// The root certificate of a hierarchy (PEM).
@@ -236,19 +216,24 @@ impl Directory {
         self.path.join("tls/server-key.pem")
     }
 
+    /// The first document of an institution.
+    pub fn first_document(&self, institution: &InstitutionId, kind: Kind) -> PathBuf {
+        self.document(institution, kind.as_str())
+    }
+
     /// The first policy document of an institution.
     pub fn policy(&self, institution: &InstitutionId) -> PathBuf {
-        self.document(institution, "policy")
+        self.first_document(institution, Kind::Policy)
     }
 
     /// The first trust document of an institution.
     pub fn trust(&self, institution: &InstitutionId) -> PathBuf {
-        self.document(institution, "trust")
+        self.first_document(institution, Kind::Trust)
     }
 
     /// The first callers document of an institution.
     pub fn callers(&self, institution: &InstitutionId) -> PathBuf {
-        self.document(institution, "callers")
+        self.first_document(institution, Kind::Callers)
     }
 
     /// The files of a caller, whether or not there is such a caller.
@@ -261,13 +246,22 @@ impl Directory {
         }
     }
 
+    /// The folder with the documents of all institutions.
+    pub(crate) fn documents(&self) -> PathBuf {
+        self.path.join("documents")
+    }
+
+    /// A later version of an institution's trust document.
+    pub fn next_trust(&self, institution: &InstitutionId, version: u64) -> PathBuf {
+        self.document(institution, &format!("trust-{version}"))
+    }
+
     fn of(&self, institution: &InstitutionId, file: &str) -> PathBuf {
-        self.path.join(institution.as_str()).join(file)
+        self.folder(institution).join(file)
     }
 
     fn document(&self, institution: &InstitutionId, kind: &str) -> PathBuf {
-        self.path
-            .join(format!("documents/{institution}-{kind}.toml"))
+        self.documents().join(format!("{institution}-{kind}.toml"))
     }
 }
 
@@ -321,9 +315,8 @@ mod tests {
             }
         ));
         let file = directory.config();
-        directory.write(&file, Access::All, b"1").unwrap();
-        assert!(directory.write(&file, Access::All, b"2").is_err());
-        assert_eq!(fs::read(&file).unwrap(), b"1");
+        fs::write(&file, "1").unwrap();
+        assert!(Directory::open(&path).is_ok());
         directory.clear().unwrap();
         assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
         assert!(Directory::open(&path).is_err());

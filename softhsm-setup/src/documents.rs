@@ -1,33 +1,30 @@
 //! Owns the text of what a directory holds besides keys and certificates: policy, trust and callers documents,
 //! connection profiles, the signer's configuration and SoftHSM's.
 
+pub(crate) mod trust;
+
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use semops_pki::certificate::Certificate;
 use serde::Serialize;
 
 use crate::directory::CallerFiles;
 use crate::policy::Policy;
-use crate::scheme::{Caller, Institution, Scheme};
-
-/// The first version of every document.
-const VERSION: u32 = 1;
+use crate::scheme::{Caller, Ground, Institution, Scheme};
 
 #[derive(Serialize)]
 struct PolicyDocument<'a> {
     institution: &'a str,
-    version: u32,
+    version: u64,
     #[serde(flatten)]
     policy: &'a Policy,
 }
 
 /// The first policy document of an institution.
-pub(crate) fn policy(institution: &Institution) -> String {
+pub(crate) fn policy(institution: &Institution, version: u64) -> String {
     render(&PolicyDocument {
         institution: institution.id().as_str(),
-        version: VERSION,
+        version,
         policy: institution.policy(),
     })
 }
@@ -35,7 +32,7 @@ pub(crate) fn policy(institution: &Institution) -> String {
 #[derive(Serialize)]
 struct CallersDocument<'a> {
     institution: &'a str,
-    version: u32,
+    version: u64,
     tls_ca: String,
     caller: Vec<CallerEntry>,
 }
@@ -47,71 +44,21 @@ struct CallerEntry {
 }
 
 /// The first callers document of an institution.
-pub(crate) fn callers(scheme: &Scheme, institution: &Institution, tls_ca: &Certificate) -> String {
+pub(crate) fn callers(
+    ground: &Ground,
+    institution: &Institution,
+    version: u64,
+    tls_ca: &Certificate,
+) -> String {
     let entry = |caller: &Caller| CallerEntry {
-        id: scheme.caller_id(institution.id(), caller),
+        id: ground.caller_id(institution.id(), caller),
         state: "active",
     };
     render(&CallersDocument {
         institution: institution.id().as_str(),
-        version: VERSION,
+        version,
         tls_ca: tls_ca.to_pem(),
         caller: institution.callers().iter().map(entry).collect(),
-    })
-}
-
-/// What an institution shows to those who trust it.
-pub(crate) struct Credentials<'a> {
-    pub(crate) institution: &'a str,
-    pub(crate) signing_ca: &'a Certificate,
-    pub(crate) signing_ca_crl: &'a [u8],
-    pub(crate) authorization: &'a Certificate,
-}
-
-/// The roots that every institution of the scheme trusts.
-pub(crate) struct TrustRoots<'a> {
-    pub(crate) device: &'a Certificate,
-    pub(crate) signing: &'a Certificate,
-    pub(crate) signing_crl: &'a [u8],
-}
-
-#[derive(Serialize)]
-struct TrustDocument<'a> {
-    institution: &'a str,
-    version: u32,
-    device_root: String,
-    signing_root: String,
-    signing_root_crl: String,
-    trusted: Vec<Trusted<'a>>,
-}
-
-#[derive(Serialize)]
-struct Trusted<'a> {
-    institution: &'a str,
-    signing_ca: String,
-    authorization_certificates: [String; 1],
-    signing_ca_crls: [String; 1],
-}
-
-/// The first trust document of an institution.
-pub(crate) fn trust(
-    institution: &Institution,
-    roots: &TrustRoots<'_>,
-    trusted: &[Credentials<'_>],
-) -> String {
-    let trusted = trusted.iter().map(|credentials| Trusted {
-        institution: credentials.institution,
-        signing_ca: credentials.signing_ca.to_pem(),
-        authorization_certificates: [credentials.authorization.to_pem()],
-        signing_ca_crls: [BASE64.encode(credentials.signing_ca_crl)],
-    });
-    render(&TrustDocument {
-        institution: institution.id().as_str(),
-        version: VERSION,
-        device_root: roots.device.to_pem(),
-        signing_root: roots.signing.to_pem(),
-        signing_root_crl: BASE64.encode(roots.signing_crl),
-        trusted: trusted.collect(),
     })
 }
 
@@ -125,14 +72,24 @@ struct Profile<'a> {
 }
 
 /// The connection profile of a caller. Its paths are relative to it, so that the directory can move.
-pub(crate) fn profile(scheme: &Scheme, files: &CallerFiles) -> String {
+pub(crate) fn profile(ground: &Ground, files: &CallerFiles) -> String {
     render(&Profile {
-        endpoint: format!("https://{}", scheme.grpc()),
-        server: scheme.server_id(),
+        endpoint: endpoint(ground),
+        server: ground.server_id(),
         root: "../tls-root.pem",
         certificate: beside(&files.chain),
         key: beside(&files.key),
     })
+}
+
+/// Where callers connect. A service that listens on every address is known by its name alone.
+fn endpoint(ground: &Ground) -> String {
+    let grpc = ground.grpc;
+    if grpc.ip().is_unspecified() {
+        format!("https://{}:{}", ground.server_dns_name(), grpc.port())
+    } else {
+        format!("https://{grpc}")
+    }
 }
 
 /// `../callers/<file>`, as seen from `profiles`.
@@ -144,7 +101,7 @@ fn beside(path: &Path) -> String {
 /// SoftHSM's configuration (softhsm2.conf(5)).
 pub(crate) fn softhsm(tokens: &Path) -> String {
     format!(
-        "# The tokens of this directory. The signer runs with SOFTHSM2_CONF set to this file.\n\
+        "# The tokens of this directory. signer.toml names this file ([hsm.environment]).\n\
          directories.tokendir = {}\n\
          objectstore.backend = file\n\
          log.level = ERROR\n\
@@ -154,7 +111,7 @@ pub(crate) fn softhsm(tokens: &Path) -> String {
 }
 
 /// The signer's configuration: machine matters of the scheme, the rest as in the service's commented example.
-pub(crate) fn configuration(scheme: &Scheme) -> String {
+pub(crate) fn configuration(scheme: &Scheme, softhsm2_conf: &Path) -> String {
     let oids = scheme.oids();
     let mut text = format!(
         include_str!("signer.toml.in"),
@@ -164,6 +121,7 @@ pub(crate) fn configuration(scheme: &Scheme) -> String {
         http = scheme.http(),
         admin = scheme.admin(),
         module = quoted(&scheme.module().to_string_lossy()),
+        softhsm2_conf = quoted(&softhsm2_conf.to_string_lossy()),
         device_eku = oids.device_eku,
         authorization_eku = oids.authorization_eku,
         device_policy = oids.device_policy,
@@ -173,7 +131,7 @@ pub(crate) fn configuration(scheme: &Scheme) -> String {
 }
 
 /// The table of an institution's token and keys. Its id needs no escapes.
-fn keys(institution: &Institution) -> String {
+pub(crate) fn keys(institution: &Institution) -> String {
     format!(
         r#"
 [[institution]]

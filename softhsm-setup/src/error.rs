@@ -1,11 +1,14 @@
-//! What can go wrong in a ceremony.
+//! What can go wrong in a ceremony, each with the way out.
 
 use std::io;
 use std::path::PathBuf;
 
+use semops_objects::institution::InstitutionId;
 use semops_pki::error::{BadSignature, CertificateError, CrlError, LocalKeyError, ProfileError};
 
-/// Why there is no directory, or no certificate, and what to try.
+use crate::scheme::SchemeError;
+
+/// Why it was not done, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -21,11 +24,14 @@ pub enum SetupError {
         /// Whether it looks like the rest of a setup that was killed.
         unfinished: bool,
     },
+    /// There is no finished directory.
+    #[error("{} holds no signer.toml: name a directory that `softhsm-setup init` made", .0.display())]
+    NotStanding(PathBuf),
     /// SoftHSM's configuration cannot name this directory.
-    #[error("{}: SoftHSM's configuration file cannot hold a path with '#', '=' or control characters, or over 900 bytes", .0.display())]
+    #[error("{}: SoftHSM's configuration file cannot hold a path with '#', '=' or control characters, or over 900 bytes: name another folder", .0.display())]
     UnusablePath(PathBuf),
     /// A file or folder.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), way_out(source))]
     File {
         /// Which one.
         path: PathBuf,
@@ -40,8 +46,11 @@ pub enum SetupError {
         /// What is wrong with it.
         what: String,
     },
+    /// The file that declares a scheme or an institution.
+    #[error(transparent)]
+    Scheme(#[from] SchemeError),
     /// The executable that holds a token does not start.
-    #[error("{}: {source}", program.display())]
+    #[error("{}: {source}: leave this program where it is while it runs", program.display())]
     Program {
         /// Which one.
         program: PathBuf,
@@ -51,8 +60,68 @@ pub enum SetupError {
     /// The PKCS#11 module is missing.
     #[error("{} is missing: run softhsm-setup/install, or name SoftHSM's module in the scheme ([hsm] module)", .0.display())]
     NoModule(PathBuf),
+    /// The program `signer` is missing.
+    #[error(
+        "{} is missing, the program that makes the record: build it (cargo build --release --workspace --bins), name it \
+         with --signer PATH, or do that step yourself (--without-record says how)",
+        .0.display()
+    )]
+    NoSigner(PathBuf),
+    /// The program `signer` did not do its part.
+    #[error("signer {arguments}: {said}")]
+    Signer {
+        /// What it was to do.
+        arguments: String,
+        /// What it said.
+        said: String,
+    },
+    /// The directory belongs to another user, who could not read what is made here.
+    #[error("{} belongs to the user with id {owner}: run this as that user, as whom the signer runs", path.display())]
+    NotOwner {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// The directory's root keys are where they belong: offline.
+    #[error(
+        "an institution is certified by the three roots, and their keys are not here: put back {}, and take them away \
+         again afterwards",
+        list(.0)
+    )]
+    NoRootKeys(Vec<PathBuf>),
+    /// An earlier ceremony for the same institution was cut short.
+    #[error(
+        "signer.toml names no {institution}, but it is not new here: an earlier `add` was killed. Nothing is ever \
+         overwritten: remove {}, and its token if it has one (softhsm2-util --delete-token --token {institution}, with \
+         SOFTHSM2_CONF set to the directory's softhsm2.conf)",
+        list(paths)
+    )]
+    Remains {
+        /// Whose.
+        institution: InstitutionId,
+        /// What is there.
+        paths: Vec<PathBuf>,
+    },
+    /// Another ceremony is at work in the directory.
+    #[error("another softhsm-setup is at work in {}: wait for its end", .0.display())]
+    Busy(PathBuf),
+    /// The caller of the ceremony wants it to end.
+    #[error("interrupted: what was made is taken back")]
+    Interrupted,
+    /// It failed, and not all of what it had made could be removed.
+    #[error(
+        "{source}\nand these are left, which nothing names: remove {}",
+        list(left)
+    )]
+    Left {
+        /// Why it failed.
+        source: Box<SetupError>,
+        /// What is left.
+        left: Vec<PathBuf>,
+    },
     /// A token refused.
-    #[error("token {token}: {reason}")]
+    #[error("token {token}: {reason} (SoftHSM tells syslog more)")]
     Token {
         /// Its label.
         token: String,
@@ -60,10 +129,10 @@ pub enum SetupError {
         reason: String,
     },
     /// The system gave no random bytes.
-    #[error("the system's random source failed")]
+    #[error("the system's random source failed: try again when the machine is up")]
     Random,
     /// No such caller or institution in the directory.
-    #[error("the directory holds no {0}")]
+    #[error("the directory holds no {0}: `[[institution]]` in signer.toml says which there are")]
     Unknown(String),
     /// A key in memory.
     #[error(transparent)]
@@ -80,4 +149,22 @@ pub enum SetupError {
     /// A key answered with a signature that does not verify.
     #[error(transparent)]
     Signature(#[from] BadSignature),
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
+}
+
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => ": put it back, or name another",
+        io::ErrorKind::PermissionDenied => ": run this as the user who owns it",
+        io::ErrorKind::AlreadyExists => ": nothing is ever overwritten; move it away first",
+        io::ErrorKind::StorageFull => ": make room there",
+        _ => "",
+    }
 }

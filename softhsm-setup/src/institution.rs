@@ -7,9 +7,10 @@ use semops_pki::issuer::Subject;
 
 use crate::authority::{Authority, Lifetime};
 use crate::ceremony::Ceremony;
-use crate::directory::{Access, Hierarchy};
-use crate::documents::Credentials;
+use crate::directory::Hierarchy;
+use crate::documents::trust::Credentials;
 use crate::error::SetupError;
+use crate::made::Access;
 use crate::random;
 use crate::roots::{Published, Root, Roots};
 use crate::scheme::Institution;
@@ -21,9 +22,9 @@ const AUTHORIZATION: &str = "authorization";
 /// What an institution's signing keys issued.
 pub(crate) struct InstitutionKeys {
     pub(crate) id: InstitutionId,
-    signing_ca: Certificate,
-    signing_ca_crl: CertificateRevocationList,
-    authorization: Certificate,
+    pub(crate) signing_ca: Certificate,
+    pub(crate) signing_ca_crl: CertificateRevocationList,
+    pub(crate) authorization: Certificate,
 }
 
 impl InstitutionKeys {
@@ -32,7 +33,7 @@ impl InstitutionKeys {
         Credentials {
             institution: self.id.as_str(),
             signing_ca: &self.signing_ca,
-            signing_ca_crl: self.signing_ca_crl.der(),
+            signing_ca_crl: &self.signing_ca_crl,
             authorization: &self.authorization,
         }
     }
@@ -62,15 +63,15 @@ pub(crate) fn make(
 fn initialise(ceremony: &mut Ceremony<'_>, id: &InstitutionId) -> Result<TokenProcess, SetupError> {
     let directory = ceremony.directory;
     let (so_pin, pin) = (random::pin()?, random::pin()?);
-    directory.write(&directory.so_pin(id), Access::Owner, so_pin.as_bytes())?;
-    directory.write(&directory.pin(id), Access::Owner, pin.as_bytes())?;
+    ceremony.write(&directory.so_pin(id), Access::Owner, so_pin.as_bytes())?;
+    ceremony.write(&directory.pin(id), Access::Owner, pin.as_bytes())?;
     let configuration = directory.softhsm_configuration();
     let mut token = TokenProcess::start(&ceremony.edge.program, &configuration, id.as_str())?;
-    let library = token.initialise(ceremony.scheme.module(), &so_pin, &pin)?;
+    let library = token.initialise(&ceremony.ground.module, &so_pin, &pin)?;
     ceremony.say(&format!(
         "{id}: token \"{id}\" of {library}; its PIN is {}",
         directory.pin(id).display()
-    ));
+    ))?;
     Ok(token)
 }
 
@@ -89,11 +90,11 @@ fn certify_ca(
     let crl = authority.first_crl(ceremony.edge.now, Lifetime::FirstCrl)?;
     let directory = ceremony.directory;
     let path = directory.ca(hierarchy, id);
-    directory.write(&path, Access::All, ca.to_pem().as_bytes())?;
-    directory.write(&directory.ca_crl(hierarchy, id), Access::All, crl.der())?;
+    ceremony.write(&path, Access::All, ca.to_pem().as_bytes())?;
+    ceremony.write(&directory.ca_crl(hierarchy, id), Access::All, crl.der())?;
     ceremony.say(&format!(
         "{id}: {purpose} key in the token, certified for five years; CRL 1 for 30 days"
-    ));
+    ))?;
     Ok((ca, crl))
 }
 
@@ -105,7 +106,7 @@ fn certify_authorization(
 ) -> Result<Certificate, SetupError> {
     let key = token.generate(AUTHORIZATION)?;
     let name = format!("{id}-{}-ca", Hierarchy::Signing.as_str());
-    let published = Published::at(ceremony.scheme.public_base_url(), &name);
+    let published = Published::at(&ceremony.ground.public_base_url, &name);
     let subject = Subject::Authorization {
         common_name: AUTHORIZATION,
     };
@@ -118,13 +119,13 @@ fn certify_authorization(
     )?;
     let chain = certificate.to_pem() + &signing_ca.to_pem();
     let directory = ceremony.directory;
-    directory.write(
+    ceremony.write(
         &directory.authorization_chain(id),
         Access::All,
         chain.as_bytes(),
     )?;
     ceremony.say(&format!(
         "{id}: authorization key in the token, certified for two years"
-    ));
+    ))?;
     Ok(certificate)
 }

@@ -1,23 +1,35 @@
 //! Sets up a SEMOPS scheme on SoftHSM: from one declarative file to a directory with tokens, keys, certificates,
-//! documents and the signer's configuration. Time and the path of this crate's executable are arguments.
+//! documents, the record and the signer's configuration; adds an institution to it later; measures its tokens. Time and
+//! the paths of programs are arguments.
 
+mod add;
 mod authority;
 mod ceremony;
 pub mod client;
 pub mod directory;
 mod documents;
 pub mod error;
+mod files;
+mod init;
 mod institution;
+mod made;
 pub mod policy;
 mod protocol;
 mod random;
 mod reader;
+mod record;
 mod roots;
 pub mod scheme;
+mod sign_loop;
 mod softhsm;
+mod standing;
 mod tls;
 mod token;
 
-pub use ceremony::{Edge, init};
+pub use add::{Added, NextTrust, add};
+pub use ceremony::{Edge, Progress};
+pub use init::init;
+pub use record::Kind;
+pub use sign_loop::{Measured, sign_loop};
 pub use softhsm::serve_token;
 pub use tls::Identity;

@@ -1,24 +1,48 @@
-//! The command line: takes the time, the scheme's file and this program's own path, and prints what is done and what
-//! to do next.
+//! The command line: takes the time, files and the paths of programs, minds interrupts, and prints what is done and
+//! what to do next.
+
+mod told;
 
 use std::fs;
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, SystemTimeError};
 
-use clap::{Parser, Subcommand};
-use softhsm_setup::directory::Directory;
+use clap::{Args, Parser, Subcommand};
+use semops_objects::institution::InstitutionId;
 use softhsm_setup::error::SetupError;
-use softhsm_setup::scheme::{Scheme, SchemeError};
-use softhsm_setup::{Edge, init, serve_token};
+use softhsm_setup::scheme::{Newcomer, Scheme, SchemeError};
+use softhsm_setup::{Edge, add, init, serve_token, sign_loop};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code of a scheme with mistakes: EX_USAGE of sysexits(3).
+use told::{Told, say};
+
+/// Exit code of a file with mistakes: EX_USAGE of sysexits(3).
 const USAGE: u8 = 64;
+/// Exit code of a ceremony that was interrupted: 128 + SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    refused or failed: what was made is taken back, the reason and the way out are on standard error
+  2    the command line is wrong
+  64   the scheme or the institution's file has mistakes; all are named
+  130  interrupted (SIGINT, SIGTERM, SIGHUP): what was made is taken back
+
+With --json a command prints one JSON object on standard output, and its steps on standard error:
+  init       {\"directory\", \"config\", \"recorded\", \"institutions\": [{\"id\", \"profiles\": []}]}
+  add        {\"directory\", \"config\", \"recorded\", \"institution\": {\"id\", \"profiles\": []},
+              \"trust_documents\": [{\"institution\", \"version\", \"file\"}], \"stale_crls\": []}
+  sign-loop  {\"signatures\", \"seconds\", \"per_second\", \"threads\"}";
 
 /// Makes SoftHSM tokens, keys, certificates and a ready-to-run directory for the signing service.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -26,108 +50,229 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Set up a whole scheme in a new or empty folder.
-    Init {
-        /// The folder; nothing in it is ever overwritten.
-        directory: PathBuf,
-        /// The scheme; without it: banks alfa and beta, mobile network operator mobilis, on 127.0.0.1.
-        #[arg(long, value_name = "FILE")]
-        scheme: Option<PathBuf>,
+    /// Set up a whole scheme in a new or empty folder, so that `signer --config DIR/signer.toml` serves it
+    Init(InitArguments),
+    /// Add an institution to a folder that `init` made; the root keys must be back in its `offline`
+    Add(AddArguments),
+    /// Measure C_Sign (ECDSA, P-256) in an institution's token, with a key made for it and destroyed afterwards
+    SignLoop(SignLoopArguments),
+    /// Print a commented file to begin one's own with
+    Example {
+        /// An institution for `add` in place of a scheme for `init`
+        #[arg(long)]
+        institution: bool,
     },
-    /// Print the default scheme, commented, to begin one's own with.
-    Example,
-    /// Hold one token for an `init` that is under way; speaks over standard input and output.
+    /// Hold one token for another command that is under way; speaks over standard input and output
     #[command(hide = true)]
     Token,
 }
 
+#[derive(Args)]
+struct InitArguments {
+    /// The folder; nothing in it is ever overwritten
+    directory: PathBuf,
+    /// The scheme; without it: banks alfa and beta, mobile network operator mobilis, on 127.0.0.1
+    #[arg(long, value_name = "FILE")]
+    scheme: Option<PathBuf>,
+    #[command(flatten)]
+    record: RecordArguments,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct AddArguments {
+    /// The folder
+    directory: PathBuf,
+    /// The institution
+    #[arg(long, value_name = "FILE")]
+    institution: PathBuf,
+    #[command(flatten)]
+    record: RecordArguments,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct SignLoopArguments {
+    /// The folder
+    directory: PathBuf,
+    /// Whose token
+    #[arg(long, value_name = "ID")]
+    institution: InstitutionId,
+    /// For how long
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// Sessions, each in its thread; as many as signer.toml has if left out
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Who makes the record and loads the first documents.
+#[derive(Args)]
+struct RecordArguments {
+    /// The program `signer`; without it, the one beside this program
+    #[arg(long, value_name = "PATH")]
+    signer: Option<PathBuf>,
+    /// Leave the record and the loading of documents to the operator, and print how it is done
+    #[arg(long, conflicts_with = "signer")]
+    without_record: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{}: {source}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("{}: {source}: name a file that can be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
     #[error("{0}")]
     Scheme(#[from] SchemeError),
     #[error("{0}")]
     Setup(#[from] SetupError),
-    #[error("the path of this program: {0}")]
-    Program(std::io::Error),
-    #[error("the clock stands before 1970: {0}")]
+    #[error("the path of this program: {0}: start it by its path")]
+    Program(io::Error),
+    #[error("the clock stands before 1970: {0}: set it")]
     Clock(#[from] SystemTimeError),
+    #[error("no way to mind interrupts: {0}: is the machine out of threads?")]
+    Signals(io::Error),
     #[error("{0}")]
-    Token(std::io::Error),
+    Token(io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Scheme(_) | Self::Setup(SetupError::Scheme(_)) => ExitCode::from(USAGE),
+            Self::Setup(SetupError::Interrupted) => ExitCode::from(INTERRUPTED),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Init { directory, scheme } => run_init(&directory, scheme.as_deref()),
-        Command::Example => {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("softhsm-setup: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init(arguments) => run_init(arguments),
+        Command::Add(arguments) => run_add(arguments),
+        Command::SignLoop(arguments) => run_sign_loop(&arguments),
+        Command::Example { institution: true } => {
+            say(Newcomer::EXAMPLE.trim_end());
+            Ok(())
+        }
+        Command::Example { institution: false } => {
             say(Scheme::EXAMPLE.trim_end());
             Ok(())
         }
         Command::Token => serve_token().map_err(Failure::Token),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("softhsm-setup: {failure}");
-            match failure {
-                Failure::Scheme(_) => ExitCode::from(USAGE),
-                _ => ExitCode::FAILURE,
-            }
-        }
     }
 }
 
-fn run_init(directory: &Path, scheme: Option<&Path>) -> Result<(), Failure> {
-    let text = match scheme {
-        None => Scheme::EXAMPLE.to_owned(),
-        Some(path) => fs::read_to_string(path).map_err(|source| Failure::Read {
-            path: path.to_owned(),
-            source,
-        })?,
+fn run_init(arguments: InitArguments) -> Result<(), Failure> {
+    let scheme = match arguments.scheme {
+        None => Scheme::parse(Scheme::EXAMPLE)?,
+        Some(path) => Scheme::parse(&read(&path)?)?,
     };
-    let scheme = Scheme::parse(&text)?;
-    let edge = Edge {
-        program: std::env::current_exe().map_err(Failure::Program)?,
-        now: now()?,
+    let (edge, stop) = (edge(arguments.record)?, interrupts()?);
+    let told = Told {
+        json: arguments.json,
     };
-    let made = init(&scheme, directory, &edge, &mut |step| say(step))?;
-    print_next(&scheme, &made);
+    let mut progress = |step: &str| told.step(step, &stop);
+    let made = init(&scheme, &arguments.directory, &edge, &mut progress)?;
+    told.initialised(&scheme, &made, edge.signer.is_some());
     Ok(())
 }
 
-fn now() -> Result<i64, SystemTimeError> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+fn run_add(arguments: AddArguments) -> Result<(), Failure> {
+    let text = read(&arguments.institution)?;
+    let (edge, stop) = (edge(arguments.record)?, interrupts()?);
+    let told = Told {
+        json: arguments.json,
+    };
+    let mut progress = |step: &str| told.step(step, &stop);
+    let added = add(&arguments.directory, &text, &edge, &mut progress)?;
+    told.added(&added, edge.signer.is_some());
+    Ok(())
 }
 
-fn print_next(scheme: &Scheme, made: &Directory) {
-    let signer = format!("  signer --config {}", made.config().display());
-    let path = made.path().display();
-    say(&format!(
-        "\nNext, take {path}/offline to a safe place, then:"
-    ));
-    let conf = made.softhsm_configuration();
-    say(&format!("  export SOFTHSM2_CONF={}", conf.display()));
-    say(&format!("{signer} migrate"));
-    for institution in scheme.institutions() {
-        let id = institution.id();
-        let documents = [
-            ("callers", made.callers(id)),
-            ("policy", made.policy(id)),
-            ("trust", made.trust(id)),
-        ];
-        for (kind, path) in documents {
-            say(&format!("{signer} {kind} load {}", path.display()));
+fn run_sign_loop(arguments: &SignLoopArguments) -> Result<(), Failure> {
+    let measured = sign_loop(
+        &arguments.directory,
+        &arguments.institution,
+        arguments.seconds,
+        arguments.threads,
+        &program()?,
+    )?;
+    let told = Told {
+        json: arguments.json,
+    };
+    told.measured(&measured);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|source| Failure::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(Failure::Program)
+}
+
+fn edge(record: RecordArguments) -> Result<Edge, Failure> {
+    let program = program()?;
+    let signer = match record {
+        RecordArguments {
+            without_record: true,
+            ..
+        } => None,
+        RecordArguments { signer, .. } => {
+            Some(signer.unwrap_or_else(|| program.with_file_name("signer")))
         }
-    }
-    say(&signer);
+    };
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(Edge {
+        program,
+        signer,
+        now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+    })
 }
 
-/// Prints a line; a reader that went away does not stop a ceremony half-way.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Whether somebody wants the ceremony to end. From now on signals do not end this process; the next step does.
+fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
+    let runtime = Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(Failure::Signals)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    for kind in kinds {
+        let stop = Arc::clone(&stop);
+        let mut signals = runtime
+            .block_on(async { signal(kind) })
+            .map_err(Failure::Signals)?;
+        runtime.spawn(async move {
+            signals.recv().await;
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    std::thread::Builder::new()
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))
+        .map_err(Failure::Signals)?;
+    Ok(stop)
 }

@@ -1,4 +1,4 @@
-//! Owns what a ceremony and the process that holds one of its tokens say to each other: JSON, one message a line, over
+//! Owns what this program and the process that holds a token for it say to each other: JSON, one message a line, over
 //! the process's standard input and output. A PIN travels here and nowhere else.
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The longest line; a message to sign is a TBSCertificate or TBSCertList of a few hundred octets.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
 
-/// What the ceremony asks.
+/// What the token's process is asked.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request<'a> {
@@ -19,22 +19,33 @@ pub(crate) enum Request<'a> {
         so_pin: &'a str,
         pin: &'a str,
     },
+    /// Log in to the token `label`.
+    Open {
+        module: &'a Path,
+        label: &'a str,
+        pin: &'a str,
+    },
     /// Generate a P-256 key pair inside the token.
     Generate { label: &'a str },
     /// Sign the base64url `message` with the private key whose CKA_ID is the base64url `key`.
     Sign { key: &'a str, message: &'a str },
+    /// Sign again and again for `seconds` in each of `threads` threads, with a key pair made for it and destroyed after
+    /// it.
+    Measure { seconds: u32, threads: u32 },
 }
 
 /// What the token's process answers.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    /// The token is initialised; the module calls itself `library`.
+    /// The token is initialised, or logged in to; the module calls itself `library`.
     Ready { library: String },
     /// The new key's uncompressed point (SEC 1 s2.3.3), base64url.
     Key { point: String },
     /// `r || s`, base64url.
     Signature { rs: String },
+    /// How many signatures there were in how much time.
+    Measured { signatures: u64, nanoseconds: u64 },
     /// It could not be done.
     Refused { reason: String },
 }

@@ -54,6 +54,11 @@ impl Reader {
         }
     }
 
+    /// Whether the member is there, for one that may be left out.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     fn take<T>(
         &mut self,
         name: &str,

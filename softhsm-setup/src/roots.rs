@@ -9,22 +9,25 @@ use semops_pki::local_key::LocalKey;
 
 use crate::authority::{Authority, Lifetime, self_signed};
 use crate::ceremony::Ceremony;
-use crate::directory::{Access, Hierarchy};
+use crate::directory::Hierarchy;
+use crate::documents::trust::TrustRoots;
 use crate::error::SetupError;
+use crate::made::Access;
 
 /// The roots of a scheme.
 pub(crate) struct Roots {
     pub(crate) device: Root,
     pub(crate) signing: Root,
     pub(crate) tls: Root,
+    /// The CRL of the signing root, which trust documents carry.
+    pub(crate) signing_crl: CertificateRevocationList,
 }
 
-/// One root, which has issued its own certificate and a CRL.
+/// One root: its own certificate, and its key.
 pub(crate) struct Root {
     hierarchy: Hierarchy,
     key: LocalKey,
     certificate: Certificate,
-    crl: CertificateRevocationList,
 }
 
 /// Where a CA's CRL and certificate are published.
@@ -52,52 +55,69 @@ impl Published {
 
 impl Roots {
     pub(crate) fn make(ceremony: &mut Ceremony<'_>) -> Result<Self, SetupError> {
+        let (device, _) = Root::make(ceremony, Hierarchy::Device)?;
+        let (signing, signing_crl) = Root::make(ceremony, Hierarchy::Signing)?;
+        let (tls, _) = Root::make(ceremony, Hierarchy::Tls)?;
         Ok(Self {
-            device: Root::make(ceremony, Hierarchy::Device)?,
-            signing: Root::make(ceremony, Hierarchy::Signing)?,
-            tls: Root::make(ceremony, Hierarchy::Tls)?,
+            device,
+            signing,
+            tls,
+            signing_crl,
         })
+    }
+
+    /// What trust documents say of them.
+    pub(crate) fn trusted(&self) -> TrustRoots<'_> {
+        TrustRoots {
+            device: &self.device.certificate,
+            signing: &self.signing.certificate,
+            signing_crl: &self.signing_crl,
+        }
     }
 }
 
 impl Root {
-    fn make(ceremony: &mut Ceremony<'_>, hierarchy: Hierarchy) -> Result<Self, SetupError> {
+    fn make(
+        ceremony: &mut Ceremony<'_>,
+        hierarchy: Hierarchy,
+    ) -> Result<(Self, CertificateRevocationList), SetupError> {
         let mut key = LocalKey::generate()?;
         let terms = ceremony.terms();
         let common_name = format!("{} root", hierarchy.as_str());
-        let operator = ceremony.scheme.operator().as_str();
+        let operator = ceremony.ground.operator.as_str();
         let certificate = self_signed(terms, operator, &common_name, &mut key)?;
         let mut authority = Authority::new(certificate.clone(), &mut key)?;
         let crl = authority.first_crl(terms.now, Lifetime::RootCrl)?;
         let directory = ceremony.directory;
         let path = directory.root_key(hierarchy);
-        directory.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;
+        ceremony.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;
         let path = directory.root(hierarchy);
-        directory.write(&path, Access::All, certificate.to_pem().as_bytes())?;
-        directory.write(&directory.root_crl(hierarchy), Access::All, crl.der())?;
+        ceremony.write(&path, Access::All, certificate.to_pem().as_bytes())?;
+        ceremony.write(&directory.root_crl(hierarchy), Access::All, crl.der())?;
         ceremony.say(&format!(
             "{} root: self-signed for ten years, CRL for one; its key is {}",
             hierarchy.as_str(),
             directory.root_key(hierarchy).display(),
-        ));
-        Ok(Self {
+        ))?;
+        let root = Self {
             hierarchy,
             key,
             certificate,
-            crl,
-        })
+        };
+        Ok((root, crl))
+    }
+
+    /// A root whose key was brought back; `certificate` is its own.
+    pub(crate) fn standing(hierarchy: Hierarchy, key: LocalKey, certificate: Certificate) -> Self {
+        Self {
+            hierarchy,
+            key,
+            certificate,
+        }
     }
 
     pub(crate) fn hierarchy(&self) -> Hierarchy {
         self.hierarchy
-    }
-
-    pub(crate) fn certificate(&self) -> &Certificate {
-        &self.certificate
-    }
-
-    pub(crate) fn crl(&self) -> &CertificateRevocationList {
-        &self.crl
     }
 
     /// Certifies an institution's CA, whose key was proven by whoever generated it here.
@@ -109,7 +129,7 @@ impl Root {
     ) -> Result<Certificate, SetupError> {
         let name = self.hierarchy.as_str();
         let common_name = &*format!("{name} CA");
-        let published = Published::at(ceremony.scheme.public_base_url(), &format!("{name}-root"));
+        let published = Published::at(&ceremony.ground.public_base_url, &format!("{name}-root"));
         // Nobody looks for CRLs in the TLS hierarchy: the register of callers says who is one.
         let (subject, addresses) = match self.hierarchy {
             Hierarchy::Device | Hierarchy::Signing => {

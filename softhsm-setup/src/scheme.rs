@@ -2,6 +2,7 @@
 //! consistent; parsing it is checking it.
 
 mod form;
+mod newcomer;
 mod reading;
 
 use std::fmt;
@@ -13,12 +14,14 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 use toml::Table;
 
+pub use newcomer::Newcomer;
+
 use crate::policy::Policy;
 use crate::reader::{Mistakes, Reader};
 
-/// What was wrong with a scheme: all of it.
+/// What was wrong with a scheme, or with an institution that is to join one: all of it.
 #[derive(Debug, thiserror::Error)]
-#[error("the scheme has {} mistake(s):\n  {}", mistakes.len(), mistakes.join("\n  "))]
+#[error("the file has {} mistake(s):\n  {}\ncorrect it; `softhsm-setup example` prints a commented one", mistakes.len(), mistakes.join("\n  "))]
 pub struct SchemeError {
     mistakes: Vec<String>,
 }
@@ -27,6 +30,24 @@ impl SchemeError {
     /// One line per mistake, beginning with the path of the member, such as `institution[alfa].trusts[1]`.
     pub fn mistakes(&self) -> &[String] {
         &self.mistakes
+    }
+}
+
+/// Parses TOML with `read`, which notes every mistake.
+fn parse<T>(
+    text: &str,
+    read: impl FnOnce(Reader, &mut Mistakes) -> Option<T>,
+) -> Result<T, SchemeError> {
+    let table: Table = text.parse().map_err(|error: toml::de::Error| SchemeError {
+        mistakes: vec![format!("not TOML: {error}")],
+    })?;
+    let mut mistakes = Mistakes::default();
+    let parsed = read(Reader::new("", table), &mut mistakes);
+    let mistakes = mistakes.into_vec();
+    // What could not be read has left a mistake, so that all could be read if there is none.
+    match parsed {
+        Some(parsed) if mistakes.is_empty() => Ok(parsed),
+        _ => Err(SchemeError { mistakes }),
     }
 }
 
@@ -136,18 +157,41 @@ impl Institution {
     }
 }
 
+/// What all institutions of a scheme stand on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) name: String,
+    pub(crate) operator: InstitutionId,
+    pub(crate) server: String,
+    pub(crate) public_base_url: String,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) module: PathBuf,
+    pub(crate) oids: Oids,
+}
+
+impl Ground {
+    pub(crate) fn caller_id(&self, institution: &InstitutionId, caller: &Caller) -> String {
+        format!("spiffe://{}/{institution}/{caller}", self.name)
+    }
+
+    pub(crate) fn server_id(&self) -> String {
+        format!(
+            "spiffe://{}/{}/server/{}",
+            self.name, self.operator, self.server
+        )
+    }
+
+    pub(crate) fn server_dns_name(&self) -> String {
+        format!("{}.{}", self.server, self.name)
+    }
+}
+
 /// A whole scheme.
 #[derive(Clone, Debug)]
 pub struct Scheme {
-    name: String,
-    operator: InstitutionId,
-    server: String,
-    public_base_url: String,
-    grpc: SocketAddr,
+    ground: Ground,
     http: SocketAddr,
     admin: SocketAddr,
-    module: PathBuf,
-    oids: Oids,
     institutions: Vec<Institution>,
 }
 
@@ -160,53 +204,47 @@ impl Scheme {
     /// # Errors
     /// [`SchemeError`] with every mistake; if the text is not TOML, with the first place where it is not.
     pub fn parse(text: &str) -> Result<Self, SchemeError> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| SchemeError {
-            mistakes: vec![format!("not TOML: {error}")],
-        })?;
-        let mut mistakes = Mistakes::default();
-        let scheme = reading::read(Reader::new("", table), &mut mistakes);
-        let mistakes = mistakes.into_vec();
-        // A member that could not be read has left a mistake, so that there is a scheme if there is none.
-        match scheme {
-            Some(scheme) if mistakes.is_empty() => Ok(scheme),
-            _ => Err(SchemeError { mistakes }),
-        }
+        parse(text, reading::read)
     }
 
     /// The same scheme on other addresses; `public_base_url` becomes `http://<http>`.
     pub fn listening(self, grpc: SocketAddr, http: SocketAddr, admin: SocketAddr) -> Self {
-        Self {
+        let ground = Ground {
             grpc,
+            public_base_url: format!("http://{http}"),
+            ..self.ground
+        };
+        Self {
+            ground,
             http,
             admin,
-            public_base_url: format!("http://{http}"),
             ..self
         }
     }
 
     /// The SPIFFE trust domain.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.ground.name
     }
 
     /// The institution that runs the signer.
     pub fn operator(&self) -> &InstitutionId {
-        &self.operator
+        &self.ground.operator
     }
 
     /// The server's name in its SPIFFE id and its DNS name.
     pub fn server(&self) -> &str {
-        &self.server
+        &self.ground.server
     }
 
     /// What certificates say about where CRLs and CA certificates are; without a final slash.
     pub fn public_base_url(&self) -> &str {
-        &self.public_base_url
+        &self.ground.public_base_url
     }
 
     /// Where gRPC is served.
     pub fn grpc(&self) -> SocketAddr {
-        self.grpc
+        self.ground.grpc
     }
 
     /// Where CRLs and CA certificates are served.
@@ -221,12 +259,12 @@ impl Scheme {
 
     /// The path of SoftHSM's PKCS#11 module.
     pub fn module(&self) -> &Path {
-        &self.module
+        &self.ground.module
     }
 
     /// The scheme's object identifiers.
     pub fn oids(&self) -> &Oids {
-        &self.oids
+        &self.ground.oids
     }
 
     /// The institutions, each with a token.
@@ -234,21 +272,22 @@ impl Scheme {
         &self.institutions
     }
 
+    pub(crate) fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
     /// The SPIFFE id of a caller: `spiffe://<scheme>/<institution>/<role>/<name>`.
     pub fn caller_id(&self, institution: &InstitutionId, caller: &Caller) -> String {
-        format!("spiffe://{}/{institution}/{caller}", self.name)
+        self.ground.caller_id(institution, caller)
     }
 
     /// The SPIFFE id of the server: `spiffe://<scheme>/<operator>/server/<server>`.
     pub fn server_id(&self) -> String {
-        format!(
-            "spiffe://{}/{}/server/{}",
-            self.name, self.operator, self.server
-        )
+        self.ground.server_id()
     }
 
     /// The DNS name of the server: `<server>.<scheme>`.
     pub fn server_dns_name(&self) -> String {
-        format!("{}.{}", self.server, self.name)
+        self.ground.server_dns_name()
     }
 }

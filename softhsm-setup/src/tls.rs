@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::authority::{Authority, Terms};
 use crate::ceremony::Ceremony;
-use crate::directory::{Access, Directory, Hierarchy};
+use crate::directory::Hierarchy;
 use crate::documents;
 use crate::error::SetupError;
+use crate::made::Access;
 use crate::roots::Roots;
 use crate::scheme::{Institution, Scheme};
 
@@ -62,10 +63,10 @@ impl TlsCa {
             .certify_ca(ceremony, owner.as_str(), key.public_key())?;
         let directory = ceremony.directory;
         let path = directory.tls_ca_key(owner);
-        directory.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;
+        ceremony.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;
         let path = directory.ca(Hierarchy::Tls, owner);
-        directory.write(&path, Access::All, certificate.to_pem().as_bytes())?;
-        ceremony.say(&format!("{owner}: TLS CA, certified for five years"));
+        ceremony.write(&path, Access::All, certificate.to_pem().as_bytes())?;
+        ceremony.say(&format!("{owner}: TLS CA, certified for five years"))?;
         Ok(Self::new(owner.clone(), key, certificate))
     }
 
@@ -100,64 +101,60 @@ impl TlsCa {
 
 /// Issues the server's certificate by the operator's CA.
 pub(crate) fn server(ceremony: &mut Ceremony<'_>, cas: &mut [TlsCa]) -> Result<(), SetupError> {
-    let scheme = ceremony.scheme;
-    let (spiffe_id, dns_name) = (scheme.server_id(), scheme.server_dns_name());
+    let ground = ceremony.ground;
+    let (spiffe_id, dns_name) = (ground.server_id(), ground.server_dns_name());
     let subject = Subject::TlsServer {
-        common_name: scheme.server(),
+        common_name: &ground.server,
         spiffe_id: &spiffe_id,
         dns_names: &[&dns_name, DNS_LOCALHOST],
-        ip_addresses: &[scheme.grpc().ip()],
+        ip_addresses: &[ground.grpc.ip()],
     };
-    let identity = ca_of(cas, scheme.operator())?.identity(ceremony.terms(), subject)?;
+    let identity = ca_of(cas, &ground.operator)?.identity(ceremony.terms(), subject)?;
     let directory = ceremony.directory;
-    write(
-        directory,
-        &identity,
-        &directory.server_chain(),
-        &directory.server_key(),
-    )?;
-    ceremony.say(&format!(
-        "server: {spiffe_id}, {dns_name}, {}",
-        scheme.grpc()
-    ));
+    let (chain, key) = (directory.server_chain(), directory.server_key());
+    write(ceremony, &identity, &chain, &key)?;
+    ceremony.say(&format!("server: {spiffe_id}, {dns_name}, {}", ground.grpc))?;
     Ok(())
 }
 
-/// Issues the certificates and connection profiles of an institution's callers; gives the CA that did.
-pub(crate) fn callers<'c>(
+/// Issues the certificates and connection profiles of an institution's callers.
+pub(crate) fn callers(
     ceremony: &mut Ceremony<'_>,
-    cas: &'c mut [TlsCa],
+    ca: &mut TlsCa,
     institution: &Institution,
-) -> Result<&'c TlsCa, SetupError> {
-    let ca = ca_of(cas, institution.id())?;
-    let (scheme, directory) = (ceremony.scheme, ceremony.directory);
+) -> Result<(), SetupError> {
+    let (ground, directory) = (ceremony.ground, ceremony.directory);
     for caller in institution.callers() {
-        let spiffe_id = scheme.caller_id(institution.id(), caller);
+        let spiffe_id = ground.caller_id(institution.id(), caller);
         let subject = Subject::TlsClient {
             common_name: caller.name(),
             spiffe_id: &spiffe_id,
         };
         let identity = ca.identity(ceremony.terms(), subject)?;
         let files = directory.caller(institution.id(), caller.role(), caller.name());
-        write(directory, &identity, &files.chain, &files.key)?;
-        let profile = documents::profile(scheme, &files);
-        directory.write(&files.profile, Access::All, profile.as_bytes())?;
-        ceremony.say(&format!("caller: {spiffe_id}"));
+        write(ceremony, &identity, &files.chain, &files.key)?;
+        let profile = documents::profile(ground, &files);
+        ceremony.write(&files.profile, Access::All, profile.as_bytes())?;
+        ceremony.say(&format!("caller: {spiffe_id}"))?;
     }
-    Ok(ca)
+    Ok(())
 }
 
 fn write(
-    directory: &Directory,
+    ceremony: &mut Ceremony<'_>,
     identity: &Identity,
     chain: &Path,
     key: &Path,
 ) -> Result<(), SetupError> {
-    directory.write(chain, Access::All, identity.chain.as_bytes())?;
-    directory.write(key, Access::Owner, identity.key.as_bytes())
+    ceremony.write(chain, Access::All, identity.chain.as_bytes())?;
+    ceremony.write(key, Access::Owner, identity.key.as_bytes())
 }
 
-fn ca_of<'c>(cas: &'c mut [TlsCa], owner: &InstitutionId) -> Result<&'c mut TlsCa, SetupError> {
+/// The CA of `owner` among these.
+pub(crate) fn ca_of<'c>(
+    cas: &'c mut [TlsCa],
+    owner: &InstitutionId,
+) -> Result<&'c mut TlsCa, SetupError> {
     let found = cas.iter_mut().find(|ca| ca.owner == *owner);
     found.ok_or_else(|| SetupError::Unknown(format!("TLS CA of {owner}")))
 }

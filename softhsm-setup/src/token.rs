@@ -1,6 +1,7 @@
-//! Owns the ceremony's side of a token: starting the process that holds it, asking it with a deadline, and ending it.
+//! Owns our side of a token: starting the process that holds it, asking it with a deadline, and ending it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -41,6 +42,8 @@ impl TokenProcess {
         let mut child = Command::new(program)
             .arg("token")
             .env("SOFTHSM2_CONF", configuration)
+            // An interrupt at the terminal is for us; this process ends when its input does.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -81,6 +84,32 @@ impl TokenProcess {
         })?;
         match reply {
             Reply::Ready { library } => Ok(library),
+            other => Err(self.odd(&other)),
+        }
+    }
+
+    /// Logs in to the token, which is there.
+    pub(crate) fn open(&mut self, module: &Path, pin: &str) -> Result<(), SetupError> {
+        let label = self.label.clone();
+        let label = &label;
+        match self.ask(&Request::Open { module, label, pin })? {
+            Reply::Ready { .. } => Ok(()),
+            other => Err(self.odd(&other)),
+        }
+    }
+
+    /// Signs in a loop with a key pair made for it; gives the number of signatures and the time that they took.
+    pub(crate) fn measure(
+        &mut self,
+        seconds: u32,
+        threads: u32,
+    ) -> Result<(u64, Duration), SetupError> {
+        let limit = ANSWER.saturating_add(Duration::from_secs(seconds.into()));
+        match self.ask_within(limit, &Request::Measure { seconds, threads })? {
+            Reply::Measured {
+                signatures,
+                nanoseconds,
+            } => Ok((signatures, Duration::from_nanos(nanoseconds))),
             other => Err(self.odd(&other)),
         }
     }
@@ -134,6 +163,10 @@ impl TokenProcess {
     }
 
     fn ask(&mut self, request: &Request<'_>) -> Result<Reply, SetupError> {
+        self.ask_within(ANSWER, request)
+    }
+
+    fn ask_within(&mut self, limit: Duration, request: &Request<'_>) -> Result<Reply, SetupError> {
         // Made once in full length, so that no copy of a PIN stays behind when it grows.
         let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE));
         let sent = serde_json::to_writer(&mut *line, request).is_ok() && line.len() < MAX_LINE;
@@ -146,7 +179,7 @@ impl TokenProcess {
         if !sent {
             return Err(self.refused("its process does not listen"));
         }
-        let reply = match self.replies.recv_timeout(ANSWER) {
+        let reply = match self.replies.recv_timeout(limit) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Err(self.refused("it did not answer in time")),
             Err(RecvTimeoutError::Disconnected) => {

@@ -38,6 +38,7 @@ mod reload;
 mod requests;
 mod roles;
 mod secrecy;
+mod standing_directory;
 mod status;
 mod telemetry;
 mod tls;

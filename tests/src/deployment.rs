@@ -1,5 +1,5 @@
-//! One deployment of the whole service: a scheme made on SoftHSM in a folder and on addresses of its own, its documents
-//! loaded, the real `signer` serving it.
+//! One deployment of the whole service: a scheme made on SoftHSM in a folder and on addresses of its own, with its record
+//! and first documents, the real `signer` serving it.
 //!
 //! A scheme is made for each deployment: its certificates carry its addresses, so that no two can share one.
 
@@ -8,6 +8,7 @@ pub mod process;
 
 use std::{
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
@@ -16,6 +17,7 @@ use std::{
 use semops_objects::InstitutionId;
 use semops_proto::client::Client;
 use semopsctl::{connection, profile::Profile};
+use serde::Deserialize;
 use softhsm_setup::{
     Edge,
     directory::Directory,
@@ -37,8 +39,6 @@ use crate::{
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(60);
-/// The kinds of documents, as `signer KIND load FILE` names them.
-const DOCUMENTS: [&str; 3] = ["callers", "policy", "trust"];
 
 /// A deployment; the server is killed and the folder removed when it is dropped.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// Makes a scheme, migrates its store and loads its documents. It does not run yet. Steps are told to `progress`.
+    /// Makes a scheme with its record and first documents. It does not run yet. Steps are told to `progress`.
     ///
     /// # Errors
     /// A step failed; it says which.
@@ -81,35 +81,26 @@ impl Deployment {
         let folder = tempfile::Builder::new().prefix("semops-").tempdir()?;
         let edge = Edge {
             program: programs.softhsm_setup.clone(),
+            signer: Some(programs.signer.clone()),
             now: unix_now()?,
         };
-        let directory = init(&scheme, &folder.path().join("scheme"), &edge, progress)?;
-        let deployment = Self {
+        let mut progress = |step: &str| {
+            progress(step);
+            ControlFlow::Continue(())
+        };
+        let directory = init(&scheme, &folder.path().join("scheme"), &edge, &mut progress)?;
+        Ok(Self::of_directory(scheme, directory, folder))
+    }
+
+    /// What others have set up in `directory`, which is in `folder`. It does not run yet.
+    #[must_use]
+    pub fn of_directory(scheme: Scheme, directory: Directory, folder: TempDir) -> Self {
+        Self {
             scheme,
             directory,
             server: None,
             folder: Some(folder),
-        };
-        deployment.run(&["migrate"])?;
-        progress("store: migrated");
-        deployment.load_first_documents()?;
-        progress("documents: loaded");
-        Ok(deployment)
-    }
-
-    fn load_first_documents(&self) -> Result<(), Failure> {
-        for institution in self.scheme.institutions() {
-            let id = institution.id();
-            for kind in DOCUMENTS {
-                let path = match kind {
-                    "callers" => self.directory.callers(id),
-                    "policy" => self.directory.policy(id),
-                    _ => self.directory.trust(id),
-                };
-                self.load(kind, &path)?;
-            }
         }
-        Ok(())
     }
 
     /// Starts the server and waits until it is healthy.
@@ -195,7 +186,7 @@ impl Deployment {
         self.server.take().ok_or_else(not_running)
     }
 
-    /// The `signer` with this deployment's configuration and tokens; arguments may follow.
+    /// The `signer` with this deployment's configuration and nothing else; arguments may follow.
     ///
     /// # Errors
     /// It cannot be built.
@@ -204,7 +195,7 @@ impl Deployment {
         command
             .arg("--config")
             .arg(self.directory.config())
-            .env("SOFTHSM2_CONF", self.directory.softhsm_configuration());
+            .env_remove("SOFTHSM2_CONF");
         Ok(command)
     }
 
@@ -309,6 +300,20 @@ impl Deployment {
         )?)
     }
 
+    /// The institutions that stand in the configuration now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn institutions(&self) -> Result<Vec<InstitutionId>, Failure> {
+        let file = self.directory.config();
+        let config: Institutions = toml::from_str(&fs::read_to_string(&file)?)?;
+        Ok(config
+            .institution
+            .into_iter()
+            .map(|table| table.id)
+            .collect())
+    }
+
     /// The scheme, with the drawn addresses.
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
@@ -344,6 +349,17 @@ impl Deployment {
         self.folder.take().map(TempDir::keep);
         self.directory.path().to_owned()
     }
+}
+
+/// What the configuration says of them.
+#[derive(Deserialize)]
+struct Institutions {
+    institution: Vec<Institution>,
+}
+
+#[derive(Deserialize)]
+struct Institution {
+    id: InstitutionId,
 }
 
 fn not_running() -> Failure {

@@ -9,12 +9,12 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 
 use super::form::{absolute_path, base_url, label, trust_domain, usable_id};
-use super::{Caller, Institution, Scheme};
+use super::{Caller, Ground, Institution, Scheme};
 use crate::policy::Policy;
 use crate::reader::{Mistakes, Reader};
 
 /// The most institutions in one scheme: one token each.
-const MAX_INSTITUTIONS: usize = 64;
+pub(super) const MAX_INSTITUTIONS: usize = 64;
 
 pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Scheme> {
     let name = document.parse("scheme", mistakes, trust_domain);
@@ -23,13 +23,7 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     let public_base_url = document.parse("public_base_url", mistakes, base_url);
     let grpc = listen(&mut document, "grpc", mistakes);
     let http = listen(&mut document, "http", mistakes);
-    let admin = listen(&mut document, "admin", mistakes);
-    if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
-        mistakes.note(
-            "admin.listen",
-            "must be an address of this host alone, such as 127.0.0.1:9464",
-        );
-    }
+    let admin = listen_here(&mut document, "admin", mistakes);
     let module = document.table("hsm", mistakes).and_then(|mut hsm| {
         let module = hsm.parse("module", mistakes, absolute_path);
         hsm.finish(mistakes);
@@ -43,16 +37,19 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     if grpc.is_some() && grpc == http {
         mistakes.note("http.listen", "is the same as grpc.listen");
     }
-    Some(Scheme {
+    let ground = Ground {
         name: name?,
         operator: operator?,
         server: server?,
         public_base_url: public_base_url?,
         grpc: grpc?,
-        http: http?,
-        admin: admin?,
         module: module?,
         oids: oids?,
+    };
+    Some(Scheme {
+        ground,
+        http: http?,
+        admin: admin?,
         institutions,
     })
 }
@@ -70,6 +67,16 @@ fn listen(document: &mut Reader, name: &str, mistakes: &mut Mistakes) -> Option<
     });
     table.finish(mistakes);
     address
+}
+
+/// The same for this host alone.
+fn listen_here(document: &mut Reader, name: &str, mistakes: &mut Mistakes) -> Option<SocketAddr> {
+    let address = listen(document, name, mistakes)?;
+    if !address.ip().is_loopback() {
+        let what = "must be an address of this host alone, such as 127.0.0.1:9464";
+        mistakes.note(&format!("{name}.listen"), what);
+    }
+    Some(address)
 }
 
 fn read_oids(mut table: Reader, mistakes: &mut Mistakes) -> Option<Oids> {
@@ -139,15 +146,15 @@ fn read_institutions(document: &mut Reader, mistakes: &mut Mistakes) -> Vec<Inst
 }
 
 /// What could be read of an institution.
-struct PartialInstitution {
-    id: Option<InstitutionId>,
-    trusts: Option<Vec<InstitutionId>>,
+pub(super) struct PartialInstitution {
+    pub(super) id: Option<InstitutionId>,
+    pub(super) trusts: Option<Vec<InstitutionId>>,
     callers: Option<Vec<Caller>>,
     policy: Option<Policy>,
 }
 
 impl PartialInstitution {
-    fn whole(self) -> Option<Institution> {
+    pub(super) fn whole(self) -> Option<Institution> {
         Some(Institution {
             id: self.id?,
             trusts: self.trusts?,
@@ -157,7 +164,7 @@ impl PartialInstitution {
     }
 }
 
-fn read_institution(mut table: Reader, mistakes: &mut Mistakes) -> PartialInstitution {
+pub(super) fn read_institution(mut table: Reader, mistakes: &mut Mistakes) -> PartialInstitution {
     let read = PartialInstitution {
         id: table.parse("id", mistakes, usable_id),
         trusts: table.parse_list("trusts", mistakes, InstitutionId::from_str),

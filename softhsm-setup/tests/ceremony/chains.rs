@@ -13,7 +13,12 @@ use softhsm_setup::scheme::Role;
 use crate::{edge, id, pem, scheme, shared, text};
 
 /// `openssl verify`; gives what it printed, and whether it was content.
-fn openssl_verify(root: &Path, crls: &[PathBuf], more: &[&str], chain: &Path) -> (bool, String) {
+pub(crate) fn openssl_verify(
+    root: &Path,
+    crls: &[PathBuf],
+    more: &[&str],
+    chain: &Path,
+) -> (bool, String) {
     let mut command = Command::new("openssl");
     command
         .args(["verify", "-x509_strict", "-CAfile"])

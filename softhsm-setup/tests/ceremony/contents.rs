@@ -93,6 +93,8 @@ fn profiles_and_configuration_name_files_that_are_there() {
         );
     }
     let config = read(&made.config());
+    let conf = config["hsm"]["environment"]["SOFTHSM2_CONF"].as_str();
+    assert_eq!(conf, made.softhsm_configuration().to_str());
     for institution in config["institution"].as_array().unwrap() {
         let pin = institution["pin_file"].as_str().unwrap();
         assert!(made.path().join(pin).is_file());

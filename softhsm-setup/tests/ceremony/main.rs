@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod additions;
 mod chains;
 mod contents;
 mod refusals;
+mod sign_loop;
+mod taken_back;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -39,12 +45,33 @@ fn edge() -> Edge {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Edge {
         program: PathBuf::from(PROGRAM),
+        signer: None,
         now: since.unwrap().as_secs().try_into().unwrap(),
     }
 }
 
 fn set_up(path: &Path) -> Directory {
-    init(&scheme(), path, &edge(), &mut |_| {}).unwrap()
+    init(&scheme(), path, &edge(), &mut go_on).unwrap()
+}
+
+fn go_on(_step: &str) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// A directory of its own, in a folder that goes with the test.
+fn own() -> (TempDir, Directory) {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = set_up(&folder.path().join("scheme"));
+    (folder, directory)
+}
+
+/// Every file with its content and its mode.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+    let read = |path: PathBuf| {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        (path.clone(), (fs::read(path).unwrap(), mode))
+    };
+    files_below(folder).into_iter().map(read).collect()
 }
 
 fn id(text: &str) -> InstitutionId {

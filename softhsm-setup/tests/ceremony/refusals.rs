@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use softhsm_setup::init;
 use softhsm_setup::scheme::Scheme;
 
-use crate::{PROGRAM, edge, files_below, text};
+use crate::{PROGRAM, edge, files_below, go_on, text};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
@@ -17,12 +17,16 @@ fn run(arguments: &[&str]) -> Output {
 fn the_program_says_what_it_does_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a scheme");
-    let output = run(&["init", path.to_str().unwrap()]);
+    let arguments = ["init", path.to_str().unwrap(), "--without-record"];
+    let output = run(&arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    let conf = format!("SOFTHSM2_CONF={}", path.join("softhsm2.conf").display());
+    let serve = format!(
+        "\n  signer --config {}\n",
+        path.join("signer.toml").display()
+    );
     for part in [
-        conf.as_str(),
+        serve.as_str(),
         "signer.toml migrate",
         "policy load",
         "mobilis: token",
@@ -30,7 +34,7 @@ fn the_program_says_what_it_does_and_never_overwrites() {
         assert!(said.contains(part), "{part}: {said}");
     }
     let before = files_below(&path).len();
-    let output = run(&["init", path.to_str().unwrap()]);
+    let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("nothing is ever overwritten"));
     assert_eq!(files_below(&path).len(), before);
@@ -47,6 +51,7 @@ fn the_program_names_all_mistakes_of_a_scheme_and_makes_nothing() {
     let arguments = [
         "init",
         path.to_str().unwrap(),
+        "--without-record",
         "--scheme",
         file.to_str().unwrap(),
     ];
@@ -62,6 +67,84 @@ fn the_program_names_all_mistakes_of_a_scheme_and_makes_nothing() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!path.exists());
+}
+
+#[test]
+fn without_the_signer_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made");
+    // As installed without the signer beside it.
+    let alone = folder.path().join("softhsm-setup");
+    fs::copy(PROGRAM, &alone).unwrap();
+    let no_signer = folder.path().join("no-signer");
+    let cases = [
+        (alone.as_path(), vec!["init"], folder.path().join("signer")),
+        (
+            Path::new(PROGRAM),
+            vec!["init", "--signer", no_signer.to_str().unwrap()],
+            no_signer.clone(),
+        ),
+    ];
+    for (program, arguments, missing) in cases {
+        let output = Command::new(program)
+            .args(arguments)
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for part in [
+            missing.to_str().unwrap(),
+            "cargo build",
+            "--signer",
+            "--without-record",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn results_are_json_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scheme");
+    let path = path.to_str().unwrap();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = run(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).lines().count(), 1);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let made = json(&["init", path, "--without-record", "--json"]);
+    assert_eq!(made["config"], format!("{path}/signer.toml"));
+    assert_eq!(
+        (
+            &made["recorded"],
+            made["institutions"].as_array().unwrap().len()
+        ),
+        (&false.into(), 3)
+    );
+    let profile = made["institutions"][0]["profiles"][0].as_str().unwrap();
+    assert!(Path::new(profile).is_file(), "{profile}");
+    let gamma = folder.path().join("gamma.toml");
+    fs::write(&gamma, run(&["example", "--institution"]).stdout).unwrap();
+    let added = json(&[
+        "add",
+        path,
+        "--institution",
+        gamma.to_str().unwrap(),
+        "--without-record",
+        "--json",
+    ]);
+    assert_eq!(added["institution"]["id"], "gamma");
+    let next = &added["trust_documents"][0];
+    assert_eq!(
+        (&next["institution"], &next["version"]),
+        (&"alfa".into(), &2.into())
+    );
+    assert!(Path::new(next["file"].as_str().unwrap()).is_file());
+    assert_eq!(added["stale_crls"], serde_json::json!([]));
 }
 
 #[test]
@@ -116,6 +199,6 @@ unsigned long C_GetFunctionList(struct list **out) { *out = &functions; return 0
 fn refusal_of_module(module: &Path, path: &Path) -> String {
     let text = Scheme::EXAMPLE.replace("/usr/lib/softhsm/libsofthsm2.so", module.to_str().unwrap());
     let scheme = Scheme::parse(&text).unwrap();
-    let refused = init(&scheme, path, &edge(), &mut |_| {});
+    let refused = init(&scheme, path, &edge(), &mut go_on);
     refused.unwrap_err().to_string()
 }

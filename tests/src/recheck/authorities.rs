@@ -1,4 +1,4 @@
-//! Whose keys may have signed: read from the scheme's directory, as the ceremony left it, not from the record.
+//! Whose keys may have signed: read from the scheme's directory, as the ceremonies left it, not from the record.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -36,8 +36,7 @@ impl Authorities {
     pub fn read(deployment: &Deployment) -> Result<Self, Failure> {
         let directory = deployment.directory();
         let mut keys = BTreeMap::new();
-        for institution in deployment.scheme().institutions() {
-            let id = institution.id();
+        for id in &deployment.institutions()? {
             let cas = [
                 ("device-ca", Hierarchy::Device),
                 ("signing-ca", Hierarchy::Signing),

@@ -1,0 +1,214 @@
+//! Owns what the program tells: steps, results, and what to do next; for people, or as JSON.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use semops_objects::institution::InstitutionId;
+use serde::Serialize;
+use softhsm_setup::directory::Directory;
+use softhsm_setup::scheme::{Institution, Scheme};
+use softhsm_setup::{Added, Kind, Measured};
+
+/// How results are told.
+pub(crate) struct Told {
+    pub(crate) json: bool,
+}
+
+#[derive(Serialize)]
+struct Member {
+    id: String,
+    profiles: Vec<PathBuf>,
+}
+
+impl Member {
+    fn new(directory: &Directory, institution: &Institution) -> Self {
+        let id = institution.id();
+        let callers = institution.callers().iter();
+        Self {
+            id: id.to_string(),
+            profiles: callers
+                .map(|caller| directory.caller(id, caller.role(), caller.name()).profile)
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Initialised {
+    directory: PathBuf,
+    config: PathBuf,
+    recorded: bool,
+    institutions: Vec<Member>,
+}
+
+#[derive(Serialize)]
+struct Joined {
+    directory: PathBuf,
+    config: PathBuf,
+    recorded: bool,
+    institution: Member,
+    trust_documents: Vec<NextDocument>,
+    stale_crls: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct NextDocument {
+    institution: String,
+    version: u64,
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Rate {
+    signatures: u64,
+    seconds: f64,
+    per_second: f64,
+    threads: u32,
+}
+
+impl Told {
+    /// Tells a step, and whether the ceremony shall end there.
+    pub(crate) fn step(&self, step: &str, stop: &AtomicBool) -> ControlFlow<()> {
+        if self.json {
+            eprintln!("{step}");
+        } else {
+            say(step);
+        }
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// A scheme was set up.
+    pub(crate) fn initialised(&self, scheme: &Scheme, made: &Directory, recorded: bool) {
+        if self.json {
+            return say_json(&Initialised {
+                directory: made.path().to_owned(),
+                config: made.config(),
+                recorded,
+                institutions: scheme
+                    .institutions()
+                    .iter()
+                    .map(|institution| Member::new(made, institution))
+                    .collect(),
+            });
+        }
+        let offline = made.offline();
+        say(&format!(
+            "\nNext, take {} to a safe place, then:",
+            offline.display()
+        ));
+        let signer = signer(made);
+        if !recorded {
+            say(&format!("{signer} migrate"));
+            for institution in scheme.institutions() {
+                load_first(made, institution);
+            }
+        }
+        say(&signer);
+    }
+
+    /// An institution was added.
+    pub(crate) fn added(&self, added: &Added, recorded: bool) {
+        let directory = &added.directory;
+        let institution = added.newcomer.institution();
+        if self.json {
+            let next = added.trust_documents.iter().map(|next| NextDocument {
+                institution: next.institution.to_string(),
+                version: next.version,
+                file: next.path.clone(),
+            });
+            return say_json(&Joined {
+                directory: directory.path().to_owned(),
+                config: directory.config(),
+                recorded,
+                institution: Member::new(directory, institution),
+                trust_documents: next.collect(),
+                stale_crls: added.stale.iter().map(ToString::to_string).collect(),
+            });
+        }
+        let offline = directory.offline();
+        say(&format!(
+            "\nNext, take {} away again, then:",
+            offline.display()
+        ));
+        if !recorded {
+            load_first(directory, institution);
+        }
+        for next in &added.trust_documents {
+            load(directory, Kind::Trust, &next.path);
+        }
+        say_rest(institution.id(), &added.stale);
+    }
+
+    /// A token was measured.
+    pub(crate) fn measured(&self, measured: &Measured) {
+        let seconds = measured.elapsed.as_secs_f64();
+        // Counts far below 2^32 are exact as a float.
+        let signatures = f64::from(u32::try_from(measured.signatures).unwrap_or(u32::MAX));
+        let per_second = signatures / seconds;
+        let threads = measured.threads;
+        if self.json {
+            return say_json(&Rate {
+                signatures: measured.signatures,
+                seconds,
+                per_second,
+                threads,
+            });
+        }
+        say(&format!(
+            "{per_second:.0} signatures a second: {} in {seconds:.2} s, {threads} thread(s)",
+            measured.signatures
+        ));
+    }
+}
+
+/// What nobody can do but those who run the service and rule the policies.
+fn say_rest(newcomer: &InstitutionId, stale: &[InstitutionId]) {
+    say(&format!(
+        "  restart the signer: it drains, and finds the token of {newcomer}\n\
+         Whoever shall pay payees at {newcomer}, or accept its phones, names it in the next version of its policy\n\
+         (payees, device_issuers)."
+    ));
+    for stale in stale {
+        say(&format!(
+            "The CRL of {stale} in the trust document of {newcomer} has run out: load a version with a fresh one."
+        ));
+    }
+}
+
+fn load_first(directory: &Directory, institution: &Institution) {
+    for kind in Kind::ALL {
+        load(
+            directory,
+            kind,
+            &directory.first_document(institution.id(), kind),
+        );
+    }
+}
+
+fn load(directory: &Directory, kind: Kind, path: &Path) {
+    say(&format!(
+        "{} {kind} load {}",
+        signer(directory),
+        path.display()
+    ));
+}
+
+fn signer(directory: &Directory) -> String {
+    format!("  signer --config {}", directory.config().display())
+}
+
+/// Prints a line; a reader that went away does not stop a ceremony half-way.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn say_json(result: &impl Serialize) {
+    // Structures of strings, numbers and paths; a path of a directory is UTF-8, or it would have been refused.
+    say(&serde_json::to_string(result).unwrap_or_default());
+}
