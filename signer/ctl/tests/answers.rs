@@ -164,6 +164,66 @@ async fn a_key_under_another_name_or_with_another_certificate_is_not_shown() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_another_key_or_device_is_not_saved() {
+    let made = Scheme::new();
+    let key_and_name = "req -new -key root-key.pem -subj /CN=root -out phone.csr";
+    made.openssl(&key_and_name.split(' ').collect::<Vec<_>>());
+    // The device is called by its common name: `root`, and `other`, are those of the scheme's roots.
+    for (certificate, device_id, said) in [
+        ("other.pem", "other", "another key"),
+        ("root.pem", "other", "another device"),
+    ] {
+        let scheme = desk(Answers {
+            enrolled: v1::EnrollDeviceResponse {
+                device_id: device_id.to_owned(),
+                certificate_chain: key_of(&made, certificate).certificate_chain,
+            },
+            ..Answers::default()
+        })
+        .await;
+        let csr = made.path("phone.csr").display().to_string();
+        let line = format!("enroll --csr {csr} --subscriber x --out device.pem");
+        let (message, _) = refused(&scheme, &line).await;
+        assert!(message.contains(said), "{message}");
+        assert!(!scheme.path("device.pem").exists());
+    }
+}
+
+const CRL: &str = "[ca]\ndefault_ca = made\n[made]\ndatabase = index.txt\ncrlnumber = crlnumber\n\
+    default_md = sha256\ndefault_crl_days = 1\ncrl_extensions = with\n[with]\n\
+    authorityKeyIdentifier = keyid\n";
+
+#[tokio::test]
+async fn a_crl_of_another_number_is_not_saved() {
+    let made = Scheme::new();
+    for (name, content) in [("ca.cnf", CRL), ("index.txt", ""), ("crlnumber", "07\n")] {
+        std::fs::write(made.path(name), content).unwrap();
+    }
+    for line in [
+        "ca -gencrl -config ca.cnf -keyfile root-key.pem -cert root.pem -out crl.pem",
+        "crl -in crl.pem -outform DER -out crl.der",
+    ] {
+        made.openssl(&line.split(' ').collect::<Vec<_>>());
+    }
+    let line = "crl --authority device-root --out saved.der";
+    for crl_number in [7, 8] {
+        let crl = made.read("crl.der");
+        let scheme = desk(Answers {
+            crl: v1::GetCrlResponse { crl, crl_number },
+            ..Answers::default()
+        })
+        .await;
+        if crl_number == 7 {
+            assert_eq!(json(&scheme, line).await["crl_number"], 7);
+            continue;
+        }
+        let (message, _) = refused(&scheme, line).await;
+        assert!(message.contains("has the number 7"), "{message}");
+        assert!(!scheme.path("saved.der").exists());
+    }
+}
+
+#[tokio::test]
 async fn devices_that_lead_in_a_circle_or_were_not_asked_for_end_the_list() {
     let circle = v1::ListDevicesResponse {
         devices: Vec::new(),

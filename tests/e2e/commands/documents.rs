@@ -121,6 +121,21 @@ fn second_version(deployment: &Deployment, desk: &Desk<'_>) -> Result<(), Failur
 }
 
 fn refusals(desk: &Desk<'_>) -> Result<(), Failure> {
+    // The profile may stand anywhere; what is saved is said where it belongs.
+    let said = desk.refused(ALFA_AUDIT, "trust --out folder show", 2, "usage", "")?;
+    let way_out = said["way_out"].as_str().unwrap();
+    assert!(way_out.contains("behind `show`"), "{way_out}");
+    for line in [
+        "trust --json versions",
+        "trust versions --json",
+        "--json trust versions",
+    ] {
+        let said = desk.types(ALFA_AUDIT, line)?;
+        assert!(
+            said.succeeded() && said.out.starts_with('{'),
+            "{line}: {said:?}"
+        );
+    }
     for kind in KINDS {
         for line in ["show", "versions", "diff --versions 1 1"] {
             let line = format!("{kind} {line}");

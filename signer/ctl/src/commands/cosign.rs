@@ -46,26 +46,35 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
         end_to_end_id: args.end_to_end_id.clone(),
         uetr: args.uetr.clone(),
     };
+    let sent = request.order_jws.clone();
     let answer = client.cosign_order(request).await?;
-    let authorization = read(&answer)?;
+    let authorization = read(&sent, &answer)?;
     if let Some(path) = &args.out {
         files::write(path, answer.authorization_jws.as_bytes())?;
     }
     Ok(report(args, &answer, authorization.authorization()))
 }
 
-/// The authorization, if it is one and bound to the order beside it.
-fn read(answer: &CosignOrderResponse) -> Result<AuthorizationJws, Failure> {
+/// The authorization, if it is one and bound to the order beside it, which says what was sent.
+fn read(sent: &str, answer: &CosignOrderResponse) -> Result<AuthorizationJws, Failure> {
+    if signing_input(sent) != signing_input(&answer.order_jws) {
+        return Err(Failure::untrue("another order than the one that was sent"));
+    }
     let order = OrderJws::parse(&answer.order_jws)
         .map_err(|error| Failure::bad_answer(format!("the order: {error}")))?;
     let authorization = AuthorizationJws::parse(&answer.authorization_jws)
         .map_err(|error| Failure::bad_answer(format!("the authorization: {error}")))?;
     if authorization.authorization().order_sha256 != order.sha256() {
-        return Err(Failure::bad_answer(
+        return Err(Failure::untrue(
             "the authorization is bound to another order",
         ));
     }
     Ok(authorization)
+}
+
+/// What a JWS says, without its signature: the phone may have signed the same order anew (RFC 7515 s5.1).
+fn signing_input(jws: &str) -> Option<&str> {
+    jws.rsplit_once('.').map(|(input, _)| input)
 }
 
 fn report(args: &Args, answer: &CosignOrderResponse, authorization: &Authorization) -> Report {
@@ -100,4 +109,26 @@ fn report(args: &Args, answer: &CosignOrderResponse, authorization: &Authorizati
         "send the authorization to {}; the order stays with you",
         payee.institution()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_order_than_the_one_that_was_sent_is_not_taken() {
+        let answer = CosignOrderResponse {
+            order_jws: "aGVhZA.b3RoZXI.c2ln".to_owned(),
+            ..CosignOrderResponse::default()
+        };
+        let Err(Failure::BadAnswer { message, .. }) = read("aGVhZA.b3JkZXI.c2ln", &answer) else {
+            unreachable!("it was taken");
+        };
+        assert_eq!(message, "another order than the one that was sent");
+        // Signed anew it is the same order; this one is no order at all.
+        let Err(Failure::BadAnswer { message, .. }) = read("aGVhZA.b3RoZXI.bmV3", &answer) else {
+            unreachable!("it was taken");
+        };
+        assert!(message.starts_with("the order: "), "{message}");
+    }
 }

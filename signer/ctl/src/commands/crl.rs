@@ -73,6 +73,13 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
     let answer = client.get_crl(request).await?;
     let crl = CertificateRevocationList::from_der(&answer.crl)
         .map_err(|error| Failure::bad_answer(format!("the CRL: {error}")))?;
+    if crl.number() != answer.crl_number {
+        return Err(Failure::untrue(format!(
+            "the CRL has the number {}, but the service names it {}",
+            crl.number(),
+            answer.crl_number
+        )));
+    }
     files::write(&args.out, &answer.crl)?;
     let path = args.out.display().to_string();
     let report = Report::new(json!({

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use semops_pki::{certificate::Certificate, request};
+use semops_pki::{
+    certificate::Certificate,
+    request::{self, CertificationRequest},
+};
 use semops_proto::{client::Client, v1::EnrollDeviceRequest};
 use serde_json::json;
 
@@ -43,7 +46,7 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
         )
     })?;
     let request = EnrollDeviceRequest {
-        certification_request,
+        certification_request: certification_request.clone(),
         subscriber_reference: args.subscriber.clone(),
     };
     let answer = client.enroll_device(request).await?;
@@ -51,6 +54,7 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
     let device = chain
         .first()
         .ok_or_else(|| Failure::bad_answer("the certificate chain is empty"))?;
+    check(device, &answer.device_id, &certification_request)?;
     let pem: String = chain.iter().map(Certificate::to_pem).collect();
     if let Some(path) = &args.out {
         files::write(path, pem.as_bytes())?;
@@ -73,6 +77,19 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
         .next(format!(
             "the payer's institution accepts it: semopsctl --profile ITS-PROFILE accept --device {id} --account REF"
         )))
+}
+
+/// The certificate must be that of the key that asked for it, and of the device that the service names.
+fn check(device: &Certificate, id: &str, request: &[u8]) -> Result<(), Failure> {
+    let request = CertificationRequest::parse(request)
+        .map_err(|error| Failure::bad_answer(format!("the request was taken: {error}")))?;
+    if device.public_key() != request.public_key() {
+        return Err(Failure::untrue("the certificate is that of another key"));
+    }
+    if device.subject_common_name() != Some(id) {
+        return Err(Failure::untrue("the certificate is that of another device"));
+    }
+    Ok(())
 }
 
 /// The certificates of a chain in an answer.

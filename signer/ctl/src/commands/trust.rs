@@ -26,7 +26,7 @@ const JSON: &str = "JSON: {\"version\", \"sha256\" (hexadecimal), \"device_root\
 
 /// The bundle and where to put it, or what to do with the document.
 #[derive(Debug, clap::Args)]
-#[command(after_help = JSON, args_conflicts_with_subcommands = true)]
+#[command(after_help = JSON)]
 pub struct Args {
     #[command(subcommand)]
     document: Option<document::Command>,
@@ -61,8 +61,16 @@ struct Institution {
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
-    if let Some(command) = &args.document {
-        return command.run(DocumentKind::Trust, client).await;
+    match (&args.document, &args.out) {
+        (Some(command), None) => return command.run(DocumentKind::Trust, client).await,
+        // clap could refuse it, but then --profile in the same place as well.
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage(
+                "--out before `show`, `versions` or `diff` saves the bundle, not the document",
+                "put --out FILE behind `show`, or leave the subcommand out",
+            ));
+        }
+        (None, _) => {}
     }
     let answer = client.get_trust_bundle(GetTrustBundleRequest {}).await?;
     let bundle = Bundle::read(&answer)?;

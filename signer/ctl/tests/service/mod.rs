@@ -11,6 +11,7 @@ use semops_proto::v1::{
     enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
     key_service_server::{KeyService, KeyServiceServer},
     status_service_server::{StatusService, StatusServiceServer},
+    trust_service_server::{TrustService, TrustServiceServer},
 };
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::Notify};
 use tokio_rustls::TlsAcceptor;
@@ -31,6 +32,8 @@ pub(crate) struct Answers {
     pub(crate) versions: v1::ListDocumentVersionsResponse,
     pub(crate) keys: Vec<v1::Key>,
     pub(crate) status: v1::GetStatusResponse,
+    pub(crate) enrolled: v1::EnrollDeviceResponse,
+    pub(crate) crl: v1::GetCrlResponse,
     /// Taken in turn; the last one stays.
     pub(crate) pages: Mutex<Vec<v1::ListDevicesResponse>>,
     /// Each page waits until it is told to come.
@@ -53,6 +56,7 @@ impl Service {
             }
             "semops.signer.v1.KeyService" => KeyServiceServer::new(self).call(request).await,
             "semops.signer.v1.StatusService" => StatusServiceServer::new(self).call(request).await,
+            "semops.signer.v1.TrustService" => TrustServiceServer::new(self).call(request).await,
             _ => Ok(not_here().into_http()),
         };
         answered.unwrap_or_else(|never| match never {})
@@ -144,6 +148,23 @@ impl StatusService for Service {
 }
 
 #[tonic::async_trait]
+impl TrustService for Service {
+    async fn get_crl(
+        &self,
+        _: Request<v1::GetCrlRequest>,
+    ) -> Result<Response<v1::GetCrlResponse>, Status> {
+        Ok(Response::new(self.0.crl.clone()))
+    }
+
+    async fn get_trust_bundle(
+        &self,
+        _: Request<v1::GetTrustBundleRequest>,
+    ) -> Result<Response<v1::GetTrustBundleResponse>, Status> {
+        Err(not_here())
+    }
+}
+
+#[tonic::async_trait]
 impl EnrollmentService for Service {
     async fn list_devices(
         &self,
@@ -165,7 +186,7 @@ impl EnrollmentService for Service {
         &self,
         _: Request<v1::EnrollDeviceRequest>,
     ) -> Result<Response<v1::EnrollDeviceResponse>, Status> {
-        Err(not_here())
+        Ok(Response::new(self.0.enrolled.clone()))
     }
 
     async fn accept_device(
