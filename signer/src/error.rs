@@ -1,7 +1,7 @@
 //! Owns what a caller can be told: errors grouped by what the caller can do about them, each with a stable reason. What
 //! happened inside stays inside.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 pub use crate::domain::reason::Reason;
 use crate::{
@@ -9,6 +9,9 @@ use crate::{
     limits::RateLimited,
     store::{Limit, Refusal, StoreError},
 };
+
+/// When to come again if nobody knows how long it takes: another process writes the store.
+const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// A field and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +49,13 @@ pub enum Error {
     #[error("{}", .0.name())]
     Precondition(Reason),
     /// Come again later.
-    #[error("{}", .0.name())]
-    Busy(Reason),
+    #[error("{}", reason.name())]
+    Busy {
+        /// Why.
+        reason: Reason,
+        /// When there may be room again; nobody can promise it.
+        about: Duration,
+    },
     /// Come again when the limit says so.
     #[error("{}", .0.reason().name())]
     Limited(Box<RateLimited>),
@@ -82,6 +90,10 @@ impl Error {
         }
     }
 
+    fn busy(reason: Reason, about: Duration) -> Self {
+        Self::Busy { reason, about }
+    }
+
     /// A fault of the service.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
@@ -91,7 +103,8 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy => Self::Busy(Reason::StoreQueueFull),
+            StoreError::Busy => Self::busy(Reason::StoreQueueFull, A_MOMENT),
+            StoreError::QueueFull(about) => Self::busy(Reason::StoreQueueFull, about),
             StoreError::Unavailable(cause) => Self::Unavailable {
                 reason: Reason::StoreUnavailable,
                 cause,
@@ -106,7 +119,7 @@ impl From<StoreError> for Error {
 impl From<HsmError> for Error {
     fn from(error: HsmError) -> Self {
         match error {
-            HsmError::QueueFull => Self::Busy(Reason::HsmQueueFull),
+            HsmError::QueueFull(about) => Self::busy(Reason::HsmQueueFull, about),
             HsmError::DeadlineExceeded => Self::DeadlineExceeded,
             HsmError::Unavailable { .. } | HsmError::Rejected { .. } | HsmError::Stopped => {
                 Self::Unavailable {

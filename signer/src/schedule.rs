@@ -1,6 +1,6 @@
 //! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, looks for new
-//! documents, measures how things stand, and publishes the CRLs that are due. Each of these, and each institution, has a
-//! loop of its own, so that a token that hangs holds up nobody else.
+//! documents, audits what limits refused, measures how things stand, and publishes the CRLs that are due. Each of these, and
+//! each institution, has a loop of its own, so that a token that hangs holds up nobody else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -33,6 +33,11 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
     loops.spawn(async move { every_tick(&observed, &stopped, || observe(&observed)).await });
     let (looking, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&looking, &stopped, || look(&looking)).await });
+    let (refusing, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move {
+        every_tick(&refusing, &stopped, || audit_refusals(&refusing)).await;
+        audit_refusals(&refusing).await;
+    });
     loops.spawn(async move { every_tick(&authority, &stop, || sweep(&authority)).await });
     // A loop ends well only because all are told to.
     while let Some(Ok(())) = loops.join_next().await {}
@@ -62,6 +67,12 @@ async fn sweep(authority: &Authority) {
         Err(error) => {
             warn!(%error, "overdue intents could not be closed; the next tick tries again")
         }
+    }
+}
+
+async fn audit_refusals(authority: &Authority) {
+    if let Err(error) = authority.audit_refusals().await {
+        warn!(%error, "refusals by limits could not be audited; the next tick tries again");
     }
 }
 

@@ -193,3 +193,9 @@ pub(crate) const POLICY: &str = r#"
     [device_limits.amount_per_day]
     CNY = "1000.00"
 "#;
+
+/// Rate limits that no test meets, to be added to a policy.
+pub(crate) const WIDE: &str = r#"
+    [rate_limits]
+    device = [{ burst = 1000000, requests = 1000000, seconds = 1 }]
+"#;

@@ -16,6 +16,7 @@ mod made;
 pub mod policy;
 mod protocol;
 mod random;
+mod rate_limits;
 mod reader;
 mod record;
 mod roots;

@@ -7,6 +7,7 @@ use semops_objects::institution::InstitutionId;
 use semops_objects::money::Amount;
 use serde::Serialize;
 
+use crate::rate_limits::RateLimits;
 use crate::reader::{Mistakes, Reader};
 
 const CHANNELS: [&str; 3] = ["virtual_pos", "real_pos", "p2p"];
@@ -21,6 +22,8 @@ pub struct Policy {
     devices_per_subscriber: u32,
     amount_per_order: BTreeMap<String, String>,
     device_limits: DeviceLimits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limits: Option<RateLimits>,
 }
 
 /// Money limits of one device in any 24 hours.
@@ -41,6 +44,12 @@ impl Policy {
         let device_limits = table
             .table("device_limits", mistakes)
             .and_then(|limits| DeviceLimits::read(limits, mistakes));
+        let rate_limits = if table.has("rate_limits") {
+            let rates = table.table("rate_limits", mistakes);
+            rates.map(|rates| RateLimits::read(rates, mistakes))
+        } else {
+            None
+        };
         if let (Some(order), Some(limits)) = (&amount_per_order, &device_limits) {
             let order: BTreeSet<_> = order.keys().collect();
             let day: BTreeSet<_> = limits.amount_per_day.keys().collect();
@@ -58,6 +67,7 @@ impl Policy {
             devices_per_subscriber: devices_per_subscriber?,
             amount_per_order: amount_per_order?,
             device_limits: device_limits?,
+            rate_limits,
         })
     }
 }

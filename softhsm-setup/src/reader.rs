@@ -54,7 +54,7 @@ impl Reader {
         }
     }
 
-    /// Whether the member is there, for one that may be left out.
+    /// Whether there is such a member: for those that may be left out.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
     }

@@ -12,7 +12,7 @@ use e2e::{
 };
 
 /// In this order, each with its result.
-const TOLD: [(&str, &str); 11] = [
+const TOLD: [(&str, &str); 13] = [
     ("mobilis enrols a phone", "device "),
     (
         "alfa accepts the device",
@@ -40,6 +40,11 @@ const TOLD: [(&str, &str); 11] = [
         "CNY 500.01, above alfa's policy",
         "refused: AMOUNT_OVER_POLICY (",
     ),
+    (
+        "the phone orders again and again",
+        "AUTHORIZED, then refused: RATE_LIMITED, device, for ",
+    ),
+    ("alfa waits just as long and calls again", "AUTHORIZED ("),
     ("mobilis revokes the phone", "REVOKED ("),
     ("the phone's next order", "refused: DEVICE_REVOKED ("),
 ];
@@ -69,6 +74,7 @@ fn the_demo_tells_the_story_and_its_lines_can_be_pasted() -> Result<(), Failure>
             "{line}"
         );
     }
+    as_in_the_readme(&told)?;
     let left: BTreeSet<String> = fs::read_dir(&evidence)?
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -83,6 +89,24 @@ fn the_demo_tells_the_story_and_its_lines_can_be_pasted() -> Result<(), Failure>
     for outcome in outcomes {
         assert!(outcome.as_expected(), "{outcome:#?}");
     }
+    Ok(())
+}
+
+/// The README's story has the steps that the demo tells, in their order.
+fn as_in_the_readme(told: &str) -> Result<(), Failure> {
+    let readme = fs::read_to_string(programs::workspace().join("README.md"))?;
+    let mut lines = told.lines();
+    let mut steps = 0;
+    for shown in readme.lines().filter(|line| line.starts_with("[  ")) {
+        let name = shown
+            .split("] ")
+            .nth(1)
+            .and_then(|rest| rest.split(" ..").next());
+        let name = name.unwrap();
+        assert!(lines.any(|line| line.contains(name)), "{name}\n{told}");
+        steps += 1;
+    }
+    assert!(steps > TOLD.len());
     Ok(())
 }
 

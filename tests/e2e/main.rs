@@ -32,6 +32,7 @@ mod malformed_orders;
 mod migration;
 mod money_limits;
 mod operator;
+mod rate_limits;
 mod recheck;
 mod refused_orders;
 mod reload;

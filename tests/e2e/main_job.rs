@@ -12,11 +12,12 @@ use e2e::{
 };
 use semops_objects::{Amount, OrderJws, Payee};
 use semops_proto::v1;
+use softhsm_setup::scheme::Scheme;
 use tonic::Code;
 
 #[tokio::test]
 async fn a_phone_pays_and_a_stranger_verifies_it() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     let evidence = story::play(&deployment, &Narrator::silent()).await?;
 
     let folder = tempfile::tempdir()?;
@@ -26,7 +27,9 @@ async fn a_phone_pays_and_a_stranger_verifies_it() -> Result<(), Failure> {
     }
 
     let checked = recheck(&mut deployment).await?;
-    assert_eq!((checked.authorizations, checked.certificates), (1, 1));
+    assert_eq!(checked.certificates, 1);
+    // The payment, what passed of the burst, and the order that was told to come again.
+    assert!(checked.authorizations >= 3, "{checked:?}");
     deployment.stop().await?;
     assert_eq!(recheck(&mut deployment).await?, checked);
     Ok(())
@@ -34,8 +37,9 @@ async fn a_phone_pays_and_a_stranger_verifies_it() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn what_was_answered_is_found_after_a_restart() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     let evidence = story::play(&deployment, &Narrator::silent()).await?;
+    let played = recheck(&mut deployment).await?.authorizations;
     deployment.restart().await?;
 
     let callers = Callers::connect(&deployment).await?;
@@ -86,13 +90,13 @@ async fn what_was_answered_is_found_after_a_restart() -> Result<(), Failure> {
     );
 
     let Checked { authorizations, .. } = recheck(&mut deployment).await?;
-    assert_eq!(authorizations, 1);
+    assert_eq!(authorizations, played);
     Ok(())
 }
 
 #[tokio::test]
 async fn evidence_replaces_earlier_evidence_and_nothing_else() -> Result<(), Failure> {
-    let deployment = Deployment::new().await?;
+    let deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     let evidence = story::play(&deployment, &Narrator::silent()).await?;
     let folder = tempfile::tempdir()?;
     evidence.write(folder.path())?;

@@ -14,7 +14,7 @@ use e2e::{
 };
 use rusqlite::Connection;
 use semops_proto::v1::{self, DeviceRelation};
-use softhsm_setup::scheme::Role;
+use softhsm_setup::scheme::{Role, Scheme};
 
 use crate::device_lists;
 
@@ -49,7 +49,7 @@ fn as_version_1(new: &Path, old: &Path) -> Result<(), Failure> {
 
 #[tokio::test]
 async fn a_store_of_version_1_is_refused_then_migrated_and_served_on() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     story::play(&deployment, &Narrator::silent()).await?;
     let played = recheck(&mut deployment).await?;
     let mobilis = deployment.client("mobilis", Role::Enrolment).await?;

@@ -9,13 +9,14 @@ use e2e::{
     story::{self, Narrator},
 };
 use rusqlite::{Connection, OpenFlags};
+use softhsm_setup::scheme::Scheme;
 
 /// A moment before everything in the record would be overdue, and one after.
 const NEVER: i64 = 0;
 const ALWAYS: i64 = i64::MAX;
 
 /// What is done to the record, and the rule that it breaks.
-const DOCTORED: [(Rule, &str); 20] = [
+const DOCTORED: [(Rule, &str); 22] = [
     (
         Rule::Signature,
         "UPDATE operation SET artifact = CAST(replace(artifact, '.', '.A') AS BLOB) WHERE kind = 'authorization'",
@@ -57,9 +58,9 @@ const DOCTORED: [(Rule, &str); 20] = [
         Rule::OneOutcome,
         "INSERT INTO operation SELECT 1000000, institution, kind, content, state, key_id, to_be_signed, expires_at, \
          sign_by, object, device, policy, actor, request, begun_at, ended_at, artifact, reason \
-         FROM operation WHERE kind = 'authorization'; \
+         FROM operation WHERE kind = 'authorization' ORDER BY id LIMIT 1; \
          INSERT INTO cosigned_order SELECT 1000000, institution, device, randomblob(16), order_jws, currency, minor, \
-         reserved_at FROM cosigned_order",
+         reserved_at FROM cosigned_order ORDER BY operation LIMIT 1",
     ),
     (
         Rule::Unique,
@@ -93,6 +94,14 @@ const DOCTORED: [(Rule, &str); 20] = [
         Rule::AuditPairs,
         "UPDATE audit SET leaf = CAST(replace(leaf, ',', ', ') AS BLOB) WHERE seq = 1",
     ),
+    (
+        Rule::Refusals,
+        "INSERT INTO audit (leaf) SELECT leaf FROM audit WHERE CAST(leaf AS TEXT) LIKE '%\"admission\"%'",
+    ),
+    (
+        Rule::Refusals,
+        "UPDATE audit SET leaf = CAST(replace(leaf, 'RATE_LIMITED', 'ORDER_EXPIRED') AS BLOB)",
+    ),
     (Rule::Limits, "UPDATE cosigned_order SET minor = 100000000"),
     (Rule::Crls, "UPDATE crl SET revocations = 0"),
     (
@@ -103,7 +112,7 @@ const DOCTORED: [(Rule, &str); 20] = [
 
 #[tokio::test]
 async fn each_broken_rule_is_found() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     story::play(&deployment, &Narrator::silent()).await?;
     recheck(&mut deployment).await?;
     deployment.stop().await?;
@@ -126,7 +135,7 @@ async fn each_broken_rule_is_found() -> Result<(), Failure> {
 #[tokio::test]
 async fn an_intent_without_end_and_what_openssl_and_jwcrypto_refuse_are_found()
 -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
     story::play(&deployment, &Narrator::silent()).await?;
     recheck(&mut deployment).await?;
     deployment.stop().await?;

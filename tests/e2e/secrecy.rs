@@ -83,7 +83,7 @@ const LINE: [&str; 29] = [
 #[tokio::test]
 async fn neither_secrets_nor_payments_stand_where_they_must_not() -> Result<(), Failure> {
     for format in ["text", "json"] {
-        let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+        let mut deployment = Deployment::prepare_limited(Scheme::EXAMPLE, &mut |_| {})?;
         deployment.configure("format = \"text\"", &format!("format = \"{format}\""))?;
         deployment.configure("level = \"info\"", "level = \"debug\"")?;
         deployment.start().await?;

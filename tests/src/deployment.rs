@@ -4,6 +4,7 @@
 //! A scheme is made for each deployment: its certificates carry its addresses, so that no two can share one.
 
 pub mod address;
+pub mod limits;
 pub mod process;
 
 use std::{
@@ -47,11 +48,13 @@ pub struct Deployment {
     directory: Directory,
     // Before the folder: fields are dropped in this order.
     server: Option<Process>,
+    runs: usize,
     folder: Option<TempDir>,
 }
 
 impl Deployment {
-    /// The default scheme (banks `alfa` and `beta`, mobile network operator `mobilis`), running.
+    /// The default scheme (banks `alfa` and `beta`, mobile network operator `mobilis`), running; with rate limits that are
+    /// not met.
     ///
     /// # Errors
     /// A step failed; it says which.
@@ -59,7 +62,8 @@ impl Deployment {
         Self::of(Scheme::EXAMPLE).await
     }
 
-    /// The scheme of this `scheme.toml`, running; its addresses are replaced by drawn ones.
+    /// The scheme of this `scheme.toml`, running; its addresses are replaced by drawn ones, its rate limits by such as are
+    /// not met.
     ///
     /// # Errors
     /// A step failed; it says which.
@@ -69,11 +73,30 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// Makes a scheme with its record and first documents. It does not run yet. Steps are told to `progress`.
+    /// The scheme of this `scheme.toml`, running, with its own rate limits.
+    ///
+    /// # Errors
+    /// A step failed; it says which.
+    pub async fn limited(scheme: &str) -> Result<Self, Failure> {
+        let mut deployment = Self::prepare_limited(scheme, &mut |_| {})?;
+        deployment.start().await?;
+        Ok(deployment)
+    }
+
+    /// The same as [`Deployment::of`], not running yet. Steps are told to `progress`.
     ///
     /// # Errors
     /// A step failed; it says which.
     pub fn prepare(scheme: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
+        Self::prepare_limited(&limits::limited(scheme, None, &[])?, progress)
+    }
+
+    /// Makes a scheme with its record and first documents, its own rate limits among them. It does not run yet. Steps are told
+    /// to `progress`.
+    ///
+    /// # Errors
+    /// A step failed; it says which.
+    pub fn prepare_limited(scheme: &str, progress: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
         let programs = programs::ours(Watched::No)?;
         let addresses = address::draw()?;
         let scheme =
@@ -99,6 +122,7 @@ impl Deployment {
             scheme,
             directory,
             server: None,
+            runs: 0,
             folder: Some(folder),
         }
     }
@@ -117,6 +141,7 @@ impl Deployment {
     /// It ends instead, or is not healthy in time.
     pub async fn start_with(&mut self, command: Command) -> Result<(), Failure> {
         let mut process = self.spawn(command)?;
+        self.runs += 1;
         until("the signer's health", START, async || {
             process.still_runs()?;
             Ok(self.is_healthy().await.then_some(()))
@@ -172,6 +197,12 @@ impl Deployment {
     pub async fn restart(&mut self) -> Result<(), Failure> {
         self.stop().await?;
         self.start().await
+    }
+
+    /// How often the server was started.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs
     }
 
     /// The running server.

@@ -1,6 +1,7 @@
 //! The re-check of the record after a scenario: what must hold whatever happened, read from the database by code that
 //! shares nothing with the service's, and confirmed by openssl and by a JOSE library that is not ours.
 
+mod admissions;
 mod audit;
 mod authorities;
 mod crls;
@@ -41,6 +42,8 @@ pub enum Rule {
     OneOutcome,
     /// Every intent that was begun has one end, and each its event.
     AuditPairs,
+    /// Refusals by a limit are told once in a minute, and of whom they are.
+    Refusals,
     /// No intent whose time has passed is pending.
     NoOverdueIntent,
     /// No device above its money limits, no subscriber above the limit of devices.
@@ -141,6 +144,7 @@ pub fn check(
     orders::check(&record, &mut findings);
     unique::check(&record, &mut findings);
     audit::check(&record, &mut findings);
+    admissions::check(&record, authorities, &mut findings);
     limits::check(&record, &mut findings);
     crls::check(&record, authorities, &mut findings);
     for operation in record.overdue(now) {

@@ -1,5 +1,7 @@
 //! Refusals of the service, demanded: a call that succeeds, or is refused for another reason, is the failure.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -31,6 +33,27 @@ pub fn demand<T>(called: Result<T, Status>, code: Code, expected: &str) -> Resul
     Err(Failure::new(format!(
         "refused with {status:?}, must be {code:?} {expected}"
     )))
+}
+
+/// Whose rate limit a status names (google.rpc.QuotaFailure), and the wait that it promises (google.rpc.RetryInfo).
+///
+/// # Errors
+/// It is another refusal, or does not say both.
+pub fn rate_limit(status: &Status) -> Result<(String, Duration), Failure> {
+    demand(
+        Err::<(), _>(status.clone()),
+        Code::ResourceExhausted,
+        "RATE_LIMITED",
+    )?;
+    let details = status.get_error_details();
+    let quota = details.quota_failure().map(|failure| &failure.violations);
+    let scope = quota
+        .and_then(|violations| violations.first())
+        .map(|violation| violation.subject.clone());
+    let wait = details.retry_info().and_then(|retry| retry.retry_delay);
+    scope
+        .zip(wait)
+        .ok_or_else(|| Failure::new(format!("says not of whom or how long: {details:?}")))
 }
 
 /// The fields that a status blames (google.rpc.BadRequest).

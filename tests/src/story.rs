@@ -2,6 +2,7 @@
 //! that must be refused is refused. The demo tells it, the tests replay it; what it leaves is [`Evidence`].
 
 mod acts;
+mod burst;
 mod lookup;
 mod narrator;
 
@@ -47,7 +48,7 @@ impl Callers {
     }
 }
 
-/// Plays the whole story once.
+/// Plays the whole story once, in a deployment of the example scheme with its own rate limits.
 ///
 /// # Errors
 /// The first step that does not come out as it must.
@@ -69,6 +70,7 @@ pub async fn play(deployment: &Deployment, narrator: &Narrator) -> Result<Eviden
     acts::verify(&callers, &payment, narrator).await?;
     acts::repeat(&callers, &phone, &payment, narrator).await?;
     acts::refusals(&callers, &phone, &payment, narrator).await?;
+    burst::burst(&callers, &phone, narrator).await?;
     let crl_after_revocation = acts::revoke(&callers, &phone, &trust, narrator).await?;
     Ok(Evidence {
         device_chain: phone.chain()?.to_vec(),

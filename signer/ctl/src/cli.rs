@@ -37,7 +37,7 @@ With --json a command prints one JSON object on standard output; `COMMAND --help
 seconds. An error is one object on standard error (from \"code\" on: when refused):
   {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"bad_answer\",
     \"message\", \"way_out\", \"code\", \"reason\", \"request_id\", \"metadata\": {},
-    \"violations\": [{\"field\", \"description\"}], \"retry_after_seconds\"}}
+    \"violations\": [{\"field\", \"description\"}], \"limits\": [{\"scope\", \"rule\"}], \"retry_after_seconds\"}}
 
 A profile is a TOML file. Paths in it are relative to it; unknown keys are refused:
   endpoint = \"https://127.0.0.1:8443\"  # where the service listens

@@ -257,15 +257,19 @@ mod tests {
         let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(2)));
         details
             .set_error_info("RATE_LIMITED", "semops.signer.v1", [])
-            .add_quota_failure_violation("institution:alfa", "1000 requests in 1 s, 2000 at once");
-        let text = refused(Code::ResourceExhausted, details).render(false);
+            .add_quota_failure_violation("institution:alfa", "2000 at once");
+        let failure = refused(Code::ResourceExhausted, details);
+        let text = failure.render(false);
         for said in [
-            "\ninstitution:alfa  1000 requests in 1 s, 2000 at once\n",
-            "\nretry             after 2 s, with the same content\n",
-            "`semopsctl status` shows the limits",
+            "\nlimit    institution:alfa: 2000 at once\n",
+            "\nretry    after 2 s, with the same content\n",
+            "\nway out  wait 2 s and call again with the same content; `semopsctl status` shows the limits",
         ] {
             assert!(text.contains(said), "{text}");
         }
+        let json: Value = serde_json::from_str(&failure.render(true)).unwrap();
+        let limit = json!({"scope": "institution:alfa", "rule": "2000 at once"});
+        assert_eq!(json["error"]["limits"], json!([limit]));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Owns the co-signing of an order, and the showing of what became of one.
 
-use std::sync::Arc;
-
 use semops_objects::order::OrderJws;
 use semops_pki::algorithm::sha256;
 use uuid::{Builder, Uuid};
@@ -11,12 +9,12 @@ use crate::{
     clock::Timestamp,
     domain::{
         device::DeviceId,
-        operation::{Kind, MoneyLimits},
+        operation::Kind,
         outcome::{Ending, Outcome, State},
     },
     error::{Error, Reason},
     metrics::{Flow, Stage},
-    policy::{Approved, Denial, ProvenOrder, prove},
+    policy::{Denial, ProvenOrder, prove},
     signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, SigningError},
     store::{Earlier, OrderRecall, Refusal},
 };
@@ -91,13 +89,25 @@ impl Authority {
             None => None,
         };
 
-        // 3 prove, 5 decide: on a resumed intent the recorded order is proven, whatever signature came now
+        // 3 prove: on a resumed intent the recorded order, whatever signature came now
         let order = match pending {
             Some(earlier) => recorded_order(earlier)?,
             None => ask.order,
         };
         let now = self.clock.now();
-        let approved = match decide(ctx, &flow, order, &recall, now) {
+        let proven = match proven(ctx, &flow, order, &recall, now) {
+            Ok(proven) => proven,
+            Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
+        };
+
+        // 4 admit: what was begun was admitted then
+        if pending.is_none() {
+            self.admit_device(ctx, proven.device())?;
+        }
+
+        // 5 decide
+        let policy = ctx.policy()?;
+        let approved = match flow.step(Stage::Decide, || policy.approve_order(proven)) {
             Ok(approved) => approved,
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
         };
@@ -202,26 +212,24 @@ fn recorded_order(earlier: &Earlier) -> Result<OrderJws, Error> {
         .map_err(|e| Error::internal(format!("a recorded order cannot be read: {e}")))
 }
 
-fn decide(
+fn proven(
     ctx: &Context,
     flow: &Flow,
     order: OrderJws,
     recall: &OrderRecall,
     now: Timestamp,
-) -> Result<Approved<ProvenOrder, MoneyLimits>, Denial> {
-    let policy = ctx
-        .snapshot
-        .policy(&ctx.institution)
-        .ok_or(Denial(Reason::NoPolicy))?;
+) -> Result<ProvenOrder, Denial> {
+    if ctx.snapshot.policy(&ctx.institution).is_none() {
+        return Err(Denial(Reason::NoPolicy));
+    }
     // Unknown and not accepted are one refusal: an institution learns nothing about others' devices.
     let accepted = recall
         .device
         .as_ref()
         .filter(|_| recall.acceptance.is_some());
-    let proven = flow.step(Stage::Prove, || {
+    flow.step(Stage::Prove, || {
         prove(order, &ctx.institution, accepted, now)
-    })?;
-    flow.step(Stage::Decide, || Arc::clone(policy).approve_order(proven))
+    })
 }
 
 /// How a refusal by proof or policy reaches the caller.

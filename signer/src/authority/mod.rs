@@ -10,6 +10,7 @@ mod list_devices;
 mod observe;
 mod publish_crl;
 mod readiness;
+mod refusals;
 mod revoke;
 mod show_documents;
 mod show_keys;
@@ -39,6 +40,8 @@ pub use show_status::{StatusShown, TokenShown};
 pub use snapshot::Snapshot;
 
 pub use crate::{hsm::Health, signing::BankReferences};
+
+use self::refusals::Refusals;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -165,6 +168,7 @@ pub struct Authority {
     signer: RecordedSigner,
     tokens: Tokens,
     limits: Limits,
+    refusals: Refusals,
     clock: Clock,
     snapshot: watch::Sender<Arc<Snapshot>>,
     crl_due: Notify,
@@ -191,6 +195,7 @@ impl Authority {
             signer,
             tokens,
             limits,
+            refusals: Refusals::default(),
             clock,
             snapshot: watch::Sender::new(Arc::new(snapshot)),
             crl_due: Notify::new(),

@@ -21,9 +21,10 @@ pub struct Event {
     pub origin: Origin,
     /// For which institution.
     pub institution: InstitutionId,
-    /// What: `authorization`, `device-certificate`, `crl`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`.
+    /// What: `authorization`, `device-certificate`, `crl`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`,
+    /// `admission`.
     pub operation: &'static str,
-    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version.
+    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, the scope of a limit.
     pub object: Option<String>,
     /// On which device.
     pub device: Option<DeviceId>,

@@ -8,4 +8,5 @@ pub mod key;
 pub mod limit;
 pub mod operation;
 pub mod outcome;
+pub mod pace;
 pub mod reason;

@@ -1,7 +1,7 @@
 //! Owns the errors of this module: of its start, of one piece of work, of its end. None of them holds a
 //! secret, and each names the PKCS#11 call and the return value.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use semops_objects::institution::InstitutionId;
 
@@ -82,9 +82,9 @@ impl fmt::Display for Fault {
 /// How one piece of work ended without its result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HsmError {
-    /// The token's queue is full; nothing was begun.
-    #[error("the queue of the token is full")]
-    QueueFull,
+    /// The token's queue is full; nothing was begun. About when what waits now will have been done.
+    #[error("the queue of the token is full, for about {0:?}")]
+    QueueFull(Duration),
     /// The deadline passed. The work was dropped, or its result will be.
     #[error("the deadline passed before the token answered")]
     DeadlineExceeded,

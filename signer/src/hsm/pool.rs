@@ -17,7 +17,7 @@ use super::health::Health;
 use super::login::Login;
 use super::module::Module;
 use super::report::TokenReport;
-use crate::domain::key::KeyId;
+use crate::domain::{key::KeyId, pace::Pace};
 use crate::metrics::TokenMeter;
 
 /// A call that lasts longer is shown in the health: modules have hung for minutes.
@@ -83,6 +83,8 @@ pub(super) struct TokenPool {
     pub(super) jobs: Sender<Job>,
     pub(super) counters: Counters,
     pub(super) meter: TokenMeter,
+    /// How long calls take.
+    pub(super) pace: Pace,
     /// One place per thread: since when it has been in a call.
     pub(super) calls: Vec<Mutex<Option<Instant>>>,
     /// Threads that have begun and not ended.
@@ -127,6 +129,7 @@ impl TokenPool {
             jobs,
             counters: Counters::default(),
             meter,
+            pace: Pace::default(),
             calls,
             alive: AtomicUsize::new(0),
             condition: Mutex::new(Condition::Serving),
@@ -144,7 +147,12 @@ impl TokenPool {
         self.serves()?;
         (!self.jobs.is_full())
             .then_some(())
-            .ok_or(HsmError::QueueFull)
+            .ok_or_else(|| self.queue_full())
+    }
+
+    fn queue_full(&self) -> HsmError {
+        let (waiting, threads) = (self.jobs.len(), self.calls.len());
+        HsmError::QueueFull(self.pace.time_for(waiting, threads, self.longest_call()))
     }
 
     fn serves(&self) -> Result<(), HsmError> {
@@ -164,7 +172,7 @@ impl TokenPool {
             return Err(HsmError::DeadlineExceeded);
         }
         self.jobs.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => HsmError::QueueFull,
+            TrySendError::Full(_) => self.queue_full(),
             TrySendError::Disconnected(_) => HsmError::Stopped,
         })
     }

@@ -137,7 +137,9 @@ impl Worker {
             self.mark(Some(now));
             let result = work(self);
             self.mark(None);
-            self.token.meter.called(call, now.elapsed());
+            let took = now.elapsed();
+            self.token.meter.called(call, took);
+            self.token.pace.took(took);
             result
         };
         // Whoever asked may have gone; then nobody misses the answer.

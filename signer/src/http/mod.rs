@@ -1,6 +1,6 @@
 //! Owns plain HTTP: CRLs and CA certificates for everybody, under the addresses that certificates name. Both are signed
-//! objects, so that the transport need not be (RFC 5280 s4.2.1.13, s4.2.2.1, s8). Nothing else is answered there; what is
-//! for this host alone has a listener of its own, see [`admin`].
+//! objects, so that the transport need not be (RFC 5280 s4.2.1.13, s4.2.2.1, s8). Nothing else is answered there, and no
+//! more than the limits of strangers allow; what is for this host alone has a listener of its own, see [`admin`].
 
 pub(crate) mod admin;
 mod listener;
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -22,7 +23,11 @@ use tracing::warn;
 
 pub(crate) use self::listener::serve;
 use self::published::Name;
-use crate::{authority::Authority, error::Error};
+use crate::{
+    authority::Authority,
+    error::Error,
+    limits::{RateLimited, Rule},
+};
 
 /// The most connections at a time of strangers.
 pub(crate) const STRANGERS: usize = 128;
@@ -36,7 +41,31 @@ pub(crate) fn router(authority: Arc<Authority>) -> Router {
     Router::new()
         .route("/crl/{file}", get(crl))
         .route("/ca/{file}", get(certificate))
+        .layer(from_fn_with_state(Arc::clone(&authority), admit))
         .with_state(authority)
+}
+
+/// Holds a place among the requests of strangers until the answer is made.
+async fn admit(State(authority): State<Arc<Authority>>, asked: Request, next: Next) -> Response {
+    match authority.admit_stranger() {
+        Ok(_place) => next.run(asked).await,
+        Err(Error::Limited(refused)) => later(&refused),
+        Err(error) => {
+            warn!(%error, "a stranger cannot be admitted");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+/// Come again (RFC 6585 s4; RFC 9110 s10.2.3, s15.6.4); in whole seconds, and never too early.
+fn later(refused: &RateLimited) -> Response {
+    let status = match refused.rule {
+        Rule::Window(_) => StatusCode::TOO_MANY_REQUESTS,
+        Rule::InFlight(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let wait = refused.retry_after;
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    (status, [(header::RETRY_AFTER, seconds.to_string())]).into_response()
 }
 
 async fn crl(
@@ -107,7 +136,30 @@ fn object(asked: &HeaderMap, media_type: &'static str, max_age: i64, der: Vec<u8
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::limit::{PublicLimits, Scope};
+
+    #[test]
+    fn who_comes_too_often_is_told_when_to_come_again() {
+        let window = PublicLimits::DEFAULT.windows.iter().next().unwrap();
+        let told = |rule, retry_after| {
+            let scope = Scope::Public;
+            let answer = later(&RateLimited {
+                scope,
+                rule,
+                retry_after,
+            });
+            let seconds = answer.headers()[header::RETRY_AFTER].to_str().unwrap();
+            (answer.status(), seconds.to_owned())
+        };
+        let second = Duration::from_secs(1);
+        let too_many = told(Rule::Window(window), second + Duration::from_nanos(1));
+        assert_eq!(too_many, (StatusCode::TOO_MANY_REQUESTS, "2".to_owned()));
+        let busy = told(Rule::InFlight(32), second);
+        assert_eq!(busy, (StatusCode::SERVICE_UNAVAILABLE, "1".to_owned()));
+    }
 
     #[test]
     fn an_object_that_is_known_is_not_sent_again() {

@@ -12,6 +12,7 @@ use crate::{
     domain::actor::{Actor, Origin},
     error::Error,
     ids::RequestId,
+    limits::Place,
     metrics::Metrics,
     rpc::{
         caller::{Caller, Stranger},
@@ -47,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) deadline: Deadline,
+    /// Among the institution's requests under way, until the work is done; none where no limit holds.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 impl Call {
@@ -114,21 +117,28 @@ impl Desk {
         done.map(Response::new).map_err(|error| status(error, id))
     }
 
+    /// `call` lives as long as the work, and with it the place that it takes.
     async fn decide<A, R, F, W>(self, mut call: Call, ask: A, work: W) -> Result<R, Error>
     where
         A: Clone,
         F: Future<Output = Result<R, Error>>,
         W: Fn(Arc<Authority>, Context, A) -> F,
     {
-        for _ in 1..MOST_ATTEMPTS {
-            match work(Arc::clone(&self.authority), call.context(), ask.clone()).await {
-                Err(Error::Stale) => {
+        let mut attempt = 1;
+        loop {
+            let ctx = call.context();
+            match work(Arc::clone(&self.authority), ctx, ask.clone()).await {
+                Err(Error::Stale) if attempt < MOST_ATTEMPTS => {
+                    attempt += 1;
                     call.snapshot = self.authority.refresh().await?;
                     call.caller = self.authenticate(&call.peer, &call.snapshot)?;
+                }
+                Err(error) => {
+                    self.authority.note_overload(&call.context(), &error);
+                    return Err(error);
                 }
                 done => return done,
             }
         }
-        work(Arc::clone(&self.authority), call.context(), ask).await
     }
 }

@@ -1,21 +1,24 @@
 //! Owns the way in: every request of every service passes here before its body is read. Its caller is authenticated, its
-//! role compared with the method, its deadline set; and every reply leaves here, with its request id and one log line.
+//! role compared with the method, its limits are asked, its deadline is set; and every reply leaves here, with its request
+//! id and one log line.
 
 use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
-use tokio::time::timeout_at;
+use tokio::{sync::Semaphore, time::timeout_at};
 use tonic::{Status, body::Body};
 use tower::Service;
 use tracing::info;
 
 use crate::{
+    authority::Snapshot,
     domain::actor::SpiffeId,
     error::{Error, Reason},
     ids::RequestId,
@@ -23,6 +26,7 @@ use crate::{
     rpc::{
         bounded::Bounded,
         call::{Call, Desk},
+        caller::Caller,
         deadline::Deadline,
         ending::{code_name, ending, transports_own},
         method::{self, Method},
@@ -38,12 +42,22 @@ use crate::{
 pub(crate) struct Gate {
     desk: Desk,
     routes: Routes,
+    /// Of the store, for requests that no limit holds back.
+    reads: Arc<Semaphore>,
 }
+
+/// The most reads of the store at a time for requests that no limit holds back: of those who are not known, and of health.
+const UNLIMITED_READS: usize = 8;
 
 impl Gate {
     /// The way in to these routes.
     pub(crate) fn new(desk: Desk, routes: Routes) -> Self {
-        Self { desk, routes }
+        let reads = Arc::new(Semaphore::new(UNLIMITED_READS));
+        Self {
+            desk,
+            routes,
+            reads,
+        }
     }
 
     async fn answer(mut self, request: Request<Body>) -> Response<Body> {
@@ -109,7 +123,8 @@ impl Gate {
         }
         let mut request = match method.service() {
             method::Service::Reflection => {
-                request.map(|body| Body::new(Bounded::new(body, deadline.at)))
+                let place = call.place.clone();
+                request.map(|body| Body::new(Bounded::new(body, deadline.at, place)))
             }
             _ => request,
         };
@@ -125,32 +140,74 @@ impl Gate {
         deadline: Deadline,
         told: &mut Told,
     ) -> Result<Call, Error> {
-        let authority = &self.desk.authority;
-        let mut snapshot = match method {
-            Some(method) if method.compares_generation() => authority.snapshot(),
-            _ => authority.current().await?,
-        };
-        let mut caller = self.desk.authenticate(&peer, &snapshot);
-        if caller.is_err() {
-            // It may have been registered since these documents were read.
-            let current = authority.current().await?;
-            if current.generation() != snapshot.generation() {
-                snapshot = current;
-                caller = self.desk.authenticate(&peer, &snapshot);
-            }
-        }
-        let caller = caller?;
+        let (snapshot, caller) = self.recognize(&peer).await?;
         told.called_by(caller.id());
         if method.is_some_and(|method| !method.allows(caller.id().role())) {
             return Err(Error::Forbidden(Reason::RoleNotAllowed));
         }
+        let authority = &self.desk.authority;
+        // Before anything is read, from the store or from the caller.
+        let place = if method.is_none_or(Method::is_limited) {
+            Some(Arc::new(authority.admit(&snapshot, caller.id(), id)?))
+        } else {
+            None
+        };
+        let (snapshot, caller) = match method {
+            Some(method) if method.compares_generation() => (snapshot, caller),
+            _ => {
+                self.recognize_again(&peer, snapshot, caller, place.is_some())
+                    .await?
+            }
+        };
         Ok(Call {
             request: id,
             peer,
             caller,
             snapshot,
             deadline,
+            place,
         })
+    }
+
+    /// The caller by the documents as last read, or as they are now: it may have been registered since.
+    async fn recognize(&self, peer: &Peer) -> Result<(Arc<Snapshot>, Caller), Error> {
+        let authority = &self.desk.authority;
+        let snapshot = authority.snapshot();
+        let unknown = match self.desk.authenticate(peer, &snapshot) {
+            Ok(caller) => return Ok((snapshot, caller)),
+            Err(unknown) => unknown,
+        };
+        let Ok(_read) = self.reads.try_acquire() else {
+            return Err(unknown);
+        };
+        let current = authority.current().await?;
+        if current.generation() == snapshot.generation() {
+            return Err(unknown);
+        }
+        let caller = self.desk.authenticate(peer, &current)?;
+        Ok((current, caller))
+    }
+
+    /// The same by the documents as they are now, where no use case compares them. A request without a limit does without
+    /// when too many read: the documents are at most a tick of the schedule old.
+    async fn recognize_again(
+        &self,
+        peer: &Peer,
+        snapshot: Arc<Snapshot>,
+        caller: Caller,
+        limited: bool,
+    ) -> Result<(Arc<Snapshot>, Caller), Error> {
+        let _read = match (limited, self.reads.try_acquire()) {
+            (true, _) => None,
+            (false, Ok(read)) => Some(read),
+            (false, Err(_)) => return Ok((snapshot, caller)),
+        };
+        let current = self.desk.authority.current().await?;
+        if current.generation() == snapshot.generation() {
+            return Ok((snapshot, caller));
+        }
+        let caller = self.desk.authenticate(peer, &current)?;
+        Ok((current, caller))
     }
 }
 

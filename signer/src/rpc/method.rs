@@ -156,6 +156,11 @@ impl Method {
         }
     }
 
+    /// Whether rate limits hold for it. Health is asked by those who decide where to send requests.
+    pub(crate) const fn is_limited(self) -> bool {
+        !matches!(self.service(), Service::Health)
+    }
+
     /// Whether its use case compares the documents' generation inside its own read of the store. For the others the
     /// comparison is made before they begin.
     pub(crate) const fn compares_generation(self) -> bool {

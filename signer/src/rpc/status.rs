@@ -16,9 +16,6 @@ use crate::{
 /// `google.rpc.ErrorInfo.domain` of every reason.
 const DOMAIN: &str = "semops.signer.v1";
 
-/// After how long a caller may come again when a queue was full.
-const RETRY_DELAY: Duration = Duration::from_millis(200);
-
 /// The reasons that are named here and nowhere else.
 pub(crate) const REASONS: [&str; 10] = [
     "MALFORMED_MESSAGE",
@@ -129,9 +126,9 @@ pub(crate) fn status(error: Error, request: RequestId) -> Status {
         Error::NotFound(reason) => told(Code::NotFound, reason),
         Error::Conflict(reason) => told(Code::AlreadyExists, reason),
         Error::Precondition(reason) => told(Code::FailedPrecondition, reason),
-        Error::Busy(reason) => {
+        Error::Busy { reason, about } => {
             let mut details = details(reason.name(), request);
-            details.set_retry_info(Some(jittered(RETRY_DELAY)));
+            details.set_retry_info(Some(jittered(about)));
             made(Code::ResourceExhausted, reason.text(), details)
         }
         Error::Limited(refused) => limited(&refused, request),
@@ -198,7 +195,10 @@ fn details(reason: &str, request: RequestId) -> ErrorDetails {
 mod tests {
     #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::domain::limit::{RateLimits, Scope};
+    use crate::{
+        domain::limit::{RateLimits, Scope},
+        hsm::HsmError,
+    };
 
     #[test]
     fn every_status_carries_reason_and_request() {
@@ -252,8 +252,15 @@ mod tests {
 
     #[test]
     fn only_a_full_queue_says_when_to_come_again() {
-        let busy = status(Error::Busy(Reason::HsmQueueFull), RequestId::new());
-        assert!(busy.get_error_details().retry_info().is_some());
+        let busy = status(
+            HsmError::QueueFull(Duration::from_secs(1)).into(),
+            RequestId::new(),
+        );
+        let about = busy.get_error_details().retry_info().unwrap().retry_delay;
+        assert!(
+            (500..=1_500).contains(&about.unwrap().as_millis()),
+            "{about:?}"
+        );
         let limit = status(
             Error::Precondition(Reason::DeviceAmountPerDay),
             RequestId::new(),

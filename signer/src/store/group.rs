@@ -1,19 +1,28 @@
 //! Owns the one task that writes the hot rows: it takes what waits, hands it to the store as groups, and answers each
 //! caller. It is never cancelled; what a caller has handed over is written whether the caller still waits or not.
 
-use std::{mem, sync::Arc, time::Instant};
+mod shares;
 
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use semops_objects::institution::InstitutionId;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
+use self::shares::{Share, Shares};
 use crate::{
     clock::Clock,
     domain::{
         audit::Event,
         operation::{Operation, Subject},
         outcome::Outcome,
+        pace::Pace,
     },
     metrics::{Metrics, Written},
     store::{Begun, Completion, Store, StoreError},
@@ -22,13 +31,16 @@ use crate::{
 /// The most rows of a kind in one transaction. Larger groups gain little, and the first waits for the last.
 const GROUP: usize = 256;
 
-/// Begins and events that may wait: about a tenth of a second of work.
+/// Begins and events of one institution that may wait: about a tenth of a second of work.
 const QUEUE: usize = 4 * GROUP;
 
 /// The way to the writer task. The task ends, after writing what waits, when every clone is gone.
 #[derive(Clone, Debug)]
 pub struct Group {
-    asks: mpsc::Sender<Ask>,
+    // What bounds it is each institution's share.
+    asks: mpsc::UnboundedSender<(Ask, Share)>,
+    shares: Arc<Shares>,
+    pace: Arc<Pace>,
     // Without a bound of its own: there is at most one completion for each intent that `begin` gave out, and a signature
     // that was made must not be lost to a full queue.
     ends: mpsc::UnboundedSender<Waiting<Completion, Outcome>>,
@@ -47,32 +59,42 @@ enum Ask {
 impl Group {
     /// Starts the writer task. Await the handle on the way out, after the last clone of the group was dropped.
     pub fn start(store: Arc<dyn Store>, clock: Clock, metrics: Metrics) -> (Self, JoinHandle<()>) {
-        let (asks, asked) = mpsc::channel(QUEUE);
+        let (asks, asked) = mpsc::unbounded_channel();
         let (ends, ended) = mpsc::unbounded_channel();
+        let pace = Arc::new(Pace::default());
         let writer = Writer {
             store,
             clock,
             metrics,
+            pace: Arc::clone(&pace),
             asked,
             ended,
         };
-        (Self { asks, ends }, tokio::spawn(writer.run()))
+        let group = Self {
+            asks,
+            shares: Arc::default(),
+            pace,
+            ends,
+        };
+        (group, tokio::spawn(writer.run()))
     }
 
     /// Records one operation; see [`Store::begin`].
     ///
     /// # Errors
-    /// [`StoreError::Busy`] at once when too many wait.
+    /// [`StoreError::QueueFull`] at once when too many of the institution wait.
     pub async fn begin(&self, operation: Operation) -> Result<Begun, StoreError> {
-        self.ask(operation, Ask::Begin).await
+        let share = self.share(&operation.institution)?;
+        self.ask(operation, share, Ask::Begin).await
     }
 
     /// Writes one event; see [`Store::audit`].
     ///
     /// # Errors
-    /// [`StoreError::Busy`] at once when too many wait.
+    /// [`StoreError::QueueFull`] at once when too many of the institution wait.
     pub async fn audit(&self, event: Event) -> Result<(), StoreError> {
-        self.ask(event, Ask::Audit).await
+        let share = self.share(&event.institution)?;
+        self.ask(event, share, Ask::Audit).await
     }
 
     /// Ends one intent; see [`Store::complete`]. Never refused because others wait.
@@ -93,16 +115,22 @@ impl Group {
     async fn ask<I, O>(
         &self,
         item: I,
+        share: Share,
         wrap: fn(Box<Waiting<I, O>>) -> Ask,
     ) -> Result<O, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.asks
-            .try_send(wrap(Box::new(Waiting { item, reply })))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => stopped(),
-            })?;
+            .send((wrap(Box::new(Waiting { item, reply })), share))
+            .map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    fn share(&self, institution: &InstitutionId) -> Result<Share, StoreError> {
+        let full = || {
+            let waiting = self.shares.waiting();
+            StoreError::QueueFull(self.pace.time_for(waiting, 1, Duration::ZERO))
+        };
+        self.shares.take(institution, QUEUE).ok_or_else(full)
     }
 }
 
@@ -114,7 +142,8 @@ struct Writer {
     store: Arc<dyn Store>,
     clock: Clock,
     metrics: Metrics,
-    asked: mpsc::Receiver<Ask>,
+    pace: Arc<Pace>,
+    asked: mpsc::UnboundedReceiver<(Ask, Share)>,
     ended: mpsc::UnboundedReceiver<Waiting<Completion, Outcome>>,
 }
 
@@ -146,10 +175,11 @@ impl Writer {
     }
 
     /// Ends go first: they give reservations back, and their callers have waited longest.
-    async fn write(&self, asks: Vec<Ask>, ends: Vec<Waiting<Completion, Outcome>>) {
+    async fn write(&self, asks: Vec<(Ask, Share)>, ends: Vec<Waiting<Completion, Outcome>>) {
         let (store, clock) = (&*self.store, self.clock);
+        let (began, rows) = (Instant::now(), asks.len().saturating_add(ends.len()));
         let (mut begins, mut events) = (Vec::new(), Vec::new());
-        for ask in asks {
+        for (ask, _) in asks {
             match ask {
                 Ask::Begin(begin) => begins.push(*begin),
                 Ask::Audit(event) => events.push(*event),
@@ -174,6 +204,8 @@ impl Writer {
                 .map(|()| vec![(); count])
         };
         group(events, write).await;
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX).max(1);
+        self.pace.took(began.elapsed() / rows);
     }
 
     async fn measured<T>(

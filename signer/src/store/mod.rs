@@ -4,6 +4,8 @@
 //! A refusal by the record itself (a conflict, a limit, a revocation) is a value; an error means that the store could not
 //! do it. Every change of state is written in one transaction with its audit event.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use semops_objects::institution::InstitutionId;
 use semops_pki::crl::Reason;
@@ -42,6 +44,9 @@ pub enum StoreError {
     /// Too much waits, or another process writes for too long.
     #[error("the store is busy")]
     Busy,
+    /// Too much of the institution waits to be written. About when what waits now will have been.
+    #[error("the institution's share of the store's queue is full, for about {0:?}")]
+    QueueFull(Duration),
     /// It cannot be reached, or refuses to write: the disk is full, read-only or gone.
     #[error("the store is not available: {0}")]
     Unavailable(String),

@@ -46,7 +46,7 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("http", &["authority", "clock", "domain", "error"]),
+    ("http", &["authority", "clock", "domain", "error", "limits"]),
     ("config", &["domain"]),
     ("environment", &["config"]),
     ("telemetry", &["config", "ids", "metrics"]),

@@ -331,6 +331,26 @@ mod tests {
             "",
             "institution[alfa].policy.devices_per_subscriber: missing",
         ),
+        (
+            "in_flight = 256",
+            "in_flight = 4097",
+            "institution[alfa].policy.rate_limits.in_flight: must be an integer from 1 to 4096",
+        ),
+        (
+            "caller = [{ burst = 1000, requests = 500, seconds = 1 }]",
+            "caller = []",
+            "institution[alfa].policy.rate_limits.caller: must be a list of 1 to 4 windows",
+        ),
+        (
+            "requests = 1000, seconds = 1",
+            "requests = 1000, hours = 1",
+            "institution[alfa].policy.rate_limits.institution[0].hours: unknown member",
+        ),
+        (
+            "burst = 60, requests = 60, seconds = 3600",
+            "burst = 1000, requests = 1, seconds = 86400",
+            "institution[alfa].policy.rate_limits.device[1]: a burst takes more than 31 days",
+        ),
     ];
 
     #[test]

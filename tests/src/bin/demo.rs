@@ -53,7 +53,7 @@ async fn demo(evidence: &Path) -> Result<(), Failure> {
     programs::python()?;
     narrator
         .note("a scheme is set up in a fresh folder: three hierarchies, each with its own root");
-    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |step| {
+    let mut deployment = Deployment::prepare_limited(Scheme::EXAMPLE, &mut |step| {
         // Of a caller there is nothing to say but its name.
         if !step.starts_with("caller: ") {
             narrator.note(&format!("  {step}"));

@@ -21,11 +21,12 @@ pub(super) struct Key {
     pub(super) file: PathBuf,
 }
 
-/// All keys, by id (RFC 7638 thumbprint), and the roots' files.
+/// All keys, by id (RFC 7638 thumbprint), the roots' files, and how often the signer was started.
 #[derive(Clone, Debug)]
 pub struct Authorities {
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) device_root: PathBuf,
+    pub(super) runs: usize,
 }
 
 impl Authorities {
@@ -65,6 +66,7 @@ impl Authorities {
         Ok(Self {
             keys,
             device_root: directory.root(Hierarchy::Device),
+            runs: deployment.runs(),
         })
     }
 }

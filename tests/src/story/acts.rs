@@ -126,7 +126,7 @@ pub(super) async fn pay(
 }
 
 /// The demo knows one merchant: whoever shows this code banks at beta.
-fn read_offer() -> Result<(Order, String), Failure> {
+pub(super) fn read_offer() -> Result<(Order, String), Failure> {
     let qr = MerchantQr::parse(QR)?;
     let beta: InstitutionId = "beta".parse().map_err(Failure::during("beta"))?;
     let payee =

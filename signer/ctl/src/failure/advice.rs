@@ -134,7 +134,7 @@ const BY_REASON: &[(&str, &str)] = &[
     ),
     (
         "RATE_LIMITED",
-        "wait as long as `retry` says, then call again; `semopsctl status` shows the limits, your policy sets them",
+        "`semopsctl status` shows the limits, your policy sets them",
     ),
     (
         "TOO_MANY_IN_FLIGHT",

@@ -14,8 +14,10 @@ pub struct Refusal {
     reason: Option<String>,
     /// ErrorInfo metadata, by key.
     metadata: Vec<(String, String)>,
-    /// Field (or subject) and what is wrong with it: BadRequest, PreconditionFailure and QuotaFailure alike.
+    /// Field (or subject) and what is wrong with it: BadRequest and PreconditionFailure alike.
     violations: Vec<(String, String)>,
+    /// Whose limit was reached, and what it allows: QuotaFailure.
+    limits: Vec<(String, String)>,
     retry_after_seconds: Option<f64>,
     request_id: Option<String>,
 }
@@ -38,6 +40,7 @@ impl From<&Status> for Refusal {
                 .filter(|reason| !reason.is_empty()),
             metadata,
             violations: violations(&details),
+            limits: limits(&details),
             retry_after_seconds: retry.map(|delay| delay.as_secs_f64()),
             request_id: request_id(status, &details),
         }
@@ -65,21 +68,25 @@ fn violations(details: &ErrorDetails) -> Vec<(String, String)> {
         .precondition_failure()
         .map(|failure| failure.violations.as_slice())
         .unwrap_or_default();
-    let quotas = details
-        .quota_failure()
-        .map(|failure| failure.violations.as_slice())
-        .unwrap_or_default();
     let fields = fields
         .iter()
         .map(|field| (&field.field, &field.description));
     let conditions = conditions
         .iter()
         .map(|condition| (&condition.subject, &condition.description));
-    let quotas = quotas
-        .iter()
-        .map(|quota| (&quota.subject, &quota.description));
-    let all = fields.chain(conditions).chain(quotas);
+    let all = fields.chain(conditions);
     all.map(|(what, rule)| (what.clone(), rule.clone()))
+        .collect()
+}
+
+fn limits(details: &ErrorDetails) -> Vec<(String, String)> {
+    let quotas = details
+        .quota_failure()
+        .map(|failure| failure.violations.as_slice())
+        .unwrap_or_default();
+    let named = quotas.iter();
+    named
+        .map(|quota| (quota.subject.clone(), quota.description.clone()))
         .collect()
 }
 
@@ -120,19 +127,32 @@ impl Refusal {
                 .iter()
                 .map(|(key, value)| (key.as_str(), value.clone())),
         );
-        if let Some(seconds) = self.retry_after_seconds {
-            // Rounded up: sooner would be refused again.
-            let seconds = (seconds * 1000.0).ceil() / 1000.0;
+        let limits = self.limits.iter();
+        rows.extend(limits.map(|(scope, rule)| ("limit", format!("{scope}: {rule}"))));
+        if let Some(seconds) = self.wait() {
             rows.push(("retry", format!("after {seconds} s, with the same content")));
         }
         if let Some(id) = &self.request_id {
             rows.push(("request id", id.clone()));
         }
-        rows.push((
-            "way out",
-            advice::on(self.code, self.reason.as_deref()).to_owned(),
-        ));
+        rows.push(("way out", self.way_out()));
         rows
+    }
+
+    /// The time until the same call may be made again, seconds. Rounded up: sooner would be refused again.
+    fn wait(&self) -> Option<f64> {
+        let seconds = self.retry_after_seconds;
+        seconds.map(|seconds| (seconds * 1000.0).ceil() / 1000.0)
+    }
+
+    fn way_out(&self) -> String {
+        let advice = advice::on(self.code, self.reason());
+        match (self.reason(), self.wait()) {
+            (Some("RATE_LIMITED"), Some(seconds)) => {
+                format!("wait {seconds} s and call again with the same content; {advice}")
+            }
+            _ => advice.to_owned(),
+        }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -141,16 +161,19 @@ impl Refusal {
             .iter()
             .map(|(field, rule)| json!({"field": field, "description": rule}))
             .collect();
+        let limits = self.limits.iter();
+        let limits = limits.map(|(scope, rule)| json!({"scope": scope, "rule": rule}));
         json!({
             "kind": "refused",
             "code": name(self.code),
             "reason": self.reason,
             "message": self.message,
             "violations": violations,
+            "limits": limits.collect::<Vec<_>>(),
             "metadata": self.metadata.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             "retry_after_seconds": self.retry_after_seconds,
             "request_id": self.request_id,
-            "way_out": advice::on(self.code, self.reason.as_deref()),
+            "way_out": self.way_out(),
         })
     }
 }

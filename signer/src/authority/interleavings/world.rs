@@ -35,7 +35,7 @@ use crate::{
     hsm::LocalToken,
     ids::RequestId,
     signing::BankReferences,
-    specimen::{self, NOW, POLICY, sign_order},
+    specimen::{self, NOW, POLICY, WIDE, sign_order},
     store::sqlite::{self},
 };
 
@@ -77,7 +77,7 @@ impl World {
         let token = Arc::new(LocalToken::new(all));
         let authority = authority(&file, hands, &keys, &token).await;
         for institution in ["alfa", "mobilis"] {
-            let policy = POLICY
+            let policy = format!("{POLICY}{WIDE}")
                 .replace("\"alfa\"", &format!("{institution:?}"))
                 .into_bytes();
             let origin = Origin {
@@ -298,7 +298,11 @@ fn context(authority: &Authority, institution: &str) -> Context {
     Context {
         institution: institution.parse().unwrap(),
         origin: Origin {
-            actor: Actor::Schedule,
+            actor: Actor::Caller(
+                format!("spiffe://semops.example/{institution}/payments/backend")
+                    .parse()
+                    .unwrap(),
+            ),
             request: RequestId::new(),
         },
         snapshot: authority.snapshot(),

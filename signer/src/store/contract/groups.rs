@@ -197,13 +197,13 @@ pub(crate) async fn begins_are_refused_when_too_many_wait(world: World) {
     let (refused, waiting) = flood(&world, &group).await;
     assert!(refused > 0, "the queue has a bound");
     let begun = group.begin(world.order(device, now())).await;
-    assert!(matches!(begun, Err(StoreError::Busy)), "{begun:?}");
+    assert!(matches!(begun, Err(StoreError::QueueFull(_))), "{begun:?}");
     drop(hold);
     let mut written = 0;
     for task in waiting {
         match task.await.unwrap() {
             Ok(()) => written += 1,
-            Err(error) => assert!(matches!(error, StoreError::Busy), "{error:?}"),
+            Err(error) => assert!(matches!(error, StoreError::QueueFull(_)), "{error:?}"),
         }
     }
     assert_eq!(written + refused, 1500);
@@ -216,6 +216,23 @@ pub(crate) async fn begins_are_refused_when_too_many_wait(world: World) {
         written
     );
     recorded(group.begin(world.order(device, now())).await.unwrap());
+}
+
+pub(crate) async fn a_full_share_stops_no_other_institution(world: World) {
+    let (group, _writer) = Group::start(Arc::clone(&world.store), Clock::system(), Metrics::none());
+    let hold = world.inside.hold().await;
+    let (refused, _waiting) = flood(&world, &group).await;
+    assert!(refused > 0, "alfa's share is full");
+    let of_beta = Event {
+        institution: "beta".parse().unwrap(),
+        ..event(&world)
+    };
+    let group_of_beta = group.clone();
+    let beta = tokio::spawn(async move { group_of_beta.audit(of_beta).await });
+    let of_alfa = group.audit(event(&world)).await;
+    assert!(matches!(of_alfa, Err(StoreError::QueueFull(_))));
+    drop(hold);
+    beta.await.unwrap().unwrap();
 }
 
 pub(crate) async fn ends_are_never_refused(world: World) {

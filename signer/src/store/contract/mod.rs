@@ -92,7 +92,7 @@ macro_rules! contract {
             evidence::an_event_that_cannot_be_written_undoes_everything, evidence::events_keep_their_order,
             groups::sixteen_at_once_record_one, groups::of_two_ends_one_stands,
             groups::one_bad_element_fails_alone, groups::a_caller_that_goes_cancels_nothing,
-            groups::what_waits_is_written_before_the_end, groups::begins_are_refused_when_too_many_wait,
+            groups::what_waits_is_written_before_the_end, groups::begins_are_refused_when_too_many_wait, groups::a_full_share_stops_no_other_institution,
             groups::ends_are_never_refused,
         }
     };

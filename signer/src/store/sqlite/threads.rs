@@ -12,11 +12,10 @@ use crate::store::{
     sqlite::{place::Place, schema},
 };
 
-/// Transactions that may wait for the writer. Grouped rows come one group at a time, so that few ever do.
-const WRITES: usize = 256;
-
-/// Reads that may wait for a reader; at some tens of microseconds each.
-const READS: usize = 1024;
+/// Transactions that may wait for the writer, and for a reader. A request waits for one at a time, and policy bounds how
+/// many of an institution are under way (4,096 at most), so that no institution can fill a queue alone.
+const WRITES: usize = 16_384;
+const READS: usize = 16_384;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
