@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select_biased};
-use tracing::trace_span;
+use tracing::level_filters::LevelFilter;
+use tracing::span::EnteredSpan;
+use tracing::{Span, info_span};
 
 use super::ckr::{Class, Failure};
 use super::error::HsmError;
@@ -101,8 +103,7 @@ impl Worker {
         let _request = span.enter();
         match work {
             Work::Sign { key, digest, reply } => {
-                let span = trace_span!(target: TRACES, "hsm", otel.name = "C_Sign", %key);
-                let _call = span.enter();
+                let _call = traced(|| info_span!(target: TRACES, "C_Sign", %key));
                 self.answer(deadline, Call::Sign, reply, |worker| {
                     let signature =
                         worker.mended(deadline, |session| session.sign(key, &digest))?;
@@ -112,8 +113,7 @@ impl Worker {
                 });
             }
             Work::Random { length, reply } => {
-                let span = trace_span!(target: TRACES, "hsm", otel.name = "C_GenerateRandom");
-                let _call = span.enter();
+                let _call = traced(|| info_span!(target: TRACES, "C_GenerateRandom"));
                 self.answer(deadline, Call::Random, reply, |worker| {
                     worker.mended(deadline, |session| session.random(length))
                 });
@@ -239,6 +239,14 @@ impl Worker {
         };
         self.tend_at = Instant::now() + wait;
     }
+}
+
+/// The span of a call, where requests are traced. Of the spans of the request only the innermost is entered in this
+/// thread, which is then none of the log's: so this one is, too, and the log finds the request above it.
+fn traced(span: impl FnOnce() -> Span) -> Option<EnteredSpan> {
+    // Spans of traces are of this level, and nothing else is.
+    let on = LevelFilter::current() == LevelFilter::TRACE;
+    on.then(|| span().entered())
 }
 
 fn refuse(job: Job, error: HsmError) {

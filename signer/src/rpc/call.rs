@@ -5,7 +5,6 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
-use tracing::{Instrument as _, Span};
 
 use crate::{
     authority::{Authority, Context, Snapshot},
@@ -18,6 +17,7 @@ use crate::{
         caller::{Caller, Stranger},
         deadline::Deadline,
         peer::Peer,
+        span::RequestSpan,
         status::status,
     },
 };
@@ -50,6 +50,7 @@ pub(crate) struct Call {
     pub(crate) deadline: Deadline,
     /// Among the institution's requests under way, until the work is done; none where no limit holds.
     pub(crate) place: Option<Arc<Place>>,
+    pub(crate) span: RequestSpan,
 }
 
 impl Call {
@@ -106,11 +107,11 @@ impl Desk {
         })?;
         let id = call.request;
         let ask = parse(message).map_err(|error| status(error, id))?;
-        let desk = self.clone();
+        let (desk, span) = (self.clone(), call.span.clone());
         // A client that goes away must not end what has begun.
         let task = self
             .work
-            .spawn(async move { desk.decide(call, ask, work).await }.instrument(Span::current()));
+            .spawn(async move { span.within(desk.decide(call, ask, work)).await });
         let done = task
             .await
             .unwrap_or_else(|panicked| Err(Error::internal(panicked)));

@@ -166,6 +166,7 @@ impl Gate {
             snapshot,
             deadline,
             place,
+            span: told.span.clone(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::{domain::actor::SpiffeId, ids::RequestId, metrics::TRACES, telemetry:
 
 /// The spans of one request.
 #[derive(Clone)]
-pub(super) struct RequestSpan {
+pub(crate) struct RequestSpan {
     log: Span,
     trace: Span,
 }
@@ -66,7 +66,7 @@ impl RequestSpan {
         self.trace.record("result", code);
     }
 
-    /// Does `work` as a part of the request.
+    /// Does `work` as a part of the request. In another task, too: a log sees a span only where it is entered.
     pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> T {
         work.instrument(self.trace.clone())
             .instrument(self.log.clone())

@@ -76,6 +76,8 @@ impl Telemetry {
                 .with_context_activation(false)
                 .with_location(false)
                 .with_threads(false)
+                .with_level(false)
+                .with_target(false)
                 .with_tracked_inactivity(false);
             let filter = Targets::new().with_target(TRACES, tracing::Level::TRACE);
             layers.push(layer.with_filter(filter).boxed());

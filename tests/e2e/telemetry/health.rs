@@ -1,7 +1,7 @@
 //! Health is what the service can do: it follows the store and the drain, and one institution's token is that
 //! institution's matter alone.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use e2e::{
     customer::{Customer, order},
@@ -11,11 +11,14 @@ use e2e::{
     numbers::{Numbers, ask},
     recheck::recheck,
     stored,
+    token::{Aside, folder},
     until::until,
 };
 use rusqlite::Connection;
 use rustix::process::Signal;
 use softhsm_setup::scheme::Role;
+
+use super::numbers::at_rest;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -64,19 +67,19 @@ async fn a_drain_is_seen() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let client = deployment.client("alfa", Role::Payments).await?;
+    at_rest(&deployment).await?;
     let held = Held::token(&deployment, "alfa")?;
     let ask_one = customer.asks(&order("1.00", "CNY")?)?;
     let under_way = tokio::spawn(async move { client.cosign_order(ask_one).await });
     held.is_waited_for().await?;
-    let numbers = Numbers::of(&deployment)?;
-    assert_eq!(numbers.count("semops_rpc_in_flight", &[]), 1);
-    assert_eq!(
-        numbers.count("semops_hsm_threads_busy", &[("institution", "alfa")]),
-        1
-    );
-    until("the intent in the numbers", SOON, async || {
-        let pending = Numbers::of(&deployment)?.count("semops_intents_pending", &[]);
-        Ok((pending == 1).then_some(()))
+    until("the order in the numbers", SOON, async || {
+        let numbers = Numbers::of(&deployment)?;
+        let busy = numbers.count("semops_hsm_threads_busy", &[("institution", "alfa")]);
+        let seen = (
+            numbers.count("semops_rpc_in_flight", &[]),
+            numbers.count("semops_intents_pending", &[]),
+        );
+        Ok((seen == (1, 1) && busy > 0).then_some(()))
     })
     .await?;
     deployment.server()?.signal(Signal::TERM)?;
@@ -104,19 +107,7 @@ async fn a_token_that_fails_is_its_institutions_matter() -> Result<(), Failure> 
     let mut deployment = Deployment::new().await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let mobilis = deployment.client("mobilis", Role::Enrolment).await?;
-    let tokens = deployment.directory().tokens();
-    let label = format!("{:32}", "mobilis");
-    let mut hidden = Vec::new();
-    for entry in fs::read_dir(&tokens)? {
-        let token = entry?.path();
-        let named = fs::read(token.join("token.object"))?;
-        if named.windows(32).any(|found| found == label.as_bytes()) {
-            let aside = token.with_extension("aside");
-            fs::rename(&token, &aside)?;
-            hidden.push((token, aside));
-        }
-    }
-    assert_eq!(hidden.len(), 1);
+    let away = Aside::moved(folder(&deployment, "mobilis")?)?;
     let refused = Customer::enrolled_by(&mobilis).await;
     assert!(refused.is_err(), "mobilis' token is gone");
     let numbers = Numbers::of(&deployment)?;
@@ -140,9 +131,7 @@ async fn a_token_that_fails_is_its_institutions_matter() -> Result<(), Failure> 
     let alfa = deployment.client("alfa", Role::Payments).await?;
     alfa.cosign_order(customer.asks(&order("1.00", "CNY")?)?)
         .await?;
-    for (token, aside) in hidden {
-        fs::rename(aside, token)?;
-    }
+    drop(away);
     deployment.restart().await?;
     let mobilis = deployment.client("mobilis", Role::Enrolment).await?;
     Customer::enrolled_by(&mobilis).await?;

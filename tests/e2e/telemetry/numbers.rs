@@ -33,6 +33,24 @@ fn grown(before: &Numbers, after: &Numbers, expected: &[Growth<'_>]) {
     }
 }
 
+/// The numbers once the first CRLs are made: two of each institution, beside the one certificate of mobilis.
+pub(super) async fn at_rest(deployment: &Deployment) -> Result<Numbers, Failure> {
+    until("the first CRLs", SOON, async || {
+        let numbers = Numbers::of(deployment)?;
+        let made = |institution| {
+            numbers.count(
+                "semops_hsm_signatures_total",
+                &[("institution", institution)],
+            )
+        };
+        let rows = [("operation", "complete")];
+        let ended = numbers.count("semops_store_commit_rows_sum", &rows);
+        let all = (made("alfa"), made("beta"), made("mobilis"), ended) == (2, 2, 3, 7);
+        Ok(all.then_some(numbers))
+    })
+    .await
+}
+
 /// Orders that are co-signed, three of them again, and one refusal of each kind.
 async fn ask_for_orders(callers: &Callers, customer: &Customer) -> Result<(), Failure> {
     let mut asks = Vec::new();
@@ -80,7 +98,7 @@ async fn the_numbers_move_by_what_was_asked() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let callers = Callers::connect(&deployment).await?;
-    let before = Numbers::of(&deployment)?;
+    let before = at_rest(&deployment).await?;
 
     ask_for_orders(&callers, &customer).await?;
 
