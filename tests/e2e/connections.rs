@@ -14,6 +14,7 @@ use e2e::{
     deployment::{Deployment, unix_now},
     failure::Failure,
     held::Held,
+    numbers::Numbers,
     recheck::recheck,
     refusal, stored,
     until::until,
@@ -41,6 +42,7 @@ use crate::tls::{
 const SOON: Duration = Duration::from_secs(30);
 const COSIGN: &str = "/semops.signer.v1.CosigningService/CosignOrder";
 const NO_CALLER: &str = "its peer is no caller";
+const REFUSED: &str = "semops_connections_refused_total";
 const AGED: &str = "it has reached its age";
 
 /// A running deployment; each pair is a change of its configuration.
@@ -62,6 +64,24 @@ async fn demand_served(wire: &mut Wire) -> Result<(), Failure> {
     assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
     assert!(wire.is_open());
     Ok(())
+}
+
+/// So many connections were ended for this reason, and so many are open.
+async fn demand_numbers(
+    deployment: &Deployment,
+    reason: &str,
+    ended: u64,
+    open: u64,
+) -> Result<(), Failure> {
+    until("the numbers of connections", SOON, async || {
+        let numbers = Numbers::of(deployment)?;
+        let found = (
+            numbers.count("semops_connections_ended_total", &[("reason", reason)]),
+            numbers.count("semops_connections_open", &[]),
+        );
+        Ok((found == (ended, open)).then_some(()))
+    })
+    .await
 }
 
 /// The register with another state of that caller.
@@ -128,6 +148,7 @@ async fn who_leaves_the_register_loses_his_connection_and_nobody_else() -> Resul
     demand_served(&mut audit).await?;
     demand_served(&mut others).await?;
     assert_eq!(deployment.log().matches(NO_CALLER).count(), 3);
+    demand_numbers(&deployment, "NO_CALLER", 3, 2).await?;
     recheck(&mut deployment).await.map(drop)
 }
 
@@ -305,6 +326,7 @@ async fn a_client_that_does_not_let_go_is_cut_off() -> Result<(), Failure> {
         rest.len()
     );
     assert!(deployment.log().contains("a connection was cut off"));
+    demand_numbers(&deployment, "CUT_OFF", 1, 0).await?;
     recheck(&mut deployment).await.map(drop)
 }
 
@@ -358,6 +380,8 @@ async fn no_institution_takes_all_places() -> Result<(), Failure> {
         Ok((next.len() == 1).then_some(()))
     })
     .await?;
+    let turned = Numbers::of(&deployment)?.count(REFUSED, &[("reason", "SHARE_TAKEN")]);
+    assert!(turned >= 8, "{turned}");
     let log = deployment.log();
     for why in ["its institution has its share", "those who are no callers"] {
         assert!(log.contains(why), "{log}");
