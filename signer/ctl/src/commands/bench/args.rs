@@ -1,0 +1,231 @@
+//! The options of `bench`, and who and what they name.
+
+use std::{path::PathBuf, time::Duration};
+
+use semops_objects::{Amount, Channel, InstitutionId, Payee};
+
+use crate::{
+    bench::{
+        callers::Identity,
+        order::Terms,
+        plan::{self, Driving, Plan},
+        schedule::Spacing,
+    },
+    failure::Failure,
+    profile::Profile,
+};
+
+/// What it does, for the help of the command.
+pub const ABOUT: &str = "\
+Drive a running service with a mixed load of enrolment and co-signing, measure it, and check every answer.
+
+The load makes its own phones: each is enrolled, accepted, and orders --orders-per-phone times before another takes its \
+place. A closed loop (--concurrency) has so many requests under way at any time; a caller that is told when to come back \
+waits as long. An open loop (--rate) sends by a schedule, whether or not others are answered, and counts each latency \
+from the moment at which the request was due. Ctrl-C ends the load early and still reports; a second one waits for nothing.";
+
+const JSON: &str = "\
+JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\": \"time\" | \"interrupted\", \"configuration\", \
+\"setup\": {\"phones\", \"repeated\", \"seconds\"}, \"seconds\", \"stand_ins\", \"warm_up\" and \"measured\": {\"sent\", \"done\", \"not_sent\", \
+\"outcomes\": [{\"kind\", \"code\", \"reason\", \"count\", \"longest_retry_seconds\"}]}, the latter also with \"per_second\" and \
+\"kinds\": {\"cosign\" | \"enroll\" | \"accept\": {\"sent\", \"done\", \"per_second\", \"latency_ms\", \"latency_not_done_ms\": \
+{\"p50\", \"p90\", \"p99\", \"p99.9\", \"max\"}}}, \"series\": [{\"from\", \"to\" (seconds), \"in_flight\", and for each kind \
+{\"done\", \"not_done\", \"per_second\", \"p50_ms\", \"p99_ms\"}}], \"checks\": {\"authorizations\", \"signatures_verified\", \
+\"wrong_answers\", \"first_wrong\"}, \"client\": {\"cpu_seconds\", \"cpu_us_per_request\", \"processors\"}, \"ceiling\": null | \
+{\"command\", \"before\", \"after\", \"failed\", \"mean_per_second\", \"spread\", \"cosigned_to_raw\", \"signatures_to_raw\"}}";
+
+/// The load.
+#[derive(Debug, clap::Args)]
+#[command(after_help = JSON)]
+pub struct Args {
+    /// Profile of the caller that enrols phones (role enrolment)
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) enrolment: PathBuf,
+    /// Profile of the caller that has orders co-signed (role payments); its institution is the payers'
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) payments: PathBuf,
+    /// Profile of the caller that accepts phones for the payers' institution (role enrolment); that of --enrolment if it
+    /// is of the same institution
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) acceptance: Option<PathBuf>,
+    /// The payee's institution
+    #[arg(long, value_name = "ID")]
+    pub(super) to: InstitutionId,
+    /// How long to measure, such as 30s or 5m
+    #[arg(long, value_parser = plan::duration, default_value = "30s")]
+    pub(super) duration: Duration,
+    /// What comes before that and is not measured
+    #[arg(long, value_parser = plan::duration, default_value = "5s")]
+    pub(super) warm_up: Duration,
+    /// Connections of each caller
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) connections: u16,
+    /// Closed loop: requests under way at any time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(super) concurrency: u16,
+    /// Open loop: requests per second, such as 500/s
+    #[arg(long, value_parser = plan::rate, conflicts_with = "concurrency")]
+    pub(super) rate: Option<f64>,
+    /// How the requests of an open loop are spaced
+    #[arg(long, value_enum, default_value_t = Spacing::Poisson, requires = "rate")]
+    pub(super) spacing: Spacing,
+    /// Of an open loop, so many are under way at most; others wait, and their wait counts
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "rate", value_parser = clap::value_parser!(u16).range(1..=16384))]
+    pub(super) max_in_flight: u16,
+    /// Of a hundred requests, those that enrol a phone; as many accept one. 0: as many as the orders need
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
+    pub(super) enrolments: u64,
+    /// Orders of one phone before another takes its place
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) orders_per_phone: u32,
+    /// Amount of each order
+    #[arg(long, default_value = "1.00")]
+    pub(super) amount: String,
+    /// Its currency (ISO 4217)
+    #[arg(long, value_name = "CODE", default_value = "EUR")]
+    pub(super) currency: String,
+    /// Where it is paid: virtual_pos, real_pos or p2p
+    #[arg(long, default_value = "real_pos")]
+    pub(super) channel: Channel,
+    /// Of so many authorizations, one has its signature verified; the form and content of each is checked
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) verify_every: u64,
+    /// Write the JSON to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(super) json_out: Option<PathBuf>,
+    /// Draw rates and latencies over time
+    #[arg(long, value_name = "FILE")]
+    pub(super) svg: Option<PathBuf>,
+    /// A command that signs in a bare loop and prints {"signatures", "seconds", "per_second", "threads"}, run before and
+    /// after the load: its words parted by white space, or the option once for each word. No shell reads it
+    #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
+    pub(super) ceiling: Vec<String>,
+}
+
+/// Who takes part.
+pub(super) struct Cast {
+    pub(super) issuer: InstitutionId,
+    pub(super) payer: InstitutionId,
+    pub(super) enrolment: Profile,
+    pub(super) acceptance: Profile,
+    pub(super) payments: Profile,
+}
+
+impl Args {
+    pub(super) fn cast(&self) -> Result<Cast, Failure> {
+        let (enrolment, payments) = (
+            Profile::load(&self.enrolment)?,
+            Profile::load(&self.payments)?,
+        );
+        let issuer = Identity::of(&enrolment, "enrolment", "--enrolment")?.institution;
+        let payer = Identity::of(&payments, "payments", "--payments")?.institution;
+        let path = self.acceptance.as_deref().unwrap_or(&self.enrolment);
+        let acceptance = Profile::load(path)?;
+        let acceptor = Identity::of(&acceptance, "enrolment", "--acceptance")?.institution;
+        if acceptor != payer {
+            return Err(Failure::usage(
+                format!("the phones of {payer}'s payers would be accepted by {acceptor}"),
+                &format!("name the profile of {payer}'s enrolment caller: --acceptance PROFILE"),
+            ));
+        }
+        Ok(Cast {
+            issuer,
+            payer,
+            enrolment,
+            acceptance,
+            payments,
+        })
+    }
+
+    pub(super) fn plan(&self, payer: InstitutionId) -> Result<Plan, Failure> {
+        if self.duration < Duration::from_secs(1) {
+            return Err(Failure::usage(
+                "--duration: a second at least",
+                "give a longer one",
+            ));
+        }
+        let driving = match self.rate {
+            None => Driving::Closed {
+                concurrency: self.concurrency.into(),
+            },
+            Some(per_second) => Driving::Open {
+                per_second,
+                spacing: self.spacing,
+                in_flight: self.max_in_flight.into(),
+            },
+        };
+        let refused = |what: &str, rule: semops_objects::error::Rule| {
+            Failure::usage(format!("{what}: {rule}"), "change it")
+        };
+        let amount = Amount::parse(&self.amount, &self.currency)
+            .map_err(|rule| refused("--amount, --currency", rule))?;
+        let payee =
+            Payee::new(self.to.clone(), "bench", "Bench").map_err(|rule| refused("--to", rule))?;
+        Ok(Plan {
+            driving,
+            duration: self.duration,
+            warm_up: self.warm_up,
+            connections: self.connections.into(),
+            enrolments: self.enrolments,
+            orders_per_phone: self.orders_per_phone,
+            verify_every: self.verify_every,
+            terms: Terms {
+                payer,
+                amount,
+                channel: self.channel,
+                payee,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// What a person types, words in quotation marks as one.
+    fn parsed(line: &str) -> Args {
+        let mut words = Vec::new();
+        for (index, part) in line.split('\'').enumerate() {
+            if index.is_multiple_of(2) {
+                words.extend(part.split_whitespace());
+            } else {
+                words.push(part);
+            }
+        }
+        Line::try_parse_from(words.into_iter().skip(1))
+            .unwrap()
+            .args
+    }
+
+    #[test]
+    fn the_lines_of_the_documentation_are_taken() {
+        let text = include_str!("../../../../docs/bench.md");
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("semopsctl bench --"))
+            .collect();
+        let [closed, open] = lines.as_slice() else {
+            panic!("{lines:?}");
+        };
+        let closed = parsed(closed).plan("alfa".parse().unwrap()).unwrap();
+        assert_eq!(closed.driving, Driving::Closed { concurrency: 64 });
+        assert_eq!(closed.total(), Duration::from_secs(35));
+        let open = parsed(open).plan("alfa".parse().unwrap()).unwrap();
+        let expected = Driving::Open {
+            per_second: 500.0,
+            spacing: Spacing::Poisson,
+            in_flight: 1_000,
+        };
+        assert_eq!(open.driving, expected);
+    }
+}
