@@ -114,6 +114,7 @@ fn adds_up(report: &Value) {
 fn open_ended(report: &Value, kind: &str) -> u64 {
     let late = [
         ("NONE", Some("DEADLINE")),
+        ("NONE", Some("ABANDONED")),
         ("DEADLINE_EXCEEDED", Some("DEADLINE_EXCEEDED")),
         ("DEADLINE_EXCEEDED", None),
     ];
@@ -265,42 +266,71 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    /// Its live lines; past the warm-up, and with orders co-signed.
+    fn under_way(&mut self) -> Result<impl Iterator<Item = String> + use<>, Failure> {
+        let lines = BufReader::new(self.0.stderr.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let mut seconds = lines
+            .by_ref()
+            .filter(|line| line.contains(" s left | cosign "));
+        let orders = seconds
+            .by_ref()
+            .skip(2)
+            .find(|line| !line.contains("cosign 0/s"));
+        assert!(orders.is_some());
+        Ok(lines)
+    }
+
+    fn interrupt(&self) -> Result<(), Failure> {
+        Ok(kill_process(Pid::from_child(&self.0), Signal::INT)?)
+    }
+
+    /// What it prints at its end, which must be a good one.
+    fn report(&mut self) -> Result<String, Failure> {
+        let mut out = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut out)?;
+        assert_eq!(self.0.wait()?.code(), Some(0), "{out}");
+        Ok(out)
+    }
+}
+
 #[tokio::test]
-async fn an_interrupted_load_still_reports() -> Result<(), Failure> {
+async fn an_interrupted_load_still_reports_and_a_second_time_waits_for_nothing()
+-> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
     let desk = Desk {
         deployment: &deployment,
         terminal: Terminal::new()?,
     };
-    let mut command = desk.bench(
-        "--duration 1h --warm-up 1s --concurrency 4 --verify-every 4 --json-out report.json",
-    )?;
-    let mut load = Running(
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?,
-    );
-    let lines = BufReader::new(load.0.stderr.take().unwrap()).lines();
-    // Past the warm-up, and orders are co-signed.
-    for (second, line) in lines
-        .map_while(Result::ok)
-        .filter(|line| line.contains(" s left | cosign "))
-        .enumerate()
-    {
-        if second > 1 && !line.contains("cosign 0/s") {
-            break;
-        }
-    }
-    kill_process(Pid::from_child(&load.0), Signal::INT)?;
-    let mut out = String::new();
-    load.0.stdout.take().unwrap().read_to_string(&mut out)?;
-    assert_eq!(load.0.wait()?.code(), Some(0), "{out}");
-    assert!(out.contains("ended early"), "{out}");
-    let report = desk.json("report.json")?;
-    assert_eq!(report["ended"], "interrupted");
-    assert!(report["seconds"].as_f64().unwrap() < 3_600.0);
-    recorded(&mut deployment, &[&report]).await
+    let line = "--duration 1h --warm-up 1s --concurrency 4 --verify-every 4 --json-out";
+    let start = |file: &str| {
+        let mut command = desk.bench(&format!("{line} {file}"))?;
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok::<_, Failure>(Running(command.spawn()?))
+    };
+    let mut load = start("once.json")?;
+    let _lines = load.under_way()?;
+    load.interrupt()?;
+    assert!(load.report()?.contains("ended early"));
+    let once = desk.json("once.json")?;
+    assert_eq!(once["ended"], "interrupted");
+    assert!(once["seconds"].as_f64().unwrap() < 3_600.0);
+
+    // alfa signs nothing: what is under way stays so.
+    let mut load = start("twice.json")?;
+    let mut lines = load.under_way()?;
+    let held = Held::token(&deployment, "alfa")?;
+    held.is_waited_for().await?;
+    load.interrupt()?;
+    assert!(lines.any(|line| line.starts_with("ending early: ")));
+    load.interrupt()?;
+    load.report()?;
+    drop(held);
+    let twice = desk.json("twice.json")?;
+    let abandoned = count(&twice, "cosign", "NONE", Some("ABANDONED"));
+    assert!((1..=4).contains(&abandoned), "{twice}");
+    recorded(&mut deployment, &[&once, &twice]).await
 }
 
 #[tokio::test]

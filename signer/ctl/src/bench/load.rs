@@ -155,7 +155,7 @@ pub async fn run(
     let plan = load.work.plan();
     let begun = Moment::from_std(load.started);
     let mut seconds = interval_at(begun + SECOND, SECOND);
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut marks = Marks::default();
     loop {
         tokio::select! {
@@ -172,7 +172,7 @@ pub async fn run(
                 marks.cpu_before = Some(cpu::of_this_process().unwrap_or_default());
             }
             () = sleep_until(begun + plan.total()), if marks.after.is_none() => marks.end(&load),
-            () = interrupts() => marks.interrupt(&load),
+            () = interrupts() => live.step(marks.interrupt(&load)),
         }
     }
     marks.end(&load);
@@ -181,13 +181,15 @@ pub async fn run(
 }
 
 impl Marks {
-    fn interrupt(&mut self, load: &Load) {
+    /// Does what the user wants, and says what that is.
+    fn interrupt(&mut self, load: &Load) -> &'static str {
         if self.after.is_some() {
             load.stage.send_replace(Stage::Abandoned);
-        } else {
-            self.interrupted = true;
-            self.end(load);
+            return "giving up the requests that are under way";
         }
+        self.interrupted = true;
+        self.end(load);
+        "ending early: waiting for the requests that are under way; Ctrl-C again gives them up"
     }
 
     /// The end of the sending, once.
