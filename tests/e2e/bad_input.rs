@@ -2,6 +2,7 @@
 //! check that the table says what a running service said.
 
 mod clock;
+mod limits;
 pub(super) mod members;
 mod outages;
 mod readme;

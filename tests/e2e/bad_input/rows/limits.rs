@@ -58,4 +58,18 @@ rows! {
         holds: STANDS_FOR_EVER,
         test: "money_limits::amount_and_count_hold_through_release_acceptance_and_a_crash",
     }
+    OVER_RATE {
+        what: "over a rate limit of the device, the caller or the institution",
+        told: Status(Code::ResourceExhausted, "RATE_LIMITED"),
+        text: "too many requests; call again with the same content after the time that is told, and not before",
+        holds: "google.rpc.QuotaFailure names whose limit it is, google.rpc.RetryInfo the exact time; holds no `jti`; retries of a recorded order, other devices and other institutions are served",
+        test: "bad_input::limits::over_a_rate_limit",
+    }
+    TOO_MANY_IN_FLIGHT {
+        what: "more requests of an institution at a time than its policy says",
+        told: Status(Code::ResourceExhausted, "TOO_MANY_IN_FLIGHT"),
+        text: "too many requests of the institution are under way; call again, a little later each time",
+        holds: "at once, with google.rpc.QuotaFailure and about the time in google.rpc.RetryInfo; other institutions are served",
+        test: "bad_input::limits::too_many_in_flight",
+    }
 }
