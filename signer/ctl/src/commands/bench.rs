@@ -12,8 +12,8 @@ use semops_objects::InstitutionId;
 use semops_proto::v1::GetTrustBundleRequest;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use self::args::{ABOUT, Args};
 use self::args::Cast;
+pub use self::args::{ABOUT, Args};
 use crate::{
     bench::{
         authorities::Authorities,
