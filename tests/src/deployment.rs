@@ -11,7 +11,7 @@ pub mod process;
 use std::{
     fs,
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, SystemTime},
 };
