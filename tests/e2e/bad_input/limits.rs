@@ -2,23 +2,26 @@
 
 use e2e::{
     customer::{Customer, order, order_from},
-    deployment::Deployment,
+    deployment::{Deployment, limits::rate_limits},
     failure::Failure,
     held::Held,
     recheck::recheck,
     stored,
     story::Callers,
 };
+use toml::{Table, Value};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::rows::limits as rows;
 
-/// The next version of alfa's policy, with these rate limits or none.
-fn limit(deployment: &Deployment, version: u64, limits: &str) -> Result<(), Failure> {
+/// The next version of alfa's policy, with these rate limits and otherwise such as nobody meets.
+fn limit(deployment: &Deployment, version: u64, named: &[(&str, &str)]) -> Result<(), Failure> {
+    let limits = Value::Table(rate_limits(named)?);
     deployment.load_next("policy", "alfa", version, |text| {
-        assert!(!text.contains("[rate_limits]"), "{text}");
-        format!("{text}\n{limits}")
+        let mut policy: Table = text.parse().unwrap();
+        policy.insert("rate_limits".to_owned(), limits);
+        toml::to_string(&policy).unwrap()
     })
 }
 
@@ -49,8 +52,8 @@ async fn over_a_rate_limit() -> Result<(), Failure> {
         Customer::of_alfa(&deployment).await?,
     );
     customer.accepted_by(&callers.beta_enrolment).await?;
-    let an_hour = "[rate_limits]\ndevice = [{ burst = 1, requests = 1, seconds = 3600 }]\n";
-    limit(&deployment, 2, an_hour)?;
+    let an_hour = "{ burst = 1, requests = 1, seconds = 3600 }";
+    limit(&deployment, 2, &[("device", an_hour)])?;
 
     let alfa = &callers.alfa_payments;
     let first = customer.asks(&order("1.00", "CNY")?)?;
@@ -67,7 +70,7 @@ async fn over_a_rate_limit() -> Result<(), Failure> {
         .await?;
     beta_is_served(&callers, &customer).await?;
 
-    limit(&deployment, 3, "")?;
+    limit(&deployment, 3, &[])?;
     alfa.cosign_order(second).await?;
     assert_eq!(recheck(&mut deployment).await?.authorizations, 4);
     Ok(())
@@ -79,7 +82,7 @@ async fn too_many_in_flight() -> Result<(), Failure> {
     let callers = Callers::connect(&deployment).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     customer.accepted_by(&callers.beta_enrolment).await?;
-    limit(&deployment, 2, "[rate_limits]\nin_flight = 1\n")?;
+    limit(&deployment, 2, &[("in_flight", "1")])?;
 
     let bank = Held::token(&deployment, "alfa")?;
     let under_way = order("1.00", "CNY")?;
