@@ -61,7 +61,8 @@ mod tests {
         clock::Timestamp,
         domain::{document::DocumentKind, key::Purpose, operation::Kind},
         metrics::{
-            Call, Export, Metrics, Stage, Swept, TokenState, Turned, UNKNOWN, Written, catalog,
+            Call, Ended, Export, Metrics, Stage, Swept, TokenState, Turned, UNKNOWN, Written,
+            catalog,
         },
         telemetry::bounded,
     };
@@ -125,6 +126,7 @@ mod tests {
         metrics.crl(of, Purpose::SigningCa, then, then);
         metrics.server_certificate(then);
         metrics.turned_away(Turned::Slow);
+        metrics.disconnected(Ended::Age);
     }
 
     /// The series by name, each with its labels.

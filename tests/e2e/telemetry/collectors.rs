@@ -92,7 +92,8 @@ async fn the_collector_gets_what_everybody_can_read() -> Result<(), Failure> {
         .iter()
         .map(|metric| metric.name.as_str())
         .collect();
-    assert_eq!(there, here);
+    // The end may have brought one that was not there before.
+    assert!(there.is_subset(&here), "{there:?}\n{here:?}");
     let payments = seen
         .spans
         .iter()
