@@ -9,7 +9,7 @@ use std::{
 };
 
 use e2e::{
-    deployment::Deployment,
+    deployment::{Deployment, limits::limited},
     failure::Failure,
     held::Held,
     programs::{self, Watched},
@@ -81,12 +81,13 @@ async fn both_loops_report_what_the_record_says() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn refusals_are_counted_by_reason_and_explained() -> Result<(), Failure> {
-    let mut deployment = Deployment::new().await?;
+    // A phone's day has room for one such order.
+    let scheme = Scheme::EXAMPLE.replace("EUR = \"500.00\"", "EUR = \"150.00\"");
+    let mut deployment = Deployment::of(&scheme).await?;
     let desk = Desk {
         deployment: &deployment,
         terminal: Terminal::new()?,
     };
-    // Three orders of EUR 150.00 fit into a phone's day of EUR 500.00.
     let line = "--amount 150.00 --orders-per-phone 5 --enrolments 5 --concurrency 4 --duration 3s --warm-up 0s --verify-every 4 \
                 --json-out report.json";
     let said = desk.types(line)?;
@@ -126,6 +127,72 @@ async fn refusals_are_counted_by_reason_and_explained() -> Result<(), Failure> {
         assert!(said.err.contains(expected), "{line}: {said:?}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn rate_limits_hold_the_load_and_are_told() -> Result<(), Failure> {
+    let caller = [("caller", "{ burst = 2, requests = 2, seconds = 1 }")];
+    let scheme = limited(Scheme::EXAMPLE, Some("alfa"), &caller)?;
+    let mut deployment = Deployment::limited(&scheme).await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    let line = "--concurrency 8 --enrolments 0 --duration 3s --warm-up 0s --verify-every 4 --json-out report.json";
+    let said = desk.types(line)?;
+    assert!(said.succeeded(), "{said:?}");
+    let report = desk.json("report.json")?;
+    // Sixteen phones are accepted by a caller that may do two things a second.
+    assert!(report["setup"]["repeated"].as_u64() > Some(0), "{report}");
+    let refused = count(
+        &report,
+        "cosign",
+        "RESOURCE_EXHAUSTED",
+        Some("RATE_LIMITED"),
+    );
+    assert!(refused > 0, "{report}");
+    let outcomes = report["measured"]["outcomes"].as_array().unwrap();
+    let told = outcomes
+        .iter()
+        .find(|outcome| outcome["reason"] == "RATE_LIMITED");
+    assert!(
+        told.unwrap()["longest_retry_seconds"].as_f64() > Some(0.0),
+        "{report}"
+    );
+    assert!(said.out.contains("met rate limits"), "{}", said.out);
+    recorded(&mut deployment, &[&report]).await
+}
+
+#[tokio::test]
+async fn a_phone_that_met_its_limit_waits_and_others_order() -> Result<(), Failure> {
+    let device = [("device", "{ burst = 1, requests = 1, seconds = 3600 }")];
+    let scheme = limited(Scheme::EXAMPLE, Some("alfa"), &device)?;
+    let mut deployment = Deployment::limited(&scheme).await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    let line = "--concurrency 4 --enrolments 0 --duration 6s --warm-up 0s --verify-every 4 --json-out report.json";
+    let said = desk.types(line)?;
+    assert!(said.succeeded(), "{said:?}");
+    let report = desk.json("report.json")?;
+    // Each phone orders once, is refused once at most and then not asked again: new ones take its place.
+    let phones = report["setup"]["phones"].as_u64().unwrap() + count(&report, "accept", "OK", None);
+    let refused = count(
+        &report,
+        "cosign",
+        "RESOURCE_EXHAUSTED",
+        Some("RATE_LIMITED"),
+    );
+    assert!((1..=phones).contains(&refused), "{report}");
+    assert!(count(&report, "cosign", "OK", None) <= phones, "{report}");
+    assert!(report["stand_ins"].as_u64() > Some(0), "{report}");
+    assert!(
+        said.out.contains("no phone was free to order"),
+        "{}",
+        said.out
+    );
+    recorded(&mut deployment, &[&report]).await
 }
 
 #[tokio::test]
