@@ -185,6 +185,30 @@ mod tests {
         }
     }
 
+    /// What the dashboard and the alerts ask for is measured, and all that is measured is on the dashboard.
+    #[test]
+    fn the_dashboard_and_the_alerts_name_what_is_measured() {
+        let names: HashSet<&str> = ALL.iter().map(|spec| spec.name).collect();
+        let dashboard = named_in(include_str!("../../ops/dashboard.json"));
+        let alerts = named_in(include_str!("../../ops/alerts.yml"));
+        let tested = named_in(include_str!("../../ops/alerts.test.yml"));
+        assert_eq!(alerts.union(&tested).copied().collect::<HashSet<_>>(), alerts);
+        assert!(alerts.is_subset(&names), "{:?}", alerts.difference(&names));
+        assert_eq!(dashboard, names);
+    }
+
+    /// The instruments in a text; those of a histogram have a suffix each.
+    fn named_in(text: &str) -> HashSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let ours = words.filter(|word| word.starts_with("semops_"));
+        let suffixes = ["_bucket", "_sum", "_count"];
+        ours.map(|name| {
+            let base = suffixes.iter().find_map(|end| name.strip_suffix(end));
+            base.unwrap_or(name)
+        })
+        .collect()
+    }
+
     #[test]
     fn series_are_bounded() {
         for spec in ALL {
