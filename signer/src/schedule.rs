@@ -83,7 +83,8 @@ async fn observe(authority: &Authority) {
     }
 }
 
-/// Requests see new documents by themselves; whoever holds a connection and asks nothing waits for this.
+/// Requests see new documents by themselves; whoever holds a connection and asks nothing waits for this, and whoever a limit
+/// refuses before the store is asked.
 async fn look(authority: &Authority) {
     if let Err(error) = authority.current().await {
         warn!(%error, "the documents could not be compared; the next tick tries again");

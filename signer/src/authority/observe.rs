@@ -10,7 +10,6 @@ impl Authority {
     pub async fn observe(&self) -> Result<(), Error> {
         let intents = self.store.intents(MOST_COUNTED, self.clock.now()).await?;
         self.metrics.intents(intents.pending, intents.overdue);
-        // Also for those who are refused at the door: they ask the store nothing, and would not see a limit that was raised.
         let snapshot = self.current().await?;
         self.metrics.documents(snapshot.generation());
         for institution in self.setup.institutions.keys() {

@@ -133,7 +133,6 @@ mod tests {
             uri: BACKEND.into(),
             organization: "alfa".into(),
             issuing_ca: ca.sha256(),
-            issuing_key: [0; 32],
             not_before: 100,
             not_after: 200,
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use semops_objects::jwk::thumbprint;
 use semops_pki::certificate::Certificate;
 
 /// The most certificates of a client's chain that are looked at.
@@ -21,8 +20,6 @@ pub(crate) struct PeerIdentity {
     pub(crate) organization: String,
     /// SHA-256 of the certificate of the CA that signed it.
     pub(crate) issuing_ca: [u8; 32],
-    /// The thumbprint of that CA's key (RFC 7638). Who holds it can write another certificate about it, and no other key.
-    pub(crate) issuing_key: [u8; 32],
     /// notBefore, seconds.
     pub(crate) not_before: i64,
     /// notAfter, seconds.
@@ -46,7 +43,6 @@ impl PeerIdentity {
             uri: uri.clone(),
             organization: leaf.subject_organization()?.to_owned(),
             issuing_ca: issuer.sha256(),
-            issuing_key: thumbprint(issuer.public_key()),
             not_before: leaf.not_before(),
             not_after: leaf.not_after(),
         })

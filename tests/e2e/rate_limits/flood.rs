@@ -18,7 +18,7 @@ use e2e::{
     stored,
     until::until,
 };
-use softhsm_setup::scheme::{Role, Scheme};
+use softhsm_setup::scheme::Role;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -129,40 +129,5 @@ async fn a_flood_by_one_institution_leaves_every_call_of_another_answered() -> R
     // 50 orders are a device's day.
     let known = of("AUTHORIZED") + refused + of("DEVICE_ORDERS_PER_DAY");
     assert_eq!(known, answers.values().sum::<usize>(), "{answers:?}");
-    recheck(&mut deployment).await.map(drop)
-}
-
-#[tokio::test]
-async fn an_institution_that_opens_connections_without_end_gets_its_share() -> Result<(), Failure> {
-    // Three institutions, and strangers as one more: two for each.
-    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
-    deployment.configure("max_connections = 1024", "max_connections = 8")?;
-    deployment.start().await?;
-    let mut flood = Vec::new();
-    for _ in 0..8 {
-        // One that is closed again may be seen while it is made, or with its first call.
-        if let Ok(client) = deployment.client("alfa", Role::Payments).await
-            && bundle(&client).await.is_ok()
-        {
-            flood.push(client);
-        }
-    }
-    assert_eq!(flood.len(), 2);
-    for institution in ["beta", "mobilis"] {
-        let client = deployment.client(institution, Role::Payments).await?;
-        bundle(&client).await?;
-    }
-    for client in &flood {
-        bundle(client).await?;
-    }
-    // Who leaves gives the place back.
-    drop(flood);
-    until("a place for alfa", SOON, async || {
-        let Ok(client) = deployment.client("alfa", Role::Payments).await else {
-            return Ok(None);
-        };
-        Ok(bundle(&client).await.is_ok().then_some(()))
-    })
-    .await?;
     recheck(&mut deployment).await.map(drop)
 }
