@@ -76,8 +76,8 @@ impl Keeper {
         } = connection;
         let (gate, of) = (self.gate.clone(), peer.clone());
         let service = service_fn(move |request| answer(gate.clone(), of.clone(), request));
-        let mut served =
-            pin!(protocol().serve_connection(TokioIo::new(Farewell::new(stream)), service));
+        let stream = TokioIo::new(Farewell::new(stream, |tls| tls.get_mut().0));
+        let mut served = pin!(protocol().serve_connection(stream, service));
         let ending = tokio::select! {
             ended = served.as_mut() => {
                 if let Err(error) = ended {
