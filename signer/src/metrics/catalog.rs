@@ -192,7 +192,10 @@ mod tests {
         let dashboard = named_in(include_str!("../../ops/dashboard.json"));
         let alerts = named_in(include_str!("../../ops/alerts.yml"));
         let tested = named_in(include_str!("../../ops/alerts.test.yml"));
-        assert_eq!(alerts.union(&tested).copied().collect::<HashSet<_>>(), alerts);
+        assert_eq!(
+            alerts.union(&tested).copied().collect::<HashSet<_>>(),
+            alerts
+        );
         assert!(alerts.is_subset(&names), "{:?}", alerts.difference(&names));
         assert_eq!(dashboard, names);
     }
