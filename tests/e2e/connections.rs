@@ -45,13 +45,6 @@ const NO_CALLER: &str = "its peer is no caller";
 const REFUSED: &str = "semops_connections_refused_total";
 const AGED: &str = "it has reached its age";
 
-/// Limits that a test does not meet.
-const UNHURRIED: &str = "
-[rate_limits]
-institution = [{ burst = 1000000, requests = 1000000, seconds = 1 }]
-caller = [{ burst = 1000000, requests = 1000000, seconds = 1 }]
-";
-
 /// A running deployment; each pair is a change of its configuration.
 async fn deployment(configuration: &[(&str, &str)]) -> Result<Deployment, Failure> {
     let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
@@ -262,7 +255,6 @@ async fn connections_are_replaced_at_their_age_and_no_request_is_lost() -> Resul
         ),
     ];
     let mut deployment = deployment(&changes).await?;
-    deployment.load_next("policy", "alfa", 2, |policy| policy + UNHURRIED)?;
     let customer = Customer::of_alfa(&deployment).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut load = JoinSet::new();
