@@ -150,7 +150,8 @@ async fn a_collector_that_does_not_take_it_disturbs_nothing() -> Result<(), Fail
         until("lost traces", SOON, async || {
             let labels = [("operation", "traces"), ("reason", "LOST")];
             let lost = Numbers::of(&deployment)?.count("semops_telemetry_exports_total", &labels);
-            Ok((lost > 1).then_some(()))
+            // On a quiet machine all spans of these orders are one batch.
+            Ok((lost > 0).then_some(()))
         })
         .await?;
         pay(&deployment, 20).await?;

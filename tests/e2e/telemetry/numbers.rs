@@ -181,14 +181,19 @@ async fn how_things_stand_is_shown() -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
     let numbers = until("the schedule's first round", SOON, async || {
         let numbers = Numbers::of(&deployment)?;
-        let measured = numbers.sum(
-            "semops_crl_next_update_timestamp_seconds",
-            &[("institution", "mobilis")],
-        );
-        Ok(
-            (measured.is_some() && numbers.count("semops_documents_generation", &[]) == 9)
-                .then_some(numbers),
-        )
+        // The last that each institution's loop makes known is its CRLs.
+        let measured = ["alfa", "beta", "mobilis"].iter().all(|institution| {
+            ["device-ca", "signing-ca"].iter().all(|purpose| {
+                let crl = [("institution", *institution), ("purpose", *purpose)];
+                [
+                    "semops_crl_this_update_timestamp_seconds",
+                    "semops_crl_next_update_timestamp_seconds",
+                ]
+                .iter()
+                .all(|name| numbers.sum(name, &crl).is_some())
+            })
+        });
+        Ok((measured && numbers.count("semops_documents_generation", &[]) == 9).then_some(numbers))
     })
     .await?;
     assert_eq!(numbers.count("semops_ready", &[]), 1);
