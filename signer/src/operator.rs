@@ -27,13 +27,19 @@ use crate::{
 /// The longest document, octets.
 const MAX_DOCUMENT: u64 = 8 << 20;
 
+/// The form of a policy, explained.
+const POLICY_FORM: &str = include_str!("../policy.example.toml");
+
 /// What the operator wants.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make the store, or bring it to the schema of this program
     Migrate,
     /// Load or show an institution's policy
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        mut_subcommand("load", |load| load.after_long_help(POLICY_FORM))
+    )]
     Policy(DocumentCommand),
     /// Load or show what an institution trusts
     #[command(subcommand)]

@@ -65,7 +65,7 @@ fn windows(name: &str, form: &[WindowForm], mistakes: &mut Vec<String>) -> Optio
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::{policy::Policy, specimen::POLICY};
 
@@ -91,13 +91,16 @@ mod tests {
         assert_eq!(parsed(&table), Ok(expected));
     }
 
+    /// The example is what `signer policy load --help` shows.
     #[test]
-    fn the_whole_table_reads_as_the_defaults_say() {
-        let table = "in_flight = 256\n\
-            institution = [{ burst = 2000, requests = 1000, seconds = 1 }]\n\
-            caller = [{ burst = 1000, requests = 500, seconds = 1 }]\n\
-            device = [{ burst = 5, requests = 1, seconds = 2 }, { burst = 60, requests = 60, seconds = 3600 }]";
-        assert_eq!(parsed(table), Ok(RateLimits::DEFAULT));
+    fn the_example_names_every_limit_with_its_default() {
+        let example = include_str!("../../policy.example.toml");
+        let policy = Policy::parse(example.as_bytes()).unwrap();
+        assert_eq!(*policy.rate_limits(), RateLimits::DEFAULT);
+        let table: toml::Table = example.parse().unwrap();
+        let named = table["rate_limits"].as_table().unwrap().keys();
+        let named: Vec<&str> = named.map(String::as_str).collect();
+        assert_eq!(named, ["caller", "device", "in_flight", "institution"]);
     }
 
     #[test]
