@@ -12,6 +12,9 @@ use crate::output::{
     table::{Column, Table},
 };
 
+/// Two raw loops that are further apart than this, as a share of their mean, were not measured on a quiet machine.
+const QUIET: f64 = 0.15;
+
 /// The report of a run, with its JSON.
 #[must_use]
 pub fn report(run: &Run) -> Report {
@@ -229,7 +232,7 @@ fn next(mut report: Report, run: &Run) -> Report {
     report
 }
 
-fn steps(run: &Run) -> [Option<String>; 6] {
+fn steps(run: &Run) -> [Option<String>; 7] {
     let sent = run.ended.sent;
     let share = |count: u64| 100.0 * number(count) / number(sent.max(1));
     let wrong = run.times(|outcome| *outcome == Outcome::Wrong);
@@ -259,9 +262,21 @@ fn steps(run: &Run) -> [Option<String>; 6] {
         (lost > 0).then(|| format!("{lost} requests ({:.1} %) got no answer: read the log of the service", share(lost))),
         (not_sent > 0).then(|| "the service does not keep up with this rate: a lower --rate, or more --max-in-flight to \
                                 see how long the queue gets".to_owned()),
+        noise(run),
         run.ceiling.is_none().then(|| {
             "for the ratio to the bare token: --ceiling 'softhsm-setup sign-loop DIR --institution ID --seconds 5 --json'"
                 .to_owned()
         }),
     ]
+}
+
+/// What two raw loops that are far apart say.
+fn noise(run: &Run) -> Option<String> {
+    let spread = run.ceiling.as_ref()?.spread()?;
+    (spread > QUIET).then(|| {
+        format!(
+            "the raw loops are {:.0} % apart, so others used the machine meanwhile: measure again when it is quiet",
+            spread * 100.0
+        )
+    })
 }

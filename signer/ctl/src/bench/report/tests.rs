@@ -181,6 +181,18 @@ fn ratios_are_to_the_mean_of_both_raw_loops() {
         lines.contains("950 signatures per second before, 850 after, 11.1 % apart"),
         "{lines}"
     );
+    assert!(!lines.contains("measure again"), "{lines}");
+    if let Some(ceiling) = &mut run.ceiling {
+        ceiling.after = Ok(RawLoop {
+            per_second: 700.0,
+            ..ceiling.before
+        });
+    }
+    let lines = summary::report(&run).render(LINES);
+    assert!(
+        lines.contains("30 % apart, so others used the machine meanwhile"),
+        "{lines}"
+    );
     run.ceiling = None;
     assert_eq!((run.ratios(), &run.json()["ceiling"]), (None, &Value::Null));
     assert!(
