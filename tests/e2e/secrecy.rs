@@ -1,27 +1,23 @@
-//! What must stay inside: PINs and private keys everywhere; and in logs and audit events whatever says who paid whom how
-//! much.
+//! What must stay inside: PINs and private keys everywhere; and in logs, traces, metrics and audit events whatever says who
+//! paid whom how much.
 
+mod cores;
 mod traces;
 
-use std::{
-    fs,
-    io::ErrorKind,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, io::ErrorKind};
 
 use e2e::{
+    collector::Collector,
     customer::{Customer, order},
-    deployment::{Deployment, process::Process},
+    deployment::Deployment,
     failure::Failure,
+    numbers::ask,
     phone,
     recheck::recheck,
     refusal,
     story::{self, Narrator, QR},
-    until::until,
 };
 use rusqlite::Connection;
-use rustix::process::geteuid;
 use semops_objects::{authorization::AuthorizationJws, offer};
 use semops_proto::v1;
 use serde_json::Value;
@@ -29,8 +25,6 @@ use softhsm_setup::scheme::{Role, Scheme};
 use tonic::Code;
 
 use self::traces::Traces;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an audit event may say (docs of the audit event: time, request, caller, and so on).
 const LEAF: [&str; 12] = [
@@ -86,8 +80,14 @@ async fn neither_secrets_nor_payments_stand_where_they_must_not() -> Result<(), 
         let mut deployment = Deployment::prepare_limited(Scheme::EXAMPLE, &mut |_| {})?;
         deployment.configure("format = \"text\"", &format!("format = \"{format}\""))?;
         deployment.configure("level = \"info\"", "level = \"debug\"")?;
+        let collector = Collector::start().await?;
+        deployment.configure(
+            "[log]\n",
+            &format!("{}\n[log]\n", collector.configuration()),
+        )?;
         deployment.start().await?;
         let personal = busy(&deployment).await?;
+        let metrics = ask(deployment.scheme().admin(), "GET", "/metrics")?.body;
         let secrets = Traces::secrets(&deployment)?;
         let inside = process(&mut deployment)?;
         recheck(&mut deployment).await?;
@@ -97,7 +97,16 @@ async fn neither_secrets_nor_payments_stand_where_they_must_not() -> Result<(), 
         for (place, octets) in stored(&deployment)? {
             secrets.are_not_in(&octets, &place);
         }
-        secrets.are_not_in(log.as_bytes(), "the log");
+        let sent = collector.seen();
+        let outside = [
+            ("the log", log.as_bytes()),
+            ("the metrics", metrics.as_bytes()),
+            ("what the collector got", sent.octets.as_slice()),
+        ];
+        for (place, octets) in outside {
+            secrets.are_not_in(octets, place);
+            personal.are_not_in(octets, &format!("{place}, logged as {format}"));
+        }
         for (place, octets) in &inside {
             secrets.are_not_in(octets, place);
         }
@@ -106,7 +115,6 @@ async fn neither_secrets_nor_payments_stand_where_they_must_not() -> Result<(), 
             personal.are_not_in(leaf, "an audit event");
             known_members(&serde_json::from_slice(leaf)?, &LEAF);
         }
-        personal.are_not_in(log.as_bytes(), &format!("the log as {format}"));
         if format == "json" {
             for line in log.lines().filter(|line| line.starts_with('{')) {
                 known_members(&serde_json::from_str(line)?, &LINE);
@@ -120,7 +128,12 @@ async fn neither_secrets_nor_payments_stand_where_they_must_not() -> Result<(), 
         ] {
             assert!(String::from_utf8_lossy(&all).contains(told), "{told}");
         }
-        assert!(log.contains("CosigningService/CosignOrder") && leaves.len() > 20);
+        assert!(leaves.len() > 20);
+        for (place, octets) in outside {
+            let told = String::from_utf8_lossy(octets);
+            assert!(told.contains("CosigningService/CosignOrder"), "{place}");
+        }
+        assert!(sent.spans.len() > 100 && sent.metrics.len() > 30);
         let record = stored(&deployment)?.into_iter().map(|(_, octets)| octets);
         assert!(personal.any_in(&record.collect::<Vec<_>>().concat()));
     }
@@ -230,59 +243,4 @@ fn process(deployment: &mut Deployment) -> Result<Vec<(String, Vec<u8>)>, Failur
     }
     assert!(String::from_utf8_lossy(&shown[0].1).contains("--config"));
     Ok(shown)
-}
-
-/// Not dumpable means: no core, and its memory and environment are closed to every process without capabilities, of the
-/// same user as well (ptrace(2), "Ptrace access mode checking"). Root gives its own up first, on both sides.
-#[tokio::test]
-async fn others_of_the_same_user_cannot_read_the_process() -> Result<(), Failure> {
-    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
-    let signer = deployment.signer()?;
-    let mut command = plainly(&signer.get_program().to_string_lossy());
-    command.args(signer.get_args());
-    for (name, value) in signer.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    let mut server = Process::spawn(command, &deployment.log_path())?;
-    until("the signer", PATIENCE, async || {
-        server.still_runs()?;
-        Ok(deployment.is_healthy().await.then_some(()))
-    })
-    .await?;
-    let mut other = plainly("sleep").arg("60").stdin(Stdio::null()).spawn()?;
-    let readable = |pid: u32| -> Result<bool, Failure> {
-        let path = format!("/proc/{pid}/environ");
-        Ok(plainly("cat")
-            .arg(path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()?
-            .success())
-    };
-    // The same reader reads another process of the same user, once that has given up what it may: the reader is not
-    // just denied everything.
-    let read = until("what the reader may read", PATIENCE, async || {
-        Ok(readable(other.id())?.then_some(()))
-    })
-    .await;
-    let _ = other.kill();
-    other.wait()?;
-    read?;
-    let pid = u32::try_from(server.pid().as_raw_nonzero().get())?;
-    assert!(
-        !readable(pid)?,
-        "the signer's environment is open to its user"
-    );
-    server.terminate().await?;
-    recheck(&mut deployment).await.map(drop)
-}
-
-/// A program without capabilities.
-fn plainly(program: &str) -> Command {
-    if !geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-all", "--inh-caps=-all", program]);
-    command
 }

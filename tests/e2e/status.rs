@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use e2e::{
     customer::{Customer, order},
-    deployment::{Deployment, unix_now},
+    deployment::{Deployment, limits::limited, unix_now},
     failure::Failure,
     held::Held,
     recheck::recheck,
@@ -17,7 +17,7 @@ use semops_proto::{
     client::Client,
     v1::{self, DocumentKind, TokenHealth},
 };
-use softhsm_setup::scheme::Role;
+use softhsm_setup::scheme::{Role, Scheme};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
@@ -112,6 +112,73 @@ async fn the_documents_in_force_are_named_as_soon_as_they_are() -> Result<(), Fa
         auditor.get_document(ask).await?.document.as_ref(),
         Some(&next[1])
     );
+    recheck(&mut deployment).await.map(drop)
+}
+
+/// Windows that give nothing back while a test runs.
+const LIMITS: [(&str, &str); 3] = [
+    ("in_flight", "7"),
+    (
+        "institution",
+        "{ burst = 100, requests = 1, seconds = 20000 }, { burst = 50, requests = 1, seconds = 20000 }",
+    ),
+    ("caller", "{ burst = 10, requests = 1, seconds = 20000 }"),
+];
+
+#[tokio::test]
+async fn what_is_left_is_what_can_still_be_asked() -> Result<(), Failure> {
+    let scheme = limited(Scheme::EXAMPLE, Some("alfa"), &LIMITS)?;
+    let mut deployment = Deployment::limited(&scheme).await?;
+    let [custodian, auditor] =
+        [Role::Custodian, Role::Auditor].map(|role| deployment.client("alfa", role));
+    let (custodian, auditor) = (custodian.await?, auditor.await?);
+    let left = async |client: &Client| -> Result<Vec<(String, u32, u32)>, Status> {
+        let shown = status(client).await?;
+        // This one included; the one before may still be on its way out.
+        assert!((1..=2).contains(&shown.in_flight) && shown.in_flight_limit == 7);
+        let limits = shown.limits.into_iter();
+        let limits = limits.map(|limit| {
+            assert_eq!((limit.requests, limit.seconds), (1, 20_000));
+            (limit.scope, limit.burst, limit.left)
+        });
+        Ok(limits.collect())
+    };
+    let expected = |of_all: u32, of_caller: u32| {
+        let limit = |scope: &str, burst, left| (scope.to_owned(), burst, left);
+        vec![
+            limit("institution", 100, 100 - of_all),
+            limit("institution", 50, 50 - of_all),
+            limit("caller", 10, 10 - of_caller),
+        ]
+    };
+    for call in 1..=4 {
+        assert_eq!(
+            left(&auditor).await?,
+            expected(call, call),
+            "each call counts itself"
+        );
+    }
+    assert_eq!(
+        left(&custodian).await?,
+        expected(5, 1),
+        "another caller has its own window"
+    );
+    for call in 5..=10 {
+        assert_eq!(left(&auditor).await?, expected(call + 1, call));
+    }
+    demand(
+        status(&auditor).await,
+        Code::ResourceExhausted,
+        "RATE_LIMITED",
+    )?;
+    assert_eq!(
+        left(&custodian).await?,
+        expected(12, 2),
+        "a refusal spends nothing"
+    );
+    let beta = deployment.client("beta", Role::Auditor).await?;
+    let of_beta = status(&beta).await?.limits;
+    assert!(of_beta.iter().all(|limit| limit.left > 100), "{of_beta:?}");
     recheck(&mut deployment).await.map(drop)
 }
 

@@ -3,4 +3,5 @@
 mod collectors;
 mod health;
 mod numbers;
+mod ops;
 mod traces;

@@ -40,6 +40,8 @@ pub enum Turned {
 }
 
 impl Turned {
+    const ALL: [Self; 4] = [Self::Handshake, Self::Slow, Self::Full, Self::Share];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Handshake => "HANDSHAKE_FAILED",
@@ -64,6 +66,8 @@ pub enum Ended {
 }
 
 impl Ended {
+    const ALL: [Self; 4] = [Self::Drain, Self::Age, Self::NoCaller, Self::CutOff];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Drain => "DRAIN",
@@ -75,6 +79,19 @@ impl Ended {
 }
 
 impl Metrics {
+    /// Every end that can come, at none: a rise from nothing is seen by those who watch.
+    pub(super) fn no_connection_ended_yet(&self) {
+        let connections = &self.0.connections;
+        for why in Turned::ALL {
+            let labels = [KeyValue::new("reason", why.name())];
+            connections.refused.add(0, &labels);
+        }
+        for why in Ended::ALL {
+            let labels = [KeyValue::new("reason", why.name())];
+            connections.ended.add(0, &labels);
+        }
+    }
+
     /// A connection is open.
     pub fn connected(&self) -> OpenConnection {
         self.0.connections.open.add(1, &[]);

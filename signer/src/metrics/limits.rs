@@ -22,7 +22,20 @@ impl Limits {
     }
 }
 
+/// Whose limits there are.
+const SCOPES: [&str; 5] = ["in_flight", "institution", "caller", "device", "public"];
+
 impl Metrics {
+    /// Every refusal that can come, at none: a rise from nothing is seen by those who watch.
+    pub(super) fn no_limit_refused_yet(&self) {
+        for institution in self.0.institutions.all() {
+            for scope in SCOPES {
+                let labels = [institution.clone(), KeyValue::new("scope", scope)];
+                self.0.limits.refused.add(0, &labels);
+            }
+        }
+    }
+
     /// The limits up to this scope let a request of this institution through.
     pub fn limits_admitted(&self, institution: Option<&InstitutionId>, scope: &'static str) {
         let label = self.0.institutions.label(institution);

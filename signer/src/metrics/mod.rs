@@ -72,6 +72,11 @@ struct Institutions {
 }
 
 impl Institutions {
+    /// Every label, that of nobody included.
+    fn all(&self) -> impl Iterator<Item = &KeyValue> {
+        self.known.values().chain([&self.none])
+    }
+
     /// The label; `none` for one that is not of the configuration.
     fn label(&self, institution: Option<&InstitutionId>) -> KeyValue {
         let known = institution.and_then(|institution| self.known.get(institution));
@@ -94,7 +99,7 @@ impl Metrics {
                 .collect(),
             none: KeyValue::new("institution", "none"),
         };
-        Self(Arc::new(Instruments {
+        let metrics = Self(Arc::new(Instruments {
             rpcs: Rpcs::new(&meter),
             stages: Stages::new(&meter, &institutions),
             calls: Calls::new(&meter),
@@ -104,7 +109,10 @@ impl Metrics {
             connections: Connections::new(&meter),
             meter,
             institutions,
-        }))
+        }));
+        metrics.no_limit_refused_yet();
+        metrics.no_connection_ended_yet();
+        metrics
     }
 
     /// Instruments that record nothing.

@@ -33,6 +33,11 @@ async fn every_role_reads_how_the_service_fares() -> Result<(), Failure> {
             (&status["token"]["label"], &status["token"]["health"]),
             (&json!("alfa"), &json!("SERVING"))
         );
+        // This call alone: every one before it has been answered.
+        assert_eq!(
+            (&status["in_flight"], &status["in_flight_limit"]),
+            (&json!(1), &json!(4096))
+        );
         let mechanisms = status["token"]["mechanisms"].as_array().unwrap();
         assert!(mechanisms.contains(&json!("CKM_ECDSA")), "{status}");
         let said = desk.table(caller, "status", 0)?;
