@@ -12,12 +12,13 @@ use semops_objects::institution::InstitutionId;
 use semops_objects::trust::TrustDocument;
 use toml::Table;
 
-use crate::ceremony::{Ceremony, Edge, Progress, Versions};
+use crate::ceremony::{Ceremony, Edge, Progress};
 use crate::directory::{Directory, Hierarchy, at};
 use crate::documents;
 use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
 use crate::files::{content, read_certificate, read_key};
+use crate::first_documents::{self, Versions};
 use crate::institution;
 use crate::made::Access;
 use crate::record::{InForce, Kind, Record};
@@ -175,7 +176,14 @@ impl Join<'_> {
         let own = own.then(|| keys.credentials());
         let trusted: Vec<_> = shown.iter().map(Shown::credentials).chain(own).collect();
         let versions = self.versions(&in_force);
-        ceremony.documents(institution, versions, tls_ca.certificate(), roots, &trusted)?;
+        first_documents::write(
+            ceremony,
+            institution,
+            versions,
+            tls_ca.certificate(),
+            roots,
+            &trusted,
+        )?;
         let next = self.next_trust(ceremony, known, &keys.credentials())?;
         self.configure(ceremony)?;
         let now = ceremony.edge.now;

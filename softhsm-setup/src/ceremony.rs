@@ -1,20 +1,13 @@
-//! Owns a ceremony under way: what it works on, what it has made, what it tells, and the documents that every
-//! institution begins with.
+//! Owns a ceremony under way: what it works on, what it has made, what it tells.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use semops_pki::certificate::Certificate;
-
 use crate::authority::Terms;
 use crate::directory::Directory;
-use crate::documents;
-use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
 use crate::made::{Access, Made};
-use crate::record::Kind;
-use crate::roots::Roots;
-use crate::scheme::{Ground, Institution};
+use crate::scheme::Ground;
 
 /// What a ceremony takes from outside.
 #[derive(Clone, Debug)]
@@ -37,22 +30,6 @@ pub(crate) struct Ceremony<'a> {
     pub(crate) edge: &'a Edge,
     progress: &'a mut Progress<'a>,
     made: Made,
-}
-
-/// The versions of an institution's first documents in this directory: 1, or what follows those that the record holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Versions {
-    pub(crate) policy: u64,
-    pub(crate) trust: u64,
-    pub(crate) callers: u64,
-}
-
-impl Versions {
-    pub(crate) const FIRST: Self = Self {
-        policy: 1,
-        trust: 1,
-        callers: 1,
-    };
 }
 
 impl<'a> Ceremony<'a> {
@@ -122,36 +99,5 @@ impl<'a> Ceremony<'a> {
             now: self.edge.now,
             oids: &self.ground.oids,
         }
-    }
-
-    /// Writes the documents that an institution begins with.
-    pub(crate) fn documents(
-        &mut self,
-        institution: &Institution,
-        versions: Versions,
-        tls_ca: &Certificate,
-        roots: &Roots,
-        trusted: &[Credentials<'_>],
-    ) -> Result<(), SetupError> {
-        let (ground, directory) = (self.ground, self.directory);
-        let id = institution.id();
-        let trust = Trust::new(id.as_str(), versions.trust, &roots.trusted(), trusted);
-        for kind in Kind::ALL {
-            let text = match kind {
-                Kind::Policy => documents::policy(institution, versions.policy),
-                Kind::Trust => trust.render(),
-                Kind::Callers => documents::callers(ground, institution, versions.callers, tls_ca),
-            };
-            let path = directory.first_document(id, kind);
-            self.write(&path, Access::All, text.as_bytes())?;
-        }
-        let Versions {
-            policy,
-            trust,
-            callers,
-        } = versions;
-        self.say(&format!(
-            "{id}: policy version {policy}, trust version {trust}, callers version {callers}"
-        ))
     }
 }

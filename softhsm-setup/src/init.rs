@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::ceremony::{Ceremony, Edge, Progress, Versions};
+use crate::ceremony::{Ceremony, Edge, Progress};
 use crate::directory::{Directory, at};
 use crate::documents;
 use crate::documents::trust::Credentials;
 use crate::error::SetupError;
+use crate::first_documents::{self, Versions};
 use crate::institution::{self, InstitutionKeys};
 use crate::made::Access;
 use crate::record::{Kind, Record};
@@ -71,7 +72,8 @@ fn run(ceremony: &mut Ceremony<'_>, scheme: &Scheme) -> Result<(), SetupError> {
         let ca = tls::ca_of(&mut cas, institution.id())?;
         tls::callers(ceremony, ca, institution)?;
         let trusted = trusted(institution, &keys);
-        ceremony.documents(
+        first_documents::write(
+            ceremony,
             institution,
             Versions::FIRST,
             ca.certificate(),

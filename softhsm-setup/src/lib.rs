@@ -10,6 +10,7 @@ pub mod directory;
 mod documents;
 pub mod error;
 mod files;
+mod first_documents;
 mod init;
 mod institution;
 mod made;

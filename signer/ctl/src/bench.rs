@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod callers;
 pub mod ceiling;
 pub mod cpu;
+pub mod drivers;
 pub mod live;
 pub mod load;
 pub mod order;

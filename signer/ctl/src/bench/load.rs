@@ -11,15 +11,13 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant as Moment, MissedTickBehavior, interval_at, sleep, sleep_until},
+    time::{Instant as Moment, MissedTickBehavior, interval_at, sleep_until},
 };
 
 use super::{
     cpu,
     live::Live,
     outcome::Sample,
-    pace,
-    plan::Driving,
     series::{Recorder, Row},
     work::{Answer, Job, Stage, Work, lock},
 };
@@ -141,17 +139,17 @@ impl Load {
     }
 }
 
-/// Runs the load to its end. `interrupts` gives something each time that the user wants it to end: no more is sent after
+/// Runs the load until all `drivers` have ended. `interrupts` gives something each time that the user wants it to end: no more is sent after
 /// the first, nothing is waited for after the second.
 ///
 /// # Errors
 /// A request could not be made, or this program lost count.
 pub async fn run(
     load: Arc<Load>,
+    mut drivers: JoinSet<Result<(), Failure>>,
     live: &mut Live,
     mut interrupts: impl AsyncFnMut(),
 ) -> Result<Ended, Failure> {
-    let mut drivers = drive(&load);
     let plan = load.work.plan();
     let begun = Moment::from_std(load.started);
     let mut seconds = interval_at(begun + SECOND, SECOND);
@@ -228,41 +226,6 @@ impl Marks {
             recorder,
         })
     }
-}
-
-/// Starts those who send.
-fn drive(load: &Arc<Load>) -> JoinSet<Result<(), Failure>> {
-    let mut drivers = JoinSet::new();
-    match load.work.plan().driving {
-        Driving::Closed { concurrency } => {
-            for _ in 0..concurrency {
-                drivers.spawn(in_turn(Arc::clone(load)));
-            }
-        }
-        Driving::Open {
-            per_second,
-            spacing,
-            in_flight,
-        } => {
-            pace::drive(load, &mut drivers, per_second, spacing, in_flight);
-        }
-    }
-    drivers
-}
-
-/// A caller with one request under way: the next is due when the last is answered, or when it was told to come back.
-async fn in_turn(load: Arc<Load>) -> Result<(), Failure> {
-    while load.runs() {
-        let job = load.work.next()?;
-        let due = load.elapsed();
-        if let Some(pause) = load.serve(job, due).await {
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = load.ended() => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 fn why(failed: Result<Result<(), Failure>, tokio::task::JoinError>) -> Failure {

@@ -19,6 +19,7 @@ use crate::{
         authorities::Authorities,
         callers::{Callers, Connections},
         ceiling::{self, Ceiling, RawLoop},
+        drivers,
         live::Live,
         load::{self, Ended, Load},
         plan::Plan,
@@ -135,7 +136,7 @@ async fn drive(load: &Arc<Load>, live: &mut Live) -> Result<Ended, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| Failure::usage(format!("signals: {error}"), "try again"))?;
     live.begins();
-    load::run(Arc::clone(load), live, async || {
+    load::run(Arc::clone(load), drivers::start(load), live, async || {
         interrupt.recv().await;
     })
     .await
