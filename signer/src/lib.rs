@@ -6,6 +6,7 @@ pub mod config;
 pub mod domain;
 pub mod environment;
 pub mod error;
+pub mod fault;
 pub mod hsm;
 mod http;
 pub mod ids;

@@ -25,6 +25,9 @@ mod faults;
 mod guides;
 mod isolation;
 mod keys;
+// Nothing dies at a point in a release.
+#[cfg(debug_assertions)]
+mod kills;
 mod load_command;
 mod main_job;
 mod malformed;

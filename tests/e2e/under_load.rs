@@ -15,20 +15,21 @@ use e2e::{
     failure::Failure,
     phone::{Phone, pseudonym},
     recheck::recheck,
-    refusal, stored,
+    refusal::{self, persist},
+    stored,
     story::Callers,
     until::until,
 };
 use semops_objects::Order;
 use semops_proto::v1;
 use tokio::task::{JoinSet, LocalSet};
-use tonic::{Code, Status};
+use tonic::Code;
 use uuid::Uuid;
 
 const KILLS: usize = 30;
 const CLIENTS: usize = 6;
 const ENROLMENTS: usize = 2;
-/// How long a client tries one call: a start, on a busy machine, and some.
+/// How long some answers may take: a start, on a busy machine, and some.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Each device's day: 2000 orders, CNY 1000. A device that orders CNY 100 each time has ten of them.
 const DEAR: &str = "100.00";
@@ -43,19 +44,6 @@ fn many_orders(policy: String) -> String {
 struct Load {
     over: AtomicBool,
     answered: AtomicUsize,
-}
-
-/// Calls until an answer that is final.
-async fn persist<T>(
-    mut call: impl AsyncFnMut() -> Result<T, Status>,
-) -> Result<Result<T, Status>, Failure> {
-    until("a final answer", PATIENCE, async || {
-        Ok(match call().await {
-            Err(status) if refusal::may_be_repeated(&status) => None,
-            last => Some(last),
-        })
-    })
-    .await
 }
 
 /// An order with its answer; none if a limit refused it.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, until::until};
+
+/// How long a client tries one call: a start, on a busy machine, and some.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The stable reason in a status (google.rpc.ErrorInfo).
 #[must_use]
@@ -91,4 +94,20 @@ pub fn may_be_repeated(status: &Status) -> bool {
             status.code(),
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded
         )
+}
+
+/// Calls until an answer that is final, whatever becomes of the service meanwhile.
+///
+/// # Errors
+/// There is none in a minute.
+pub async fn persist<T>(
+    mut call: impl AsyncFnMut() -> Result<T, Status>,
+) -> Result<Result<T, Status>, Failure> {
+    until("a final answer", PATIENCE, async || {
+        Ok(match call().await {
+            Err(status) if may_be_repeated(&status) => None,
+            last => Some(last),
+        })
+    })
+    .await
 }

@@ -4,6 +4,7 @@ use crate::{
     authority::{Authority, Context, DeviceShown, Refused},
     domain::device::{DeviceId, Reference},
     error::{Error, Reason},
+    fault::{self, Point},
     store::Accepted,
 };
 
@@ -27,6 +28,7 @@ impl Authority {
                 .refuse_acceptance(ctx, id, Reason::DeviceNotAcceptable)
                 .await;
         };
+        fault::point(Point::AcceptDecided);
         let generation = ctx.snapshot.generation();
         let origin = ctx.origin.clone();
         match self
@@ -34,7 +36,10 @@ impl Authority {
             .accept(&ctx.institution, id, account, generation, origin, now)
             .await?
         {
-            Accepted::Accepted(acceptance) => self.show(ctx, device, Some(acceptance)),
+            Accepted::Accepted(acceptance) => {
+                fault::point(Point::AcceptCommitted);
+                self.show(ctx, device, Some(acceptance))
+            }
             Accepted::Otherwise => {
                 self.audit_acceptance(ctx, id, Reason::DeviceAcceptedOtherwise)
                     .await?;

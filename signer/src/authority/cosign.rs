@@ -13,6 +13,7 @@ use crate::{
         outcome::{Ending, Outcome, State},
     },
     error::{Error, Reason},
+    fault::{self, Point},
     metrics::{Flow, Stage},
     policy::{Denial, ProvenOrder, prove},
     signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, SigningError},
@@ -75,6 +76,7 @@ impl Authority {
             .store
             .recall_order(&ctx.institution, ask.order.kid(), jti);
         let recall = flow.stage(Stage::Recall, recalled).await?;
+        fault::point(Point::CosignRecalled);
         ctx.still(recall.generation)?;
         let pending = match &recall.earlier {
             Some(earlier) if earlier.content != content => {
@@ -100,6 +102,8 @@ impl Authority {
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
         };
 
+        fault::point(Point::CosignProven);
+
         // 4 admit: what was begun was admitted then
         if pending.is_none() {
             self.admit_device(ctx, proven.device())?;
@@ -111,6 +115,8 @@ impl Authority {
             Ok(approved) => approved,
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
         };
+
+        fault::point(Point::CosignDecided);
 
         // 6 freeze, if the token would take it: what waits unsigned holds the device's money
         self.tokens.keys.has_room(&ctx.institution)?;
@@ -126,6 +132,7 @@ impl Authority {
             .authorization
             .for_signing(now)?;
         let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
+        fault::point(Point::CosignFrozen);
 
         // 7 sign
         match self.signer.sign_once(draft, ctx.deadline).await {

@@ -9,6 +9,7 @@ use crate::{
         actor::Origin,
         document::{Document, DocumentKind},
     },
+    fault::{self, Point},
     policy::{Policy, Register},
     store::{Loaded, Store, StoreError},
 };
@@ -55,13 +56,16 @@ pub async fn load_document(
     now: Timestamp,
 ) -> Result<LoadedDocument, LoadError> {
     let (institution, version) = read(kind, &bytes, oids)?;
+    fault::point(Point::LoadChecked);
     let document = Document {
         institution,
         kind,
         version,
         bytes,
     };
-    match store.load(document.clone(), origin, now).await? {
+    let loaded = store.load(document.clone(), origin, now).await?;
+    fault::point(Point::LoadCommitted);
+    match loaded {
         Loaded::Effective(_) => Ok(LoadedDocument {
             document,
             unchanged: false,

@@ -17,6 +17,7 @@ use crate::{
         outcome::{Outcome, State},
     },
     error::{Error, Reason},
+    fault::{self, Point},
     metrics::Stage,
     signing::{CertificateDraft, Draft, SigningError, enrollment_content},
     store::{EnrollmentRecall, Refusal},
@@ -58,12 +59,14 @@ impl Authority {
                 return Err(Error::invalid(reason, "certification_request", mistake));
             }
         };
+        fault::point(Point::EnrollProven);
         let content = enrollment_content(&request, &subscriber);
 
         // 2 recall
         let info = request.info_sha256();
         let recalled = self.store.recall_enrollment(&ctx.institution, info);
         let recall = flow.stage(Stage::Recall, recalled).await?;
+        fault::point(Point::EnrollRecalled);
         ctx.still(recall.generation)?;
         match &recall.earlier {
             Some(earlier) if earlier.content != content => {
@@ -107,6 +110,7 @@ impl Authority {
         };
         let draft =
             Draft::device_certificate(&approved, &key, draft, now).map_err(Error::internal)?;
+        fault::point(Point::EnrollFrozen);
 
         // 7 sign
         match self.signer.sign_once(draft, ctx.deadline).await {

@@ -16,6 +16,7 @@ use crate::{
         outcome::State,
     },
     error::{Error, Reason},
+    fault::{self, Point},
     ids::RequestId,
     signing::{CrlDraft, Draft},
     store::CrlState,
@@ -89,6 +90,7 @@ impl Authority {
         if !calendar.due(&state) {
             return Ok(false);
         }
+        fault::point(Point::CrlDue);
         let key = record.for_signing(now)?;
         let ceremony = CertificateRevocationList::from_der(ceremony_crl(keys, purpose))
             .map_err(Error::internal)?;
@@ -109,6 +111,7 @@ impl Authority {
             to_be_signed: self.list(record, &state, number, now, next_update).await?,
         };
         let draft = Draft::crl(&key, draft, now).map_err(Error::internal)?;
+        fault::point(Point::CrlFrozen);
         let outcome = self.signer.sign_once(draft, deadline()).await?;
         Ok(outcome.state == State::Authorized)
     }

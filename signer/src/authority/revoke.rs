@@ -6,6 +6,7 @@ use crate::{
     authority::{Authority, Context, DeviceShown},
     domain::device::DeviceId,
     error::{Error, Reason},
+    fault::{self, Point},
     store::Revoked,
 };
 
@@ -19,6 +20,7 @@ impl Authority {
     ) -> Result<DeviceShown, Error> {
         let view = self.store.device(&ctx.institution, id).await?;
         ctx.still(view.generation)?;
+        fault::point(Point::RevokeFound);
         let now = self.clock.now();
         let revoked = self
             .store
@@ -27,6 +29,7 @@ impl Authority {
         let (Revoked::Revoked(revocation), Some(mut device)) = (revoked, view.device) else {
             return Err(Error::NotFound(Reason::DeviceNotFound));
         };
+        fault::point(Point::RevokeCommitted);
         // Whoever is at work now does not hear it; the next tick finds the CRL due all the same.
         self.crl_due.notify_waiters();
         device.revoked = Some(revocation);

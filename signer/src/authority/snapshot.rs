@@ -11,6 +11,7 @@ use crate::{
     authority::Authority,
     domain::document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     error::Error,
+    fault::{self, Point},
     policy::{Policy, Register},
     store::{Store, StoreError},
 };
@@ -113,6 +114,7 @@ impl Authority {
     /// Reads the documents anew.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
         let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup.oids).await?);
+        fault::point(Point::SnapshotRead);
         self.snapshot.send_if_modified(|held| {
             let newer = held.generation < fresh.generation;
             if newer {
@@ -120,6 +122,7 @@ impl Authority {
             }
             newer
         });
+        fault::point(Point::SnapshotTaken);
         Ok(self.snapshot())
     }
 

@@ -15,6 +15,7 @@ use crate::{
         outcome::{Ending, Outcome},
         reason::Reason,
     },
+    fault::{self, Point},
     hsm::{HsmError, Signer},
     metrics::{Metrics, Stage},
     signing::Draft,
@@ -104,6 +105,8 @@ impl RecordedSigner {
                 .end(&intent, origin, Ending::Failed(Reason::KeyGone.name()))
                 .await;
         };
+        let [recorded, signature, completed] = points(kind);
+        fault::point(recorded);
         let signed = flow.stage(Stage::Sign, self.sign(&intent, key, deadline));
         let ending = match signed.await {
             Ok(artifact) => Ending::Signed(artifact),
@@ -115,7 +118,10 @@ impl RecordedSigner {
             }
             Err(error) => return Err(error),
         };
-        self.end(&intent, origin, ending).await
+        fault::point(signature);
+        let ended = self.end(&intent, origin, ending).await;
+        fault::point(completed);
+        ended
     }
 
     /// Ends a pending intent without a signature, or finds how it has ended.
@@ -157,6 +163,23 @@ impl RecordedSigner {
             .verify_raw(&intent.to_be_signed, &raw)
             .map_err(|_| SigningError::FaultySignature(intent.key))?;
         artifact(intent, &signature)
+    }
+}
+
+/// The points after the recording, the signature and its recording.
+const fn points(kind: Kind) -> [Point; 3] {
+    match kind {
+        Kind::Authorization => [
+            Point::CosignBegun,
+            Point::CosignSigned,
+            Point::CosignCompleted,
+        ],
+        Kind::DeviceCertificate => [
+            Point::EnrollBegun,
+            Point::EnrollSigned,
+            Point::EnrollCompleted,
+        ],
+        Kind::Crl => [Point::CrlBegun, Point::CrlSigned, Point::CrlCompleted],
     }
 }
 

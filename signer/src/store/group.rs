@@ -24,6 +24,7 @@ use crate::{
         outcome::Outcome,
         pace::Pace,
     },
+    fault::{self, Point},
     metrics::{Metrics, Written},
     store::{Begun, Completion, Store, StoreError},
 };
@@ -216,6 +217,11 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let began = Instant::now();
         let written = write.await?;
+        match what {
+            Written::Begin => fault::point(Point::BeginCommitted),
+            Written::Complete => fault::point(Point::CompleteCommitted),
+            Written::Audit => {}
+        }
         self.metrics.committed(what, rows, began.elapsed());
         Ok(written)
     }

@@ -5,17 +5,21 @@
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["config", "environment", "operator", "server"]),
     ("clock", &[]),
+    // Where a test has the process die; nothing in a release.
+    ("fault", &[]),
     ("ids", &[]),
     ("domain", &["clock", "ids"]),
     ("policy", &["clock", "domain"]),
     ("limits", &["domain"]),
     // What is measured, and by which words; where the numbers go is the matter of `telemetry`.
     ("metrics", &["clock", "domain"]),
-    ("store", &["clock", "domain", "metrics"]),
+    ("store", &["clock", "domain", "fault", "metrics"]),
     ("hsm", &["clock", "domain", "metrics"]),
     (
         "signing",
-        &["clock", "domain", "policy", "store", "hsm", "metrics"],
+        &[
+            "clock", "domain", "fault", "policy", "store", "hsm", "metrics",
+        ],
     ),
     // What happened, grouped by what the caller can do about it: the errors of what lies below.
     (
@@ -26,8 +30,8 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     (
         "authority",
         &[
-            "clock", "domain", "error", "hsm", "ids", "limits", "metrics", "policy", "signing",
-            "store",
+            "clock", "domain", "error", "fault", "hsm", "ids", "limits", "metrics", "policy",
+            "signing", "store",
         ],
     ),
     ("schedule", &["authority", "clock", "domain", "error"]),
@@ -117,8 +121,9 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("std::time::SystemTime::now", &["clock"]),
     ("std::time::UNIX_EPOCH::elapsed", &["clock"]),
     ("uuid::Uuid::now_v7", &["ids"]),
-    // Nothing outside changes behaviour; what the PKCS#11 module reads is compared there.
-    ("std::env", &["environment"]),
+    // Nothing outside changes behaviour; what the PKCS#11 module reads is compared there. Points are armed in debug builds
+    // alone (tests/fault_points.rs).
+    ("std::env", &["environment", "fault"]),
     // One road to a signature: the HSM's signing half is the recorded signer's; no key of the service is in memory.
     ("crate::hsm::Signer", &["hsm", "server", "signing"]),
     ("aws_lc_rs::signature", &["objects", "pki"]),

@@ -22,6 +22,7 @@ use crate::{
         operation::Operation,
         outcome::Outcome,
     },
+    fault::{self, Point},
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
@@ -146,7 +147,9 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Loaded, StoreError> {
         self.threads
-            .write(move |connection| documents::load(connection, &document, origin, now))
+            .write(reaching(Point::LoadWritten, move |connection| {
+                documents::load(connection, &document, origin, now)
+            }))
             .await
     }
 
@@ -213,7 +216,9 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Begun>, StoreError> {
         self.threads
-            .write_group(move |connection| begin::begin(connection, operations, now))
+            .write_group(reaching(Point::BeginWritten, move |connection| {
+                begin::begin(connection, operations, now)
+            }))
             .await
     }
 
@@ -223,7 +228,9 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Outcome>, StoreError> {
         self.threads
-            .write_group(move |connection| complete::complete(connection, completions, now))
+            .write_group(reaching(Point::CompleteWritten, move |connection| {
+                complete::complete(connection, completions, now)
+            }))
             .await
     }
 
@@ -257,7 +264,9 @@ impl Store for SqliteStore {
                 now,
             )
         };
-        self.threads.write(accept).await
+        self.threads
+            .write(reaching(Point::AcceptWritten, accept))
+            .await
     }
 
     async fn release(
@@ -287,7 +296,9 @@ impl Store for SqliteStore {
         let revoke = move |connection: &rusqlite::Connection| {
             devices::revoke(connection, &institution, device, reason, origin, now)
         };
-        self.threads.write(revoke).await
+        self.threads
+            .write(reaching(Point::RevokeWritten, revoke))
+            .await
     }
 
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {
@@ -317,5 +328,17 @@ impl Store for SqliteStore {
         self.threads
             .read(move |connection| complete::intents(connection, limit, now))
             .await
+    }
+}
+
+/// `work`, then the point at which all of it is written and nothing committed.
+fn reaching<T>(
+    point: Point,
+    work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+) -> impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static {
+    move |connection| {
+        let done = work(connection)?;
+        fault::point(point);
+        Ok(done)
     }
 }

@@ -1,0 +1,61 @@
+//! The service dies at every point of its use cases, under load: what was answered is answered the same again, what was
+//! not is answered by the retry, and the record keeps its rules.
+
+mod drill;
+mod lives;
+
+use e2e::failure::Failure;
+use signer::fault::Point;
+use tokio::task::LocalSet;
+use uuid::Uuid;
+
+use drill::Drill;
+
+/// Deaths of the long run, and after how many of them the whole record is checked.
+const MANY: usize = 1_000;
+const BETWEEN_CHECKS: usize = 100;
+/// Of four deaths in the long run one comes at no point, but after so many lives more, at most.
+const LIVES: u8 = 16;
+
+#[tokio::test]
+async fn it_dies_at_every_point() -> Result<(), Failure> {
+    // A client that persists is bound to its thread.
+    LocalSet::new().run_until(every_point()).await
+}
+
+async fn every_point() -> Result<(), Failure> {
+    let mut drill = Drill::begin().await?;
+    for (number, point) in Point::ALL.iter().enumerate() {
+        // The second and third time, others are at other steps.
+        drill.dies_at(*point, 1 + number % 3).await?;
+    }
+    let deaths = drill.end().await?;
+    assert_eq!(deaths, Point::ALL.len());
+    assert!(deaths >= 30, "{deaths}");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "an hour: .ci/long runs it"]
+async fn a_thousand_deaths() -> Result<(), Failure> {
+    LocalSet::new().run_until(many()).await
+}
+
+async fn many() -> Result<(), Failure> {
+    let mut drill = Drill::begin().await?;
+    for number in 1..=MANY {
+        let [kind, point, times, lives, ..] = *Uuid::new_v4().as_bytes();
+        if kind.is_multiple_of(4) {
+            drill.dies_after(usize::from(lives % LIVES)).await?;
+        } else {
+            let point = Point::ALL[usize::from(point) % Point::ALL.len()];
+            drill.dies_at(point, 1 + usize::from(times % 8)).await?;
+        }
+        if number % BETWEEN_CHECKS == 0 {
+            let checked = drill.check().await?;
+            eprintln!("{number} deaths: {checked:?}");
+        }
+    }
+    assert_eq!(drill.end().await?, MANY);
+    Ok(())
+}

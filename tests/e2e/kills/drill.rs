@@ -1,0 +1,245 @@
+//! One death after the other in one deployment: a point is armed, the load goes on until the process dies there, it is
+//! started again, and all that it had answered is asked for again.
+
+use std::{
+    fs, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus, rc::Rc,
+    time::Duration,
+};
+
+use e2e::{
+    deployment::Deployment,
+    failure::Failure,
+    recheck::{Checked, recheck},
+    stored,
+    story::Callers,
+    until::until,
+};
+use rustix::process::Signal;
+use signer::fault::{Point, VARIABLE};
+use softhsm_setup::scheme::Scheme;
+use tempfile::TempDir;
+use tokio::{sync::watch, task::JoinSet};
+
+use super::lives::{Ledger, Life, Next, client};
+
+const CLIENTS: usize = 4;
+/// Lives until the clients are no more at the same step.
+const SPREAD: usize = 2;
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+
+/// A deployment under load that dies and comes back.
+pub(super) struct Drill {
+    deployment: Deployment,
+    folder: TempDir,
+    callers: Callers,
+    clients: JoinSet<Result<(), Failure>>,
+    tell: watch::Sender<Next>,
+    ledger: Ledger,
+    /// How many lives of the ledger were asked for again after a death.
+    seen: usize,
+    /// The version of alfa's policy in force.
+    version: u64,
+    deaths: usize,
+}
+
+impl Drill {
+    /// A deployment with clients at work.
+    pub(super) async fn begin() -> Result<Self, Failure> {
+        let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+        let folder = tempfile::tempdir()?;
+        start(&mut deployment, &armed(&folder)).await?;
+        let mut drill = Self {
+            callers: Callers::connect(&deployment).await?,
+            deployment,
+            folder,
+            clients: JoinSet::new(),
+            tell: watch::Sender::new(Next::Rest),
+            ledger: Ledger::default(),
+            seen: 0,
+            version: 1,
+            deaths: 0,
+        };
+        drill.load()?;
+        for _ in 0..CLIENTS {
+            let callers = Callers::connect(&drill.deployment).await?;
+            let (ledger, told) = (Rc::clone(&drill.ledger), drill.tell.subscribe());
+            drill.clients.spawn_local(client(callers, ledger, told));
+        }
+        Ok(drill)
+    }
+
+    /// Dies when `point` has been reached that often.
+    pub(super) async fn dies_at(&mut self, point: Point, times: usize) -> Result<(), Failure> {
+        eprintln!(
+            "DBG {} {times} lives {} {:?}",
+            point.name(),
+            self.ledger.borrow().len(),
+            std::time::SystemTime::now()
+        );
+        self.lives(SPREAD).await?;
+        let dying = match point {
+            // These are reached in the operator's process, beside the server.
+            Point::LoadChecked | Point::LoadWritten | Point::LoadCommitted => {
+                return self.operator_dies_at(point);
+            }
+            // Once for each document that comes into force.
+            Point::SnapshotRead | Point::SnapshotTaken => self.arm(point, 1),
+            _ => self.arm(point, times),
+        };
+        dying?;
+        self.load()?;
+        let died = self.deployment.server()?.wait().await;
+        died_by_kill(died.map_err(|failure| failure.in_step(point.name()))?)?;
+        self.comes_back().await
+    }
+
+    /// Dies when so many lives more were lived: at no point in particular.
+    pub(super) async fn dies_after(&mut self, lives: usize) -> Result<(), Failure> {
+        self.lives(lives).await?;
+        self.deployment.kill()?;
+        self.comes_back().await
+    }
+
+    /// Sets the clients to work, and waits until so many lives more were lived.
+    async fn lives(&self, more: usize) -> Result<(), Failure> {
+        self.tell.send_replace(Next::Live);
+        let enough = self.ledger.borrow().len() + more;
+        until("more lives", LONG_ENOUGH, async || {
+            Ok((self.ledger.borrow().len() >= enough).then_some(()))
+        })
+        .await
+    }
+
+    /// The whole record keeps its rules.
+    pub(super) async fn check(&mut self) -> Result<Checked, Failure> {
+        while let Some(ended) = self.clients.try_join_next() {
+            ended??;
+        }
+        recheck(&mut self.deployment).await
+    }
+
+    /// Ends the load, asks for everything again, and checks the whole record. Gives the number of deaths.
+    pub(super) async fn end(mut self) -> Result<usize, Failure> {
+        self.tell.send_replace(Next::End);
+        while let Some(ended) = self.clients.join_next().await {
+            ended??;
+        }
+        self.seen = 0;
+        self.again(usize::MAX).await?;
+        let orders: usize = self.ledger.borrow().iter().map(|life| life.orders()).sum();
+        // Every client persisted: no intent was left, and nothing was signed that nobody asked for.
+        for (state, expected) in [
+            ("AUTHORIZED", orders),
+            ("PENDING", 0),
+            ("EXPIRED", 0),
+            ("DENIED", 0),
+            ("FAILED", 0),
+        ] {
+            let found = stored::count(&self.deployment, "authorization", state)?;
+            assert_eq!(usize::try_from(found)?, expected, "{state}");
+        }
+        let checked = recheck(&mut self.deployment).await?;
+        assert_eq!(checked.authorizations, orders);
+        assert_eq!(checked.certificates, self.ledger.borrow().len());
+        assert!(checked.crls > 1, "{checked:?}");
+        Ok(self.deaths)
+    }
+
+    /// An operator dies while a document is loaded. Loaded again, it is in force, and was already if it was committed.
+    fn operator_dies_at(&mut self, point: Point) -> Result<(), Failure> {
+        self.arm(point, 1)?;
+        let document = self.document()?;
+        let arguments = ["policy", "load", &document.to_string_lossy()];
+        let mut operator = self.deployment.signer()?;
+        operator.env(VARIABLE, armed(&self.folder)).args(arguments);
+        died_by_kill(operator.output()?.status)?;
+        self.disarm()?;
+        self.deaths += 1;
+        let said = self.deployment.run(&arguments)?;
+        let effect = if point == Point::LoadCommitted {
+            "was effective already"
+        } else {
+            "is effective now"
+        };
+        assert!(said.contains(effect), "{}: {said}", point.name());
+        Ok(())
+    }
+
+    async fn comes_back(&mut self) -> Result<(), Failure> {
+        self.disarm()?;
+        self.deaths += 1;
+        let answered = self.ledger.borrow().len();
+        // Each client goes on until all that it asks for in its life is answered.
+        self.tell.send_replace(Next::Rest);
+        start(&mut self.deployment, &armed(&self.folder)).await?;
+        self.again(answered).await
+    }
+
+    /// Asks again for what is in the ledger, from where it was left to `end`.
+    async fn again(&mut self, end: usize) -> Result<(), Failure> {
+        let lives: Vec<Rc<Life>> = {
+            let ledger = self.ledger.borrow();
+            ledger.iter().take(end).skip(self.seen).cloned().collect()
+        };
+        for life in &lives {
+            life.again(&self.callers).await?;
+        }
+        self.seen += lives.len();
+        Ok(())
+    }
+
+    /// The next version of alfa's policy comes into force beside the server.
+    fn load(&mut self) -> Result<(), Failure> {
+        let document = self.document()?;
+        self.deployment.load("policy", &document)
+    }
+
+    /// The next version of alfa's policy: with time for every retry, and another number of orders each time.
+    fn document(&mut self) -> Result<PathBuf, Failure> {
+        self.version += 1;
+        let folder = self.deployment.directory().path().join("documents");
+        let first = fs::read_to_string(folder.join("alfa-policy.toml"))?;
+        let text = first
+            .replacen("version = 1", &format!("version = {}", self.version), 1)
+            .replace("acceptance_seconds = 60", "acceptance_seconds = 600")
+            .replace(
+                "orders_per_day = 50",
+                &format!("orders_per_day = {}", 50 + self.version),
+            );
+        let next = self.folder.path().join("policy.toml");
+        fs::write(&next, text)?;
+        Ok(next)
+    }
+
+    fn arm(&self, point: Point, times: usize) -> Result<(), Failure> {
+        // Whole at once: the process may read at any moment.
+        let next = self.folder.path().join("next");
+        fs::write(&next, format!("{} {times}", point.name()))?;
+        Ok(fs::rename(next, armed(&self.folder))?)
+    }
+
+    fn disarm(&self) -> Result<(), Failure> {
+        let file = armed(&self.folder);
+        if file.exists() {
+            fs::remove_file(file)?;
+        }
+        Ok(())
+    }
+}
+
+fn armed(folder: &TempDir) -> PathBuf {
+    folder.path().join("armed")
+}
+
+async fn start(deployment: &mut Deployment, armed: &PathBuf) -> Result<(), Failure> {
+    let mut signer = deployment.signer()?;
+    signer.env(VARIABLE, armed);
+    deployment.start_with(signer).await
+}
+
+fn died_by_kill(status: ExitStatus) -> Result<(), Failure> {
+    if status.signal() == Some(Signal::KILL.as_raw()) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("it ended otherwise: {status}")))
+}
