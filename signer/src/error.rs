@@ -3,6 +3,8 @@
 
 use std::{error::Error as StdError, time::Duration};
 
+use semops_objects::institution::InstitutionId;
+
 pub use crate::domain::reason::Reason;
 use crate::{
     hsm::HsmError,
@@ -87,6 +89,14 @@ impl Error {
                 field: field.into(),
                 description: description.to_string(),
             },
+        }
+    }
+
+    /// The institution joined while the service ran.
+    pub fn not_served(institution: &InstitutionId) -> Self {
+        Self::Unavailable {
+            reason: Reason::InstitutionNotServed,
+            cause: format!("institution {institution} has no token in the configuration"),
         }
     }
 

@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::{
     deployment::{Deployment, address},
     failure::Failure,
+    phone::pseudonym,
     programs::{self, Watched},
     recheck::recheck,
     terminal::{Said, Terminal},
@@ -124,8 +125,9 @@ async fn a_directory_serves_at_once_and_an_institution_joins_it_later() -> Resul
     let trust = fs::read_to_string(directory.trust(&"gamma".parse().unwrap()))?;
     assert!(trust.contains(&crl));
 
-    // The service goes on as it was; after its next start gamma is one of its institutions.
+    // The service goes on as it was, and tells the newcomer when it will be served; after its next start gamma is one of its institutions.
     desk.pays("phone", "alfa", "beta")?;
+    not_served_yet(&desk)?;
     deployment.stop().await?;
     let mut command = typed(LINES[1])?;
     command.current_dir(&folder);
@@ -138,6 +140,28 @@ async fn a_directory_serves_at_once_and_an_institution_joins_it_later() -> Resul
     let checked = recheck(&mut deployment).await?;
     assert_eq!((checked.authorizations, checked.certificates), (4, 2));
     deployment.stop().await
+}
+
+/// What the newcomer's callers read until the service starts again.
+fn not_served_yet(desk: &Desk<'_>) -> Result<(), Failure> {
+    desk.terminal
+        .run(&mut typed("semopsctl phone new --out newcomer")?)?;
+    let enroll = format!(
+        "enroll --csr newcomer/csr.pem --out chain.pem --subscriber {}",
+        pseudonym()
+    );
+    for (caller, line) in [
+        ("gamma-auditor-audit", "status"),
+        ("gamma-auditor-audit", "keys"),
+        ("gamma-enrolment-ra", &*enroll),
+    ] {
+        let said = desk.asks(caller, line)?;
+        assert!(!said.succeeded(), "{line}: {said:?}");
+        for part in ["INSTITUTION_NOT_SERVED", "restart"] {
+            assert!(said.err.contains(part), "{line}: {said:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Has beta trust by a document with alfa's newest CRL; gives it as it stands there.

@@ -237,12 +237,8 @@ impl Authority {
     }
 
     fn keys(&self, institution: &InstitutionId) -> Result<&InstitutionKeys, Error> {
-        let missing = || {
-            Error::internal(format!(
-                "institution {institution} has no token in the configuration"
-            ))
-        };
-        self.setup.institutions.get(institution).ok_or_else(missing)
+        let keys = self.setup.institutions.get(institution);
+        keys.ok_or_else(|| Error::not_served(institution))
     }
 }
 

@@ -28,9 +28,10 @@ pub struct KeyShown {
 impl Authority {
     /// Shows every key of the caller's institution, by purpose.
     pub async fn list_keys(&self, ctx: &Context) -> Result<Vec<KeyShown>, Error> {
+        let held = self.keys(&ctx.institution)?;
         let KeysView { generation, keys } = self.store.keys(&ctx.institution).await?;
         ctx.still(generation)?;
-        let (held, now) = (self.keys(&ctx.institution)?, self.clock.now());
+        let now = self.clock.now();
         let found = self.tokens.keys.list(&ctx.institution);
         let show = |purpose| {
             let record = Arc::clone(held.of(purpose));

@@ -44,9 +44,7 @@ impl Authority {
         let (institution, watch) = (&ctx.institution, &self.tokens.watch);
         let (Some(report), Some(gauges)) = (watch.report(institution), watch.gauges(institution))
         else {
-            return Err(Error::internal(format!(
-                "institution {institution} has no token that is watched"
-            )));
+            return Err(Error::not_served(institution));
         };
         Ok(StatusShown {
             started_at: self.started_at,

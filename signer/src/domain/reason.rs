@@ -142,6 +142,9 @@ reasons! {
     /// As many requests of the institution are under way as its policy allows.
     TooManyInFlight "TOO_MANY_IN_FLIGHT"
         "too many requests of the institution are under way; call again, a little later each time"
+    /// Its documents are in force, its token is not configured yet.
+    InstitutionNotServed "INSTITUTION_NOT_SERVED"
+        "the service does not hold the institution's keys yet; it does from its next start"
     /// The token's queue is full.
     HsmQueueFull "HSM_QUEUE_FULL"
         "too much waits for the institution's token; call again, a little later each time"

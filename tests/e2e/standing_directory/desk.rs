@@ -7,7 +7,7 @@ use e2e::{
     phone::pseudonym,
     programs::{self, Watched},
     story::QR,
-    terminal::Terminal,
+    terminal::{Said, Terminal},
 };
 use serde_json::Value;
 use softhsm_setup::directory::Directory;
@@ -42,16 +42,20 @@ pub(super) struct Desk<'a> {
 impl Desk<'_> {
     /// `semopsctl --profile DIR/profiles/CALLER.toml --json LINE`, demanding that it ends with 0.
     pub(super) fn types(&self, caller: &str, line: &str) -> Result<Value, Failure> {
+        let said = self.asks(caller, line)?;
+        assert!(said.succeeded(), "{caller}: {line}: {said:?}");
+        Ok(serde_json::from_str(&said.out)?)
+    }
+
+    /// The same, however it ends.
+    pub(super) fn asks(&self, caller: &str, line: &str) -> Result<Said, Failure> {
         let mut command = program("semopsctl")?;
         let profile = format!("profiles/{caller}.toml");
         command
             .arg("--profile")
             .arg(self.directory.path().join(profile));
-        let said = self
-            .terminal
-            .run(command.arg("--json").args(line.split_whitespace()))?;
-        assert!(said.succeeded(), "{caller}: {line}: {said:?}");
-        Ok(serde_json::from_str(&said.out)?)
+        let words = line.split_whitespace();
+        self.terminal.run(command.arg("--json").args(words))
     }
 
     /// A phone that `issuer` enrols and `bank` accepts, in the folder `phone`.

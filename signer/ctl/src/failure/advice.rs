@@ -141,6 +141,10 @@ const BY_REASON: &[(&str, &str)] = &[
         "let some of your institution's calls end first; `semopsctl status` shows how many are under way",
     ),
     (
+        "INSTITUTION_NOT_SERVED",
+        "the institution was added while the service ran: ask its operator to restart it",
+    ),
+    (
         "HSM_UNAVAILABLE",
         "call again, with the same content; if it lasts, `semopsctl status` says what ails the token",
     ),
