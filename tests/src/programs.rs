@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env::consts::DLL_SUFFIX,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ pub struct Programs {
     pub softhsm_setup: PathBuf,
     /// The command line.
     pub semopsctl: PathBuf,
+    /// The PKCS#11 module that disturbs calls: a library, loaded by the service in some scenarios.
+    pub fault_module: PathBuf,
 }
 
 /// Whether a person watches.
@@ -57,11 +60,27 @@ pub fn workspace() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// One line of cargo's JSON: an artifact with an executable, or anything else.
+/// One line of cargo's JSON: an artifact, or anything else.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
     executable: Option<PathBuf>,
+}
+
+impl Message {
+    /// What can be run or loaded, by its target's name.
+    fn product(self) -> Option<(String, PathBuf)> {
+        let is_library = |file: &PathBuf| {
+            let name = file.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.ends_with(DLL_SUFFIX))
+        };
+        let file = self
+            .executable
+            .or_else(|| self.filenames.into_iter().find(is_library))?;
+        Some((self.target?.name, file))
+    }
 }
 
 #[derive(Deserialize)]
@@ -78,7 +97,7 @@ fn build(watched: Watched) -> Result<Programs, Failure> {
         .arg("--manifest-path")
         .arg(workspace().join("Cargo.toml"))
         // All of the workspace's features at once, as `cargo test --workspace` has them: nothing is built twice.
-        .args(["--workspace", "--bins"])
+        .args(["--workspace", "--bins", "--lib"])
         .stdin(Stdio::null());
     if !cfg!(debug_assertions) {
         command.arg("--release");
@@ -95,7 +114,7 @@ fn build(watched: Watched) -> Result<Programs, Failure> {
     let built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .filter_map(Message::product)
         .collect();
     let path = |name: &str| {
         let missing = || Failure::new(format!("cargo built no program {name}"));
@@ -105,6 +124,7 @@ fn build(watched: Watched) -> Result<Programs, Failure> {
         signer: path("signer")?,
         softhsm_setup: path("softhsm-setup")?,
         semopsctl: path("semopsctl")?,
+        fault_module: path("fault_module")?,
     })
 }
 

@@ -87,10 +87,21 @@ const CRATES: &[Crate] = &[
         others: None,
         never: &[],
     },
+    Crate {
+        manifest: FOREIGN,
+        ours: &[],
+        ours_in_tests: &[],
+        others: Some(&["cryptoki-sys", "serde", "toml"]),
+        never: &[],
+    },
 ];
+
+/// A library for programs of C: the only crate that may have `unsafe`. Its other lints are those of the workspace.
+const FOREIGN: &str = "tests/fault-module/Cargo.toml";
 
 const OURS: &[&str] = &[
     "e2e",
+    "fault-module",
     "semops-objects",
     "semops-pki",
     "semops-proto",
@@ -112,7 +123,23 @@ pub(crate) fn findings(workspace: &Path) -> Vec<String> {
     for rules in CRATES {
         found.extend(rules.check(&read(&workspace.join(rules.manifest))));
     }
+    let own = read(&workspace.join(FOREIGN));
+    found.extend(other_lints(&root["workspace"]["lints"], &own["lints"]));
     found
+}
+
+/// In what the lints of the one crate that has its own differ from the workspace's, besides `unsafe`.
+fn other_lints(common: &toml::Value, own: &toml::Value) -> Vec<String> {
+    let groups = common.as_table().unwrap().iter();
+    let lints = groups.flat_map(|(group, lints)| {
+        let lints = lints.as_table().unwrap().iter();
+        lints.map(move |(lint, level)| (group, lint, level))
+    });
+    lints
+        .filter(|(_, lint, _)| *lint != "unsafe_code")
+        .filter(|(group, lint, level)| own[group.as_str()].get(lint) != Some(*level))
+        .map(|(group, lint, _)| format!("{FOREIGN}: {group}::{lint} is not as in the workspace"))
+        .collect()
 }
 
 fn read(path: &Path) -> toml::Table {
@@ -151,7 +178,7 @@ impl Crate {
         let inherited = manifest
             .get("lints")
             .and_then(|lints| lints.get("workspace"));
-        if inherited.and_then(toml::Value::as_bool) != Some(true) {
+        if inherited.and_then(toml::Value::as_bool) != Some(true) && self.manifest != FOREIGN {
             refuse("must take the lints of the workspace".to_owned());
         }
         found
@@ -206,4 +233,10 @@ fn a_dependency_against_the_arrows_is_found() {
     assert_eq!(flagged("tests/Cargo.toml", "[features]\nfast = []\n"), 1);
     let bare = toml::Table::new();
     assert_eq!(CRATES[0].check(&bare).len(), 1, "lints");
+    let lints = |text: &str| toml::Value::Table(text.parse().unwrap());
+    let common = lints("rust.unsafe_code = 'forbid'\nrust.a = 'warn'\nclippy.b = 'warn'\n");
+    let same = lints("rust.unsafe_code = 'allow'\nrust.a = 'warn'\nclippy.b = 'warn'\n");
+    assert_eq!(other_lints(&common, &same).len(), 0);
+    let fewer = lints("rust.a = 'allow'\nclippy.c = 'warn'\n");
+    assert_eq!(other_lints(&common, &fewer).len(), 2);
 }
