@@ -323,7 +323,7 @@ async fn a_client_that_does_not_let_go_is_cut_off() -> Result<(), Failure> {
 }
 
 /// Of so many connections of this caller opened now, those that are served.
-async fn served(
+pub(super) async fn served(
     deployment: &Deployment,
     credentials: &Credentials,
     tried: usize,

@@ -14,6 +14,7 @@ mod cosigning;
 mod crash;
 mod crls;
 mod demo;
+mod descriptors;
 mod device_lists;
 mod devices;
 mod documents;

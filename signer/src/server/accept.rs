@@ -21,8 +21,6 @@ use crate::{
     server::places::{Place, Places},
 };
 
-/// The most handshakes at a time. Strangers can fill these places and no others.
-const MAX_HANDSHAKES: usize = 256;
 /// How long to wait when the system gives no connection, for example because no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +34,8 @@ pub(super) struct Reception {
     /// The longest handshake.
     pub(super) handshake: Duration,
     pub(super) places: Arc<Places>,
+    /// The most handshakes at a time. Strangers can fill these places and no others.
+    pub(super) handshakes: usize,
     /// Whose registers say who is a caller, of this SPIFFE trust domain.
     pub(super) authority: Arc<Authority>,
     pub(super) scheme: String,
@@ -47,7 +47,7 @@ pub(super) fn incoming(
     listener: TcpListener,
     reception: Reception,
 ) -> ReceiverStream<Connection<Held>> {
-    let (established, connections) = mpsc::channel(MAX_HANDSHAKES);
+    let (established, connections) = mpsc::channel(reception.handshakes);
     tokio::spawn(Arc::new(reception).accept(listener, established));
     ReceiverStream::new(connections)
 }
@@ -64,7 +64,7 @@ impl Reception {
             tokio::select! {
                 () = established.closed() => return,
                 Some(_) = handshakes.join_next() => {}
-                accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
+                accepted = listener.accept(), if handshakes.len() < self.handshakes => match accepted {
                     Ok((stream, _)) => {
                         handshakes.spawn(Arc::clone(&self).establish(stream, established.clone()));
                     }

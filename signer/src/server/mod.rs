@@ -2,6 +2,7 @@
 
 mod accept;
 mod build;
+mod descriptors;
 mod observe;
 mod places;
 mod signals;
@@ -27,7 +28,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use self::{
-    accept::Reception, build::Built, observe::Readiness, places::Places, signals::Signals, tls::Tls,
+    accept::Reception, build::Built, descriptors::Room, observe::Readiness, places::Places,
+    signals::Signals, tls::Tls,
 };
 use crate::{
     authority::Authority,
@@ -41,6 +43,8 @@ use crate::{
     store::StoreError,
     telemetry::{Scrape, Telemetry, TelemetryError},
 };
+
+pub use descriptors::TooFew;
 
 /// How long the record's writer and the tokens may take to end after the drain.
 const END_TIME: Duration = Duration::from_secs(5);
@@ -71,6 +75,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The system lets the process open too few files.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The system does not let the process hear signals.
     #[error("signals: {0}")]
     Signals(io::Error),
@@ -112,6 +119,7 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
     metrics.process(env!("CARGO_PKG_VERSION"), Clock::system().now());
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     let hangup = Signals::hangup().map_err(ServeError::Signals)?;
+    let room = Room::of(&config)?;
     let doors = Doors::open(&config).await?;
     let (grpc, scheme, drain) = (config.grpc.clone(), config.scheme.clone(), config.drain);
     let Built {
@@ -124,7 +132,7 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
     let serving = doors.to_string();
     let mut house = House::new();
     house.open_admin(&authority, &metrics, doors.admin, telemetry.scrape());
-    let reception = reception(&grpc, &tls, &authority, scheme, metrics);
+    let reception = reception(&grpc, room, &tls, &authority, scheme, metrics);
     house.open_grpc(doors.grpc.0, reception, &grpc);
     house.open_others(authority, doors.http.0);
     house.keep_tls(tls, hangup);
@@ -145,6 +153,7 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
 
 fn reception(
     grpc: &Grpc,
+    room: Room,
     tls: &Tls,
     authority: &Arc<Authority>,
     scheme: String,
@@ -154,7 +163,8 @@ fn reception(
     Reception {
         tls: tls.current(),
         handshake: grpc.handshake,
-        places: Arc::new(Places::new(grpc.max_connections, institutions)),
+        places: Arc::new(Places::new(room.connections, institutions)),
+        handshakes: room.handshakes,
         authority: Arc::clone(authority),
         scheme,
         metrics,

@@ -45,4 +45,11 @@ rows! {
         holds: "no store is ever made in passing",
         test: "bad_input::starts::no_store",
     }
+    TOO_FEW_FILES {
+        what: "too few open files (RLIMIT_NOFILE)",
+        told: Exit(1),
+        text: "signer: the system gives this process 200 open files, and <n> are needed; raise the limit (`ulimit -n`, LimitNOFILE= of a unit)",
+        holds: "the limit is raised to what the system allows; with enough for the service and fewer than `max_connections`, connections beyond are closed and open ones have all that the token and the record need",
+        test: "descriptors::too_few_for_the_service_itself",
+    }
 }
