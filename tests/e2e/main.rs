@@ -24,6 +24,7 @@ mod enrollment;
 mod environment;
 mod faults;
 mod guides;
+mod hsm_faults;
 mod isolation;
 mod keys;
 // Nothing dies at a point in a release.

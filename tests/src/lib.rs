@@ -7,6 +7,7 @@ pub mod customer;
 pub mod deployment;
 pub mod evidence;
 pub mod failure;
+pub mod faults;
 pub mod held;
 pub mod numbers;
 pub mod phone;

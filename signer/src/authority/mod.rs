@@ -251,7 +251,7 @@ impl From<SigningError> for Error {
             SigningError::Store(error) => error.into(),
             SigningError::Hsm(error) => error.into(),
             SigningError::FaultySignature(_) => Self::Unavailable {
-                reason: Reason::HsmUnavailable,
+                reason: Reason::FaultySignature,
                 cause: error.to_string(),
             },
         }

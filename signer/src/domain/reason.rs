@@ -151,6 +151,9 @@ reasons! {
     /// The token cannot be reached.
     HsmUnavailable "HSM_UNAVAILABLE"
         "the institution's token cannot be used now; call again with the same content"
+    /// The token's signature does not verify with the key's certificate.
+    FaultySignature "FAULTY_SIGNATURE"
+        "the institution's token made a signature that does not verify, and it was thrown away; call again with the same content"
     /// The store's queue is full.
     StoreQueueFull "STORE_QUEUE_FULL"
         "too much waits to be recorded, or another program holds the record; call again, a little later each time"

@@ -9,9 +9,9 @@ use crate::{
     clock::{Clock, Timestamp},
     domain::{
         actor::Origin,
-        audit::Event,
+        audit::{Event, Resulted},
         key::{KeyId, KeyRecord},
-        operation::Kind,
+        operation::{Kind, Operation},
         outcome::{Ending, Outcome},
         reason::Reason,
     },
@@ -86,6 +86,7 @@ impl RecordedSigner {
         let origin = operation.origin.clone();
         let (kind, institution) = (operation.subject.kind(), &operation.institution);
         let flow = self.metrics.flow(kind, institution);
+        let disowned = disowned(&operation);
         let begun = flow.stage(Stage::Begin, self.record.begin(operation));
         let intent = match begun.await? {
             Begun::Recorded(intent) => intent,
@@ -110,18 +111,35 @@ impl RecordedSigner {
         let signed = flow.stage(Stage::Sign, self.sign(&intent, key, deadline));
         let ending = match signed.await {
             Ok(artifact) => Ending::Signed(artifact),
-            // Its own time has passed, not only the caller's: it ends here and not at the next sweep.
-            Err(SigningError::Hsm(HsmError::DeadlineExceeded))
-                if intent.expires_at <= self.clock.now() =>
-            {
-                Ending::Failed(Reason::Overdue.name())
-            }
-            Err(error) => return Err(error),
+            Err(error) => self.unsigned(error, &intent, disowned).await?,
         };
         fault::point(signature);
         let ended = self.end(&intent, origin, ending).await;
         fault::point(completed);
         ended
+    }
+
+    /// What becomes of an intent that the token did not sign. Most stay as they are: a retry resumes them.
+    async fn unsigned(
+        &self,
+        error: SigningError,
+        intent: &Intent,
+        mut disowned: Event,
+    ) -> Result<Ending, SigningError> {
+        match &error {
+            // Its own time has passed, not only the caller's: it ends here and not at the next sweep.
+            SigningError::Hsm(HsmError::DeadlineExceeded)
+                if intent.expires_at <= self.clock.now() =>
+            {
+                Ok(Ending::Failed(Reason::Overdue.name()))
+            }
+            SigningError::FaultySignature(key) => {
+                disowned.key = Some(*key);
+                self.audit(disowned).await?;
+                Err(error)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Ends a pending intent without a signature, or finds how it has ended.
@@ -180,6 +198,22 @@ const fn points(kind: Kind) -> [Point; 3] {
             Point::EnrollCompleted,
         ],
         Kind::Crl => [Point::CrlBegun, Point::CrlSigned, Point::CrlCompleted],
+    }
+}
+
+/// That the token made a signature which does not verify. The intent stays as it is.
+fn disowned(operation: &Operation) -> Event {
+    let subject = &operation.subject;
+    Event {
+        origin: operation.origin.clone(),
+        institution: operation.institution.clone(),
+        operation: subject.kind().name(),
+        object: Some(subject.object()),
+        device: subject.device(),
+        policy: subject.policy(),
+        key: None,
+        result: Resulted::Refused,
+        reason: Some(Reason::FaultySignature.name().to_owned()),
     }
 }
 

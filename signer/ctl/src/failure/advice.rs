@@ -149,6 +149,10 @@ const BY_REASON: &[(&str, &str)] = &[
         "call again, with the same content; if it lasts, `semopsctl status` says what ails the token",
     ),
     (
+        "FAULTY_SIGNATURE",
+        "call again, with the same content; have the HSM looked at, for nothing that it says can be relied on",
+    ),
+    (
         "METHOD_UNKNOWN",
         "the service is older than this program: ask its operator for a newer one, or use the semopsctl of its version",
     ),

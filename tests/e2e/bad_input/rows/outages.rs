@@ -33,6 +33,13 @@ rows! {
         holds: "at once, with google.rpc.RetryInfo, and nothing is recorded; each institution has a queue of its own",
         test: "drain::a_full_queue_is_said_at_once_and_is_one_institutions",
     }
+    TOKEN_LIES {
+        what: "HSM down: the token makes a signature that does not verify",
+        told: Status(Code::Unavailable, "FAULTY_SIGNATURE"),
+        text: "the institution's token made a signature that does not verify, and it was thrown away; call again with the same content",
+        holds: "audited with the key; the order stays recorded, and a retry gets its authorization; the same of certificates and CRLs",
+        test: "hsm_faults::signatures::a_wrong_signature_never_gets_out",
+    }
     STORE_GONE {
         what: "store down: its file was moved or deleted",
         told: Status(Code::Unavailable, "STORE_UNAVAILABLE"),
