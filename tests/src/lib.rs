@@ -2,6 +2,7 @@
 //! record after each. It runs the real programs against real tokens and speaks to them over real sockets.
 
 pub mod clock;
+pub mod cluster;
 pub mod collector;
 pub mod customer;
 pub mod deployment;

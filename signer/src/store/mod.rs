@@ -25,7 +25,11 @@ use crate::{
     },
 };
 
+mod columns;
+mod decision;
+mod ending;
 pub mod group;
+pub mod postgres;
 pub mod sqlite;
 mod views;
 

@@ -25,6 +25,7 @@ const INPUT_AND_OUTPUT: &[&str] = &[
     "rustls",
     "sqlx",
     "tokio",
+    "tokio-postgres",
     "tokio-rustls",
     "tonic",
 ];
@@ -56,7 +57,7 @@ const CRATES: &[Crate] = &[
         ours: &["semops-objects", "semops-pki", "semops-proto"],
         ours_in_tests: &[],
         others: None,
-        never: &["axum", "cryptoki", "rusqlite"],
+        never: &["axum", "cryptoki", "rusqlite", "tokio-postgres"],
     },
     Crate {
         manifest: "signer/Cargo.toml",
@@ -70,7 +71,7 @@ const CRATES: &[Crate] = &[
         ours: &["semops-objects", "semops-pki"],
         ours_in_tests: &[],
         others: None,
-        never: &["axum", "rusqlite", "tonic"],
+        never: &["axum", "rusqlite", "tokio-postgres", "tonic"],
     },
     // The scenarios drive the real binaries; they never call the service as a library.
     Crate {

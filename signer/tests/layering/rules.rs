@@ -107,8 +107,11 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("prometheus", &["telemetry"]),
     ("prost", &["rpc"]),
     ("rusqlite", &["store"]),
-    ("rustls", &["config", "rpc", "server"]),
+    // In `store` for the connections to PostgreSQL, made from what `config` has read.
+    ("rustls", &["config", "rpc", "server", "store"]),
     ("semops_proto", &["rpc"]),
+    ("tokio_postgres", &["store"]),
+    ("tokio_postgres_rustls", &["store"]),
     ("tokio_rustls", &["rpc", "server"]),
     // In `telemetry` for the way to the collector alone.
     ("tonic", &["rpc", "server", "telemetry"]),

@@ -5,16 +5,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::{
     clock::Timestamp,
     domain::{
-        audit::{Event, Resulted},
-        key::{KeyId, Purpose},
+        audit::Resulted,
+        key::KeyId,
         operation::{
-            CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
+            CrlRecord, DeviceRecord, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
         },
         outcome::Ending,
-        reason::Reason,
     },
     store::{
         Begun, Earlier, Intent, Limit, Refusal, StoreError,
+        decision::{Day, Standing, Step, begun, may_sign},
         sqlite::{audit, columns::Count, complete, rows},
     },
 };
@@ -26,12 +26,10 @@ pub(super) const STANDING: &str = "SELECT r.sequence IS NOT NULL, a.device IS NO
     LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.device = d.id AND a.institution = ?2 \
     WHERE d.id = ?1 AND d.certificate_sha256 IS NOT NULL";
 
-// Two sums, for the day's amount may pass what a column holds.
 pub(super) const DAY: &str = "SELECT count(*), \
     coalesce(sum(CASE WHEN currency = ?4 THEN minor / 1000000000 END), 0), \
     coalesce(sum(CASE WHEN currency = ?4 THEN minor % 1000000000 END), 0) \
     FROM cosigned_order WHERE institution = ?1 AND device = ?2 AND reserved_at > ?3";
-const DAY_SPLIT: u128 = 1_000_000_000;
 
 pub(super) const SUBSCRIBER: &str = "SELECT count(*) FROM device d WHERE d.issuer = ?1 AND d.subscriber = ?2 \
     AND d.public_key IS NOT NULL AND (d.certificate_sha256 IS NULL OR d.not_after >= ?3) AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.device = d.id)";
@@ -71,21 +69,14 @@ fn begin_one(
     generation: u64,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
-    match earlier(connection, &operation)? {
-        Some(earlier) if earlier.content != operation.content => {
-            conflict(connection, &operation, now)
+    match Step::of(&operation, earlier(connection, &operation)?, generation) {
+        Step::Answer(begun) => Ok(begun),
+        Step::Conflict(event) => {
+            audit::append(connection, &event, now)?;
+            Ok(Begun::Conflict)
         }
-        Some(Earlier {
-            intent: None,
-            outcome,
-            ..
-        }) => Ok(Begun::Done(outcome)),
-        _ if operation.generation != generation => Ok(Begun::Refused(Refusal::Stale)),
-        Some(Earlier {
-            intent: Some(intent),
-            ..
-        }) => resume(connection, &operation, intent, now),
-        None => admit(connection, operation, now),
+        Step::Resume(intent) => resume(connection, &operation, intent, now),
+        Step::Admit => admit(connection, operation, now),
     }
 }
 
@@ -99,26 +90,6 @@ fn earlier(connection: &Connection, operation: &Operation) -> Result<Option<Earl
         }
         Subject::Crl(crl) => rows::crl(connection, operation.key, crl.number),
     }
-}
-
-fn conflict(
-    connection: &Connection,
-    operation: &Operation,
-    now: Timestamp,
-) -> Result<Begun, StoreError> {
-    let reason = match operation.subject {
-        Subject::Authorization(_) => Reason::OrderConflict.name(),
-        Subject::DeviceCertificate(_) => Reason::RequestConflict.name(),
-        // Two replicas that make the next CRL at once are no incident.
-        Subject::Crl(_) => return Ok(Begun::Refused(Refusal::CrlNumberTaken)),
-    };
-    let event = Event {
-        key: None,
-        reason: Some(reason.to_owned()),
-        ..event(operation, Resulted::Refused)
-    };
-    audit::append(connection, &event, now)?;
-    Ok(Begun::Conflict)
 }
 
 /// The recorded bytes are signed with the key that was recorded with them, if all of it is still allowed.
@@ -170,7 +141,7 @@ fn refusal(
     let purpose = statement
         .query_row((key, institution), |row| row.get::<_, String>(0))
         .optional()?;
-    if !purpose.is_some_and(|purpose| may_sign(operation.subject.kind(), &purpose)) {
+    if !may_sign(operation.subject.kind(), purpose.as_deref()) {
         return Ok(Some(Refusal::KeyNotActive));
     }
     let Subject::Authorization(order) = &operation.subject else {
@@ -179,24 +150,13 @@ fn refusal(
     let mut statement = connection.prepare_cached(STANDING)?;
     let standing = statement
         .query_row((order.device, institution), |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok(Standing {
+                revoked: row.get(0)?,
+                accepted: row.get(1)?,
+            })
         })
         .optional()?;
-    Ok(match standing {
-        Some((true, _)) => Some(Refusal::DeviceRevoked),
-        Some((false, true)) => None,
-        Some((false, false)) | None => Some(Refusal::NotAccepted),
-    })
-}
-
-/// A key of one purpose never signs another kind.
-fn may_sign(kind: Kind, purpose: &str) -> bool {
-    let purposes: &[Purpose] = match kind {
-        Kind::Authorization => &[Purpose::Authorization],
-        Kind::DeviceCertificate => &[Purpose::DeviceCa],
-        Kind::Crl => &[Purpose::DeviceCa, Purpose::SigningCa],
-    };
-    purposes.iter().any(|allowed| allowed.name() == purpose)
+    Ok(Standing::refusal(standing))
 }
 
 fn over_money_limit(
@@ -212,16 +172,12 @@ fn over_money_limit(
         .query_row((institution, order.device, since, currency), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    // Cannot overflow: each term is below 2^94.
-    let amount =
-        u128::from(billions) * DAY_SPLIT + u128::from(units) + u128::from(order.amount.minor());
-    Ok(if amount > u128::from(order.limits.amount_per_day) {
-        Some(Limit::AmountPerDay)
-    } else if orders >= order.limits.orders_per_day {
-        Some(Limit::OrdersPerDay)
-    } else {
-        None
-    })
+    let day = Day {
+        orders,
+        billions,
+        units,
+    };
+    Ok(day.limit(order))
 }
 
 fn enrollment_stop(
@@ -260,7 +216,7 @@ fn record(
     operation: Operation,
     now: Timestamp,
 ) -> Result<Intent, StoreError> {
-    let event = event(&operation, Resulted::Begun);
+    let event = begun(&operation, Resulted::Begun);
     let kind = operation.subject.kind();
     connection.prepare_cached(OPERATION)?.execute(params![
         operation.institution.as_str(),
@@ -329,18 +285,4 @@ fn record_subject(
         }
     };
     Ok(())
-}
-
-fn event(operation: &Operation, result: Resulted) -> Event {
-    Event {
-        origin: operation.origin.clone(),
-        institution: operation.institution.clone(),
-        operation: operation.subject.kind().name(),
-        object: Some(operation.subject.object()),
-        device: operation.subject.device(),
-        policy: operation.subject.policy(),
-        key: Some(operation.key),
-        result,
-        reason: None,
-    }
 }

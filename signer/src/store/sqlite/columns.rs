@@ -3,13 +3,17 @@
 use std::{error::Error, str::FromStr};
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use semops_pki::crl::Reason;
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    domain::{device::DeviceId, key::KeyId, operation::Kind, outcome::State},
+    domain::{
+        device::DeviceId, document::DocumentKind, key::KeyId, operation::Kind, outcome::State,
+    },
+    store::columns::Word,
 };
+
+pub(super) use crate::store::columns::{Count, ReasonCode, Text};
 
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -49,26 +53,25 @@ impl ToSql for KeyId {
 
 impl FromSql for State {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let word = value.as_str()?;
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == word)
-            .ok_or(FromSqlError::InvalidType)
+        word(value)
     }
 }
 
 impl FromSql for Kind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let word = value.as_str()?;
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == word)
-            .ok_or(FromSqlError::InvalidType)
+        word(value)
     }
 }
 
-/// A type that is read from its text.
-pub(super) struct Text<T>(pub(super) T);
+impl FromSql for DocumentKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        word(value)
+    }
+}
+
+fn word<T: Word>(value: ValueRef<'_>) -> FromSqlResult<T> {
+    T::of(value.as_str()?).ok_or(FromSqlError::InvalidType)
+}
 
 impl<T: FromStr<Err: Error + Send + Sync + 'static>> FromSql for Text<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -79,9 +82,6 @@ impl<T: FromStr<Err: Error + Send + Sync + 'static>> FromSql for Text<T> {
             .map_err(FromSqlError::other)
     }
 }
-
-/// A number that is never negative and below 2^63, as the column can hold.
-pub(super) struct Count(pub(super) u64);
 
 impl FromSql for Count {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -100,14 +100,10 @@ impl ToSql for Count {
     }
 }
 
-/// A CRLReason by its code (RFC 5280 s5.3.1).
-pub(super) struct ReasonCode(pub(super) Reason);
-
 impl FromSql for ReasonCode {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let number = i64::column_result(value)?;
-        let reason = u8::try_from(number).ok().and_then(Reason::from_code);
-        reason.map(Self).ok_or(FromSqlError::OutOfRange(number))
+        Self::of(number).ok_or(FromSqlError::OutOfRange(number))
     }
 }
 

@@ -9,14 +9,13 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        audit::{Event, Resulted},
         key::KeyId,
         operation::Kind,
         outcome::{Ending, Outcome, State},
-        reason::Reason,
     },
     store::{
         Completion, Intents, StoreError, Swept,
+        ending::{End, Pending},
         sqlite::{
             audit,
             columns::{Count, Text},
@@ -92,7 +91,7 @@ pub(super) fn end(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<Ended, StoreError> {
-    let Some(pending) = pending(connection, id, origin)? else {
+    let Some(pending) = pending(connection, id)? else {
         let outcome = rows::outcome(connection, id)?;
         let outcome =
             outcome.ok_or_else(|| StoreError::Violated(format!("there is no intent {id}")))?;
@@ -101,27 +100,10 @@ pub(super) fn end(
             signed_with: None,
         });
     };
-    let end = match ending {
-        _ if now >= pending.expires_at => End::overdue(pending.kind),
-        Ending::Signed(artifact) => End {
-            state: State::Authorized,
-            artifact: Some(artifact),
-            reason: None,
-        },
-        Ending::Denied(reason) => End {
-            state: State::Denied,
-            artifact: None,
-            reason: Some(reason),
-        },
-        Ending::Failed(reason) => End {
-            state: State::Failed,
-            artifact: None,
-            reason: Some(reason),
-        },
-    };
+    let end = pending.end(ending, now);
     let key = (end.state == State::Authorized).then_some(pending.key);
     Ok(Ended {
-        outcome: settle(connection, pending, end, now)?,
+        outcome: settle(connection, pending, end, origin, now)?,
         signed_with: key,
     })
 }
@@ -138,14 +120,10 @@ pub(super) fn sweep(
         .collect::<Result<_, _>>()?;
     let mut swept = Swept::default();
     for id in overdue {
-        if let Some(pending) = pending(connection, id, origin)? {
+        if let Some(pending) = pending(connection, id)? {
             let end = End::overdue(pending.kind);
-            let count = match end.state {
-                State::Expired => &mut swept.expired,
-                _ => &mut swept.failed,
-            };
-            *count += 1;
-            settle(connection, pending, end, now)?;
+            end.count(&mut swept);
+            settle(connection, pending, end, origin, now)?;
         }
     }
     Ok(swept)
@@ -163,61 +141,18 @@ pub(super) fn intents(
     })?)
 }
 
-/// An intent that is still pending, with what its last event tells.
-struct Pending {
-    id: i64,
-    kind: Kind,
-    key: KeyId,
-    expires_at: Timestamp,
-    event: Event,
-}
-
-struct End {
-    state: State,
-    artifact: Option<Vec<u8>>,
-    reason: Option<&'static str>,
-}
-
-impl End {
-    /// The end of an intent whose time has passed.
-    fn overdue(kind: Kind) -> Self {
-        let (state, reason) = match kind {
-            Kind::Authorization => (State::Expired, Reason::OrderExpired.name()),
-            Kind::DeviceCertificate | Kind::Crl => (State::Failed, Reason::Overdue.name()),
-        };
-        Self {
-            state,
-            artifact: None,
-            reason: Some(reason),
-        }
-    }
-}
-
-fn pending(
-    connection: &Connection,
-    id: i64,
-    origin: &Origin,
-) -> Result<Option<Pending>, StoreError> {
+fn pending(connection: &Connection, id: i64) -> Result<Option<Pending>, StoreError> {
     let read = |row: &Row<'_>| {
         let Text(institution) = row.get(0)?;
-        let (kind, key): (Kind, KeyId) = (row.get(1)?, row.get(2)?);
-        let event = Event {
-            origin: origin.clone(),
+        Ok(Pending {
+            id,
+            kind: row.get(1)?,
+            key: row.get(2)?,
+            expires_at: row.get(3)?,
             institution,
-            operation: kind.name(),
             object: row.get(4)?,
             device: row.get(5)?,
             policy: row.get(6)?,
-            key: Some(key),
-            result: Resulted::Begun,
-            reason: None,
-        };
-        Ok(Pending {
-            id,
-            kind,
-            key,
-            expires_at: row.get(3)?,
-            event,
         })
     };
     Ok(connection
@@ -230,9 +165,10 @@ fn settle(
     connection: &Connection,
     pending: Pending,
     end: End,
+    origin: &Origin,
     now: Timestamp,
 ) -> Result<Outcome, StoreError> {
-    let (id, kind, event) = (pending.id, pending.kind, pending.event);
+    let (id, kind) = (pending.id, pending.kind);
     let changed = connection.prepare_cached(END)?.execute(params![
         id,
         end.state.name(),
@@ -246,12 +182,7 @@ fn settle(
         )));
     }
     take_effect(connection, id, kind, end.artifact.as_deref())?;
-    let reason = end.reason.map(str::to_owned);
-    let event = Event {
-        result: Resulted::Ended(end.state),
-        reason: reason.clone(),
-        ..event
-    };
+    let event = pending.ended(&end, origin);
     audit::append(connection, &event, now)?;
     let order_jws = connection
         .prepare_cached(ORDER_JWS)?
@@ -262,7 +193,7 @@ fn settle(
         device: event.device,
         order_jws,
         artifact: end.artifact,
-        reason,
+        reason: event.reason,
     })
 }
 

@@ -8,12 +8,13 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        audit::{Event, Resulted},
+        audit::Event,
         device::{Acceptance, DeviceId, Reference, Revocation},
         key::KeyId,
     },
     store::{
         Accepted, Revoked, StoreError,
+        decision::done,
         sqlite::{
             audit,
             columns::{Count, ReasonCode},
@@ -162,23 +163,4 @@ fn issued(
         .prepare_cached(ISSUED)?
         .query_row((device, issuer.as_str()), read)
         .optional()?)
-}
-
-fn done(
-    institution: &InstitutionId,
-    operation: &'static str,
-    device: DeviceId,
-    origin: Origin,
-) -> Event {
-    Event {
-        origin,
-        institution: institution.clone(),
-        operation,
-        object: None,
-        device: Some(device),
-        policy: None,
-        key: None,
-        result: Resulted::Done,
-        reason: None,
-    }
 }

@@ -1,6 +1,5 @@
 //! Owns the verbs about the versioned documents that people set.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use semops_objects::institution::InstitutionId;
 
@@ -8,11 +7,10 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        audit::{Event, Resulted},
         document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     },
     store::{
-        DocumentView, Documents, Loaded, StoreError, VersionsView,
+        DocumentView, Documents, Loaded, StoreError, VersionsView, columns, decision,
         sqlite::{
             audit,
             columns::{Count, Text},
@@ -58,7 +56,7 @@ pub(super) fn document(
     version: Option<u64>,
 ) -> Result<DocumentView, StoreError> {
     let (sql, version) = match version {
-        Some(version) => (VERSION, column(version)),
+        Some(version) => (VERSION, columns::version(version)),
         None => (LATEST, i64::MAX),
     };
     let document = connection
@@ -78,7 +76,7 @@ pub(super) fn versions(
     below: Option<u64>,
     at_most: usize,
 ) -> Result<VersionsView, StoreError> {
-    let below = below.map_or(i64::MAX, column);
+    let below = below.map_or(i64::MAX, columns::version);
     let mut statement = connection.prepare_cached(LATEST)?;
     let mut found = statement.query((institution.as_str(), kind.name(), below))?;
     let (mut versions, mut hashed): (Vec<DocumentVersion>, usize) = (Vec::new(), 0);
@@ -96,14 +94,8 @@ pub(super) fn versions(
     })
 }
 
-/// A version as a column can hold it; no document has a greater one.
-fn column(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
-}
-
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
-    let (Text(institution), DocumentWord(kind), Count(version)) =
-        (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (Text(institution), kind, Count(version)) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let document = Document {
         institution,
         kind,
@@ -123,17 +115,8 @@ pub(super) fn load(
     now: Timestamp,
 ) -> Result<Loaded, StoreError> {
     let effective = effective(connection, &document.institution, document.kind)?;
-    if effective
-        .as_ref()
-        .is_some_and(|(_, bytes)| *bytes == document.bytes)
-    {
-        return Ok(Loaded::Unchanged);
-    }
-    let expected = effective.map_or(Some(1), |(version, _)| version.checked_add(1));
-    if expected != Some(document.version) {
-        return Ok(Loaded::WrongVersion {
-            expected: expected.unwrap_or(u64::MAX),
-        });
+    if let Some(not_loaded) = decision::not_loaded(effective, document) {
+        return Ok(not_loaded);
     }
     connection.prepare_cached(LOAD)?.execute(params![
         document.institution.as_str(),
@@ -143,7 +126,7 @@ pub(super) fn load(
         now,
     ])?;
     connection.prepare_cached(RAISE)?.execute([])?;
-    audit::append(connection, &event(document, origin), now)?;
+    audit::append(connection, &decision::loaded(document, origin), now)?;
     rows::generation(connection).map(Loaded::Effective)
 }
 
@@ -157,37 +140,4 @@ fn effective(
     Ok(statement
         .query_row((institution.as_str(), kind.name()), read)
         .optional()?)
-}
-
-/// The object is `<version>.<base64url of the SHA-256 of the exact bytes>`.
-fn event(document: &Document, origin: Origin) -> Event {
-    let sha256 = document.sha256();
-    Event {
-        origin,
-        institution: document.institution.clone(),
-        operation: document.kind.name(),
-        object: Some(format!(
-            "{}.{}",
-            document.version,
-            URL_SAFE_NO_PAD.encode(sha256)
-        )),
-        device: None,
-        policy: (document.kind == DocumentKind::Policy).then_some(sha256),
-        key: None,
-        result: Resulted::Done,
-        reason: None,
-    }
-}
-
-struct DocumentWord(DocumentKind);
-
-impl rusqlite::types::FromSql for DocumentWord {
-    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-        let word = value.as_str()?;
-        let kind = DocumentKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == word);
-        kind.map(Self)
-            .ok_or(rusqlite::types::FromSqlError::InvalidType)
-    }
 }

@@ -1,0 +1,193 @@
+//! Owns what every store decides alike when it has read what stands, and the events that tell of it. A store reads under
+//! its own locks and writes what comes out of this.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use semops_objects::institution::InstitutionId;
+
+use crate::{
+    domain::{
+        actor::Origin,
+        audit::{Event, Resulted},
+        device::DeviceId,
+        document::{Document, DocumentKind},
+        operation::{Kind, Operation, OrderRecord, Subject},
+        reason::Reason,
+    },
+    store::{Begun, Earlier, Intent, Limit, Loaded, Refusal},
+};
+
+/// What is to be done with an operation, by what was recorded under its idempotency key.
+pub(super) enum Step {
+    /// It is answered, nothing is written.
+    Answer(Begun),
+    /// Other content stands there: this event tells of it.
+    Conflict(Box<Event>),
+    /// Its recorded bytes are signed with the key that was recorded with them, if all of it is still allowed.
+    Resume(Intent),
+    /// It is recorded, if all of it is allowed.
+    Admit,
+}
+
+impl Step {
+    /// The first steps of the contract of `begin`.
+    pub(super) fn of(operation: &Operation, earlier: Option<Earlier>, generation: u64) -> Self {
+        match earlier {
+            Some(earlier) if earlier.content != operation.content => conflict(operation),
+            Some(Earlier {
+                intent: None,
+                outcome,
+                ..
+            }) => Self::Answer(Begun::Done(outcome)),
+            _ if operation.generation != generation => Self::Answer(Begun::Refused(Refusal::Stale)),
+            Some(Earlier {
+                intent: Some(intent),
+                ..
+            }) => Self::Resume(intent),
+            None => Self::Admit,
+        }
+    }
+}
+
+fn conflict(operation: &Operation) -> Step {
+    let reason = match operation.subject {
+        Subject::Authorization(_) => Reason::OrderConflict.name(),
+        Subject::DeviceCertificate(_) => Reason::RequestConflict.name(),
+        // Two replicas that make the next CRL at once are no incident.
+        Subject::Crl(_) => return Step::Answer(Begun::Refused(Refusal::CrlNumberTaken)),
+    };
+    Step::Conflict(Box::new(Event {
+        key: None,
+        reason: Some(reason.to_owned()),
+        ..begun(operation, Resulted::Refused)
+    }))
+}
+
+/// Whether a key that is active for `purpose` may sign objects of this kind: a key of one purpose never signs another.
+pub(super) fn may_sign(kind: Kind, purpose: Option<&str>) -> bool {
+    use crate::domain::key::Purpose;
+    let purposes: &[Purpose] = match kind {
+        Kind::Authorization => &[Purpose::Authorization],
+        Kind::DeviceCertificate => &[Purpose::DeviceCa],
+        Kind::Crl => &[Purpose::DeviceCa, Purpose::SigningCa],
+    };
+    purposes
+        .iter()
+        .any(|allowed| Some(allowed.name()) == purpose)
+}
+
+/// How a certified device stands with an institution.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) revoked: bool,
+    pub(super) accepted: bool,
+}
+
+impl Standing {
+    /// Whether, and why, its orders are refused.
+    pub(super) fn refusal(device: Option<Self>) -> Option<Refusal> {
+        match device {
+            Some(Self { revoked: true, .. }) => Some(Refusal::DeviceRevoked),
+            Some(Self { accepted: true, .. }) => None,
+            Some(Self {
+                accepted: false, ..
+            })
+            | None => Some(Refusal::NotAccepted),
+        }
+    }
+}
+
+/// What a device has reserved at an institution within the day: its orders, and the amount in the currency of the next
+/// one as two sums, for it may pass what a column holds.
+#[derive(Clone, Copy)]
+pub(super) struct Day {
+    pub(super) orders: u64,
+    pub(super) billions: u64,
+    pub(super) units: u64,
+}
+
+impl Day {
+    const SPLIT: u128 = 1_000_000_000;
+
+    /// The limit that one more order would pass.
+    pub(super) fn limit(self, order: &OrderRecord) -> Option<Limit> {
+        // Cannot overflow: each term is below 2^94.
+        let amount = u128::from(self.billions) * Self::SPLIT
+            + u128::from(self.units)
+            + u128::from(order.amount.minor());
+        if amount > u128::from(order.limits.amount_per_day) {
+            Some(Limit::AmountPerDay)
+        } else if self.orders >= order.limits.orders_per_day {
+            Some(Limit::OrdersPerDay)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a document is not taken, or nothing when it follows the effective one.
+pub(super) fn not_loaded(effective: Option<(u64, Vec<u8>)>, document: &Document) -> Option<Loaded> {
+    if let Some((_, bytes)) = &effective
+        && *bytes == document.bytes
+    {
+        return Some(Loaded::Unchanged);
+    }
+    let expected = effective.map_or(Some(1), |(version, _)| version.checked_add(1));
+    (expected != Some(document.version)).then(|| Loaded::WrongVersion {
+        expected: expected.unwrap_or(u64::MAX),
+    })
+}
+
+/// The event of an operation that was begun, or refused by the record.
+pub(super) fn begun(operation: &Operation, result: Resulted) -> Event {
+    Event {
+        origin: operation.origin.clone(),
+        institution: operation.institution.clone(),
+        operation: operation.subject.kind().name(),
+        object: Some(operation.subject.object()),
+        device: operation.subject.device(),
+        policy: operation.subject.policy(),
+        key: Some(operation.key),
+        result,
+        reason: None,
+    }
+}
+
+/// The event of a change to what a device may do.
+pub(super) fn done(
+    institution: &InstitutionId,
+    operation: &'static str,
+    device: DeviceId,
+    origin: Origin,
+) -> Event {
+    Event {
+        origin,
+        institution: institution.clone(),
+        operation,
+        object: None,
+        device: Some(device),
+        policy: None,
+        key: None,
+        result: Resulted::Done,
+        reason: None,
+    }
+}
+
+/// The event of a document that became effective. Its object is `<version>.<base64url of the SHA-256 of the exact bytes>`.
+pub(super) fn loaded(document: &Document, origin: Origin) -> Event {
+    let sha256 = document.sha256();
+    Event {
+        origin,
+        institution: document.institution.clone(),
+        operation: document.kind.name(),
+        object: Some(format!(
+            "{}.{}",
+            document.version,
+            URL_SAFE_NO_PAD.encode(sha256)
+        )),
+        device: None,
+        policy: (document.kind == DocumentKind::Policy).then_some(sha256),
+        key: None,
+        result: Resulted::Done,
+        reason: None,
+    }
+}

@@ -1,0 +1,258 @@
+//! Owns what stands about the operations of a wave, under the locks of their group: one statement for the orders, one for
+//! the enrolments, one for the CRLs.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use crate::{
+    clock::Timestamp,
+    domain::operation::{
+        CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, OrderRecord, Subject,
+    },
+    store::{
+        Begun, Earlier, Limit, Refusal, columns,
+        decision::{Day, Standing, may_sign},
+        postgres::{
+            begin::Placed,
+            columns::Count,
+            error::Failure,
+            rows::{self, operation_columns},
+            session::{Parameter, Session},
+        },
+    },
+};
+
+/// What stands about one operation.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// What was recorded under its idempotency key.
+    pub(super) earlier: Option<Earlier>,
+    /// Why the record does not allow it, with the recorded key if it is pending.
+    pub(super) refusal: Option<Refusal>,
+    /// What else stands in the way of what is new.
+    pub(super) stop: Option<Begun>,
+}
+
+// The key that counts is the recorded one of what is pending.
+macro_rules! key_of {
+    ($own:literal) => {
+        concat!(
+            " LEFT JOIN key k ON k.id = CASE o.state WHEN 'PENDING' THEN o.key_id ELSE ",
+            $own,
+            " END AND k.institution = w.institution AND k.state = 'active'"
+        )
+    };
+}
+
+pub(super) const ORDERS: &str = concat!(
+    "SELECT ",
+    operation_columns!(),
+    ", k.purpose, d.id IS NOT NULL, r.device IS NOT NULL, a.device IS NOT NULL, s.orders, s.billions, s.units \
+     FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) WITH ORDINALITY \
+     AS w (institution, device, jti, key_id, currency, n) \
+     LEFT JOIN cosigned_order c ON c.institution = w.institution AND c.device = w.device AND c.jti = w.jti \
+     LEFT JOIN operation o ON o.id = c.operation",
+    key_of!("w.key_id"),
+    " LEFT JOIN device d ON d.id = w.device AND d.certificate_sha256 IS NOT NULL \
+     LEFT JOIN revocation r ON r.device = d.id \
+     LEFT JOIN acceptance a ON a.institution = w.institution AND a.device = d.id \
+     CROSS JOIN LATERAL (SELECT count(*) AS orders, \
+     coalesce(sum(minor / 1000000000) FILTER (WHERE currency = w.currency), 0)::bigint AS billions, \
+     coalesce(sum(minor % 1000000000) FILTER (WHERE currency = w.currency), 0)::bigint AS units \
+     FROM cosigned_order WHERE institution = w.institution AND device = w.device AND reserved_at > $6) s ORDER BY w.n"
+);
+
+pub(super) const ENROLLMENTS: &str = concat!(
+    "SELECT ",
+    operation_columns!(),
+    ", k.purpose, s.devices, EXISTS (SELECT 1 FROM device p WHERE p.public_key = w.public_key) \
+     FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[]) WITH ORDINALITY \
+     AS w (institution, request, key_id, subscriber, public_key, n) \
+     LEFT JOIN device e ON e.issuer = w.institution AND e.request = w.request \
+     LEFT JOIN operation o ON o.id = e.operation LEFT JOIN cosigned_order c ON c.operation = o.id",
+    key_of!("w.key_id"),
+    " CROSS JOIN LATERAL (SELECT count(*) AS devices FROM device d WHERE d.issuer = w.institution \
+     AND d.subscriber = w.subscriber AND d.public_key IS NOT NULL \
+     AND (d.certificate_sha256 IS NULL OR d.not_after >= $6) \
+     AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.device = d.id)) s ORDER BY w.n"
+);
+
+pub(super) const CRLS: &str = concat!(
+    "SELECT ",
+    operation_columns!(),
+    ", k.purpose, (SELECT coalesce(max(x.number), 0) FROM crl x WHERE x.issuer_key = w.key_id) \
+     FROM unnest($1::text[], $2::bytea[], $3::bigint[]) WITH ORDINALITY AS w (institution, key_id, number, n) \
+     LEFT JOIN crl l ON l.issuer_key = w.key_id AND l.number = w.number \
+     LEFT JOIN operation o ON o.id = l.operation LEFT JOIN cosigned_order c ON c.operation = o.id",
+    key_of!("w.key_id"),
+    " ORDER BY w.n"
+);
+
+/// What stands about each, by its place.
+pub(super) async fn of(
+    session: &Session,
+    wave: &[Placed<'_>],
+    now: Timestamp,
+) -> Result<HashMap<usize, Facts>, Failure> {
+    let (mut orders, mut enrollments, mut crls) = (Vec::new(), Vec::new(), Vec::new());
+    for placed in wave {
+        match &placed.1.subject {
+            Subject::Authorization(order) => orders.push((*placed, order)),
+            Subject::DeviceCertificate(device) => enrollments.push((*placed, device)),
+            Subject::Crl(crl) => crls.push((*placed, crl)),
+        }
+    }
+    let mut facts = HashMap::with_capacity(wave.len());
+    if !orders.is_empty() {
+        facts.extend(of_orders(session, &orders, now).await?);
+    }
+    if !enrollments.is_empty() {
+        facts.extend(of_enrollments(session, &enrollments, now).await?);
+    }
+    if !crls.is_empty() {
+        facts.extend(of_crls(session, &crls).await?);
+    }
+    Ok(facts)
+}
+
+/// An operation with what its subject records.
+type Subjects<'a, R> = [(Placed<'a>, &'a R)];
+
+fn institutions<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a str> {
+    let of = |((_, operation), _): &(Placed<'a>, _)| operation.institution.as_str();
+    subjects.iter().map(of).collect()
+}
+
+fn keys<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a [u8]> {
+    let of = |((_, operation), _): &(Placed<'a>, _)| operation.key.as_bytes().as_slice();
+    subjects.iter().map(of).collect()
+}
+
+async fn of_orders(
+    session: &Session,
+    orders: &Subjects<'_, OrderRecord>,
+    now: Timestamp,
+) -> Result<Vec<(usize, Facts)>, Failure> {
+    let devices: Vec<_> = orders
+        .iter()
+        .map(|(_, order)| order.device.uuid())
+        .collect();
+    let jtis: Vec<_> = orders.iter().map(|(_, order)| order.jti).collect();
+    let currencies = orders
+        .iter()
+        .map(|(_, order)| order.amount.currency().code());
+    let parameters: [Parameter<'_>; 6] = [
+        &institutions(orders),
+        &devices,
+        &jtis,
+        &keys(orders),
+        &currencies.collect::<Vec<&str>>(),
+        &now.plus_seconds(-MONEY_WINDOW_SECONDS).micros(),
+    ];
+    let rows = session.query(ORDERS, &parameters).await?;
+    let read = |((place, _), order): &(Placed<'_>, &OrderRecord), row: &Row| {
+        Ok((*place, order_facts(row, order)?))
+    };
+    orders
+        .iter()
+        .zip(&rows)
+        .map(|(order, row)| read(order, row))
+        .collect()
+}
+
+fn order_facts(row: &Row, order: &OrderRecord) -> Result<Facts, Failure> {
+    let at = rows::OPERATION + 1;
+    let certified: bool = row.try_get(at)?;
+    let standing = Standing {
+        revoked: row.try_get(at + 1)?,
+        accepted: row.try_get(at + 2)?,
+    };
+    let (Count(orders), Count(billions), Count(units)) = (
+        row.try_get(at + 3)?,
+        row.try_get(at + 4)?,
+        row.try_get(at + 5)?,
+    );
+    let day = Day {
+        orders,
+        billions,
+        units,
+    };
+    let refusal = key_refusal(row, Kind::Authorization)?;
+    Ok(Facts {
+        earlier: rows::operation(row, 0)?,
+        refusal: refusal.or_else(|| Standing::refusal(certified.then_some(standing))),
+        stop: day.limit(order).map(Begun::OverLimit),
+    })
+}
+
+fn key_refusal(row: &Row, kind: Kind) -> Result<Option<Refusal>, Failure> {
+    let purpose: Option<&str> = row.try_get(rows::OPERATION)?;
+    Ok((!may_sign(kind, purpose)).then_some(Refusal::KeyNotActive))
+}
+
+async fn of_enrollments(
+    session: &Session,
+    enrollments: &Subjects<'_, DeviceRecord>,
+    now: Timestamp,
+) -> Result<Vec<(usize, Facts)>, Failure> {
+    let records = || enrollments.iter().map(|(_, device)| device);
+    let parameters: [Parameter<'_>; 6] = [
+        &institutions(enrollments),
+        &records().map(|d| d.request.as_slice()).collect::<Vec<_>>(),
+        &keys(enrollments),
+        &records().map(|d| d.subscriber.as_str()).collect::<Vec<_>>(),
+        &records()
+            .map(|d| d.public_key.as_slice())
+            .collect::<Vec<_>>(),
+        &now.micros(),
+    ];
+    let rows = session.query(ENROLLMENTS, &parameters).await?;
+    let read = |((place, _), device): &(Placed<'_>, &DeviceRecord), row: &Row| {
+        let Count(devices) = row.try_get(rows::OPERATION + 1)?;
+        let taken: bool = row.try_get(rows::OPERATION + 2)?;
+        let stop = if devices >= device.devices_per_subscriber {
+            Some(Begun::OverLimit(Limit::DevicesPerSubscriber))
+        } else {
+            taken.then_some(Begun::Refused(Refusal::PublicKeyTaken))
+        };
+        let facts = Facts {
+            earlier: rows::operation(row, 0)?,
+            refusal: key_refusal(row, Kind::DeviceCertificate)?,
+            stop,
+        };
+        Ok((*place, facts))
+    };
+    enrollments
+        .iter()
+        .zip(&rows)
+        .map(|(enrollment, row)| read(enrollment, row))
+        .collect()
+}
+
+async fn of_crls(
+    session: &Session,
+    crls: &Subjects<'_, CrlRecord>,
+) -> Result<Vec<(usize, Facts)>, Failure> {
+    let numbers = crls.iter().map(|(_, crl)| columns::version(crl.number));
+    let parameters: [Parameter<'_>; 3] = [
+        &institutions(crls),
+        &keys(crls),
+        &numbers.collect::<Vec<i64>>(),
+    ];
+    let rows = session.query(CRLS, &parameters).await?;
+    let read = |((place, _), crl): &(Placed<'_>, &CrlRecord), row: &Row| {
+        let Count(last) = row.try_get(rows::OPERATION + 1)?;
+        let taken = crl.number <= last;
+        let facts = Facts {
+            earlier: rows::operation(row, 0)?,
+            refusal: key_refusal(row, Kind::Crl)?,
+            stop: taken.then_some(Begun::Refused(Refusal::CrlNumberTaken)),
+        };
+        Ok((*place, facts))
+    };
+    crls.iter()
+        .zip(&rows)
+        .map(|(crl, row)| read(crl, row))
+        .collect()
+}

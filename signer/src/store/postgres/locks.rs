@@ -1,0 +1,96 @@
+//! Owns the locks that writing transactions take, all until their end, always in the order of this file.
+//!
+//! READ COMMITTED with locks taken first, and not SERIALIZABLE: a statement then sees all that was committed before it
+//! began, so whatever is read after the lock that guards it is the last word, and nothing is retried for having been read
+//! beside another's writing. A serializable group of hundreds of orders would fail as a whole whenever any row of any of
+//! them was touched by another replica. What stays is a deadlock between groups, which the order makes rare, and a UNIQUE
+//! constraint where no row can be locked because none is there yet; both are retried.
+//!
+//! | lock | who | guards |
+//! |---|---|---|
+//! | the rules | every decision shares it; loading a document has it alone | the documents' generation, the keys' states |
+//! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
+//! | a subscriber | enrolments | the number of the subscriber's devices |
+//! | a device's row | orders, acceptance, release, revocation | the money limits, the acceptance, the revocation |
+//! | an intent's row | its end | that it ends once |
+//!
+//! The rules are an advisory lock, for those who wait for one stand in a queue: rows that are shared without a pause
+//! (FOR SHARE) would keep out for ever whoever is to change them.
+
+use semops_pki::algorithm::sha256;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        key::KeyId,
+        operation::{Operation, Subject},
+    },
+    store::postgres::{error::Failure, session::Session},
+};
+
+// Two numbers: a space of their own beside the one number of a subscriber.
+const SHARE_RULES: &str = "SELECT pg_advisory_xact_lock_shared(1397050704, 1)";
+const CHANGE_RULES: &str = "SELECT pg_advisory_xact_lock(1397050704, 1)";
+pub(super) const KEYS: &str =
+    "SELECT 1 FROM key WHERE id = ANY($1::bytea[]) ORDER BY id FOR NO KEY UPDATE";
+const SUBSCRIBERS: &str =
+    "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
+pub(super) const DEVICES: &str =
+    "SELECT 1 FROM device WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE";
+
+/// Keeps the documents and the keys' states as they are until the end.
+pub(super) async fn share_rules(session: &Session) -> Result<(), Failure> {
+    session.query(SHARE_RULES, &[]).await.map(drop)
+}
+
+/// Waits for all who decide by the rules, and lets nobody begin.
+pub(super) async fn change_rules(session: &Session) -> Result<(), Failure> {
+    session.query(CHANGE_RULES, &[]).await.map(drop)
+}
+
+/// Locks what a CA's next CRL or revocation is numbered by.
+pub(super) async fn issuing_keys(session: &Session, keys: &[KeyId]) -> Result<(), Failure> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes().as_slice()).collect();
+    session.query(KEYS, &[&keys]).await.map(drop)
+}
+
+/// Locks devices, those that are there.
+pub(super) async fn devices(session: &Session, devices: &[Uuid]) -> Result<(), Failure> {
+    session.query(DEVICES, &[&devices]).await.map(drop)
+}
+
+/// Locks all that a group decides by.
+pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result<(), Failure> {
+    let (mut keys, mut subscribers, mut phones) = (Vec::new(), Vec::new(), Vec::new());
+    for operation in operations {
+        match &operation.subject {
+            Subject::Authorization(order) => phones.push(order.device.uuid()),
+            Subject::DeviceCertificate(device) => {
+                let institution = operation.institution.as_str();
+                subscribers.push(number(institution, device.subscriber.as_str()));
+            }
+            Subject::Crl(_) => keys.push(operation.key),
+        }
+    }
+    share_rules(session).await?;
+    if !keys.is_empty() {
+        issuing_keys(session, &keys).await?;
+    }
+    if !subscribers.is_empty() {
+        subscribers.sort_unstable();
+        subscribers.dedup();
+        session.query(SUBSCRIBERS, &[&subscribers]).await?;
+    }
+    if !phones.is_empty() {
+        devices(session, &phones).await?;
+    }
+    Ok(())
+}
+
+/// A number for a subscriber of an institution; two with the same one wait for each other and are told apart all the same.
+fn number(institution: &str, subscriber: &str) -> i64 {
+    // An institution's id holds no slash.
+    let digest = sha256(format!("{institution}/{subscriber}").as_bytes());
+    let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    i64::from_be_bytes(*first)
+}

@@ -1,0 +1,99 @@
+//! Owns the connections: a bounded number, made when they are needed, each lent to one piece of work at a time.
+
+use std::{
+    ops::Deref,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::store::{
+    StoreError,
+    postgres::{connect::Connector, error::Failure, session::Session},
+};
+
+/// Connections to one server.
+pub(super) struct Pool {
+    connector: Connector,
+    idle: Mutex<Vec<Session>>,
+    places: Semaphore,
+    kind: Kind,
+}
+
+/// What is done on the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Single statements that change nothing.
+    Reads,
+    /// Transactions.
+    Writes,
+}
+
+/// A connection that is lent. It is closed when it is dropped, for what it was doing is not known then.
+pub(super) struct Lease<'a> {
+    session: Session,
+    pool: &'a Pool,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Connector, kind: Kind, connections: usize) -> Self {
+        Self {
+            connector,
+            idle: Mutex::default(),
+            places: Semaphore::new(connections),
+            kind,
+        }
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A connection, in the order in which they were asked for.
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, Failure> {
+        let place = self.places.acquire().await;
+        let place =
+            place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
+        let session = match self.idle() {
+            Some(session) => session,
+            None => self.connector.connect(self.kind).await?,
+        };
+        Ok(Lease {
+            session,
+            pool: self,
+            _place: place,
+        })
+    }
+
+    fn idle(&self) -> Option<Session> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that were closed meanwhile are dropped.
+        while let Some(session) = idle.pop() {
+            if !session.is_closed() {
+                return Some(session);
+            }
+        }
+        None
+    }
+}
+
+impl Lease<'_> {
+    /// Lends it to the next: nothing is open on it, nothing under way.
+    pub(super) fn give_back(self) {
+        let mut idle = self
+            .pool
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.push(self.session);
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}

@@ -1,0 +1,123 @@
+//! Owns the verbs that read what stands about an order, an enrolment or a device. Each is one statement: what it reads
+//! stood together.
+
+use semops_objects::institution::InstitutionId;
+use uuid::Uuid;
+
+use crate::{
+    domain::{device::DeviceId, outcome::Outcome},
+    store::{
+        DeviceView, EnrollmentRecall, OrderRecall,
+        postgres::{
+            columns::Count,
+            error::Failure,
+            rows::{self, device_columns, operation_columns},
+            session::{Parameter, Session},
+        },
+    },
+};
+
+pub(super) const GENERATION: &str = "SELECT value FROM generation WHERE one = 1";
+
+pub(super) const RECALL_ORDER: &str = concat!(
+    "SELECT g.value, ",
+    device_columns!(),
+    ", a.account, a.accepted_at, ",
+    operation_columns!(),
+    " FROM generation g LEFT JOIN device d ON d.certificate_sha256 = $2 LEFT JOIN operation m ON m.id = d.operation \
+     LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.institution = $1 AND a.device = d.id \
+     LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = d.id AND c.jti = $3 \
+     LEFT JOIN operation o ON o.id = c.operation WHERE g.one = 1"
+);
+
+pub(super) const ORDER: &str = concat!(
+    "SELECT g.value, ",
+    operation_columns!(),
+    " FROM generation g LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = $2 AND c.jti = $3 \
+     LEFT JOIN operation o ON o.id = c.operation WHERE g.one = 1"
+);
+
+pub(super) const RECALL_ENROLLMENT: &str = concat!(
+    "SELECT g.value, ",
+    operation_columns!(),
+    ", ",
+    device_columns!(),
+    " FROM generation g LEFT JOIN device e ON e.issuer = $1 AND e.request = $2 LEFT JOIN operation o ON o.id = e.operation \
+     LEFT JOIN cosigned_order c ON c.operation = o.id \
+     LEFT JOIN device d ON d.id = o.device AND d.certificate_sha256 IS NOT NULL LEFT JOIN operation m ON m.id = d.operation \
+     LEFT JOIN revocation r ON r.device = d.id WHERE g.one = 1"
+);
+
+pub(super) const DEVICE: &str = concat!(
+    "SELECT g.value, ",
+    device_columns!(),
+    ", a.account, a.accepted_at FROM generation g LEFT JOIN device d ON d.id = $2 AND d.certificate_sha256 IS NOT NULL \
+     LEFT JOIN operation m ON m.id = d.operation LEFT JOIN revocation r ON r.device = d.id \
+     LEFT JOIN acceptance a ON a.institution = $1 AND a.device = d.id WHERE g.one = 1"
+);
+
+/// The documents' generation.
+pub(super) async fn generation(session: &Session) -> Result<u64, Failure> {
+    let Count(generation) = session.one(GENERATION, &[]).await?.try_get(0)?;
+    Ok(generation)
+}
+
+pub(super) async fn recall_order(
+    session: &Session,
+    institution: &InstitutionId,
+    certificate: &[u8],
+    jti: Uuid,
+) -> Result<OrderRecall, Failure> {
+    let parameters: [Parameter<'_>; 3] = [&institution.as_str(), &certificate, &jti];
+    let row = session.one(RECALL_ORDER, &parameters).await?;
+    let Count(generation) = row.try_get(0)?;
+    Ok(OrderRecall {
+        generation,
+        device: rows::device(&row, 1)?,
+        acceptance: rows::acceptance(&row, 1 + rows::DEVICE)?,
+        earlier: rows::operation(&row, 3 + rows::DEVICE)?,
+    })
+}
+
+pub(super) async fn order(
+    session: &Session,
+    institution: &InstitutionId,
+    device: DeviceId,
+    jti: Uuid,
+) -> Result<(u64, Option<Outcome>), Failure> {
+    let (institution, device) = (institution.as_str(), device.uuid());
+    let row = session.one(ORDER, &[&institution, &device, &jti]).await?;
+    let Count(generation) = row.try_get(0)?;
+    let earlier = rows::operation(&row, 1)?;
+    Ok((generation, earlier.map(|earlier| earlier.outcome)))
+}
+
+pub(super) async fn recall_enrollment(
+    session: &Session,
+    institution: &InstitutionId,
+    request: &[u8],
+) -> Result<EnrollmentRecall, Failure> {
+    let parameters: [Parameter<'_>; 2] = [&institution.as_str(), &request];
+    let row = session.one(RECALL_ENROLLMENT, &parameters).await?;
+    let Count(generation) = row.try_get(0)?;
+    Ok(EnrollmentRecall {
+        generation,
+        earlier: rows::operation(&row, 1)?,
+        device: rows::device(&row, 1 + rows::OPERATION)?,
+    })
+}
+
+pub(super) async fn device(
+    session: &Session,
+    institution: &InstitutionId,
+    device: DeviceId,
+) -> Result<DeviceView, Failure> {
+    let (institution, device) = (institution.as_str(), device.uuid());
+    let row = session.one(DEVICE, &[&institution, &device]).await?;
+    let Count(generation) = row.try_get(0)?;
+    Ok(DeviceView {
+        generation,
+        device: rows::device(&row, 1)?,
+        acceptance: rows::acceptance(&row, 1 + rows::DEVICE)?,
+    })
+}

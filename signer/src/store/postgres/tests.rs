@@ -1,0 +1,142 @@
+//! Owns what is tested of this store alone, against a real server: the suite, replicas that write beside each other, a
+//! server that goes and comes, commits without an answer, schemas, and the plans of the statements.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::{
+    any::Any,
+    sync::{Arc, LazyLock},
+};
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+
+use super::{connect::Connector, session::Session, *};
+use crate::store::contract::{Inside, Made, World, contract, lists, money};
+
+mod outages;
+mod plans;
+mod replicas;
+mod schemas;
+
+// The same as for the scenarios, which drive the programs.
+#[path = "../../../../tests/src/cluster.rs"]
+#[allow(dead_code, unreachable_pub, reason = "not all of it is used here")]
+mod cluster;
+
+use cluster::Cluster;
+
+/// One server for all tests of the process; each has a database of its own.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());
+
+fn settings(cluster: &Cluster, database: &str) -> Settings {
+    Settings {
+        hosts: vec![(cluster.socket().to_str().unwrap().to_owned(), cluster::PORT)],
+        database: database.to_owned(),
+        user: cluster::ROLE.to_owned(),
+        password: None,
+        tls: None,
+    }
+}
+
+/// A new database without anything in it.
+async fn empty(cluster: &Cluster) -> Settings {
+    let name = cluster.name();
+    let admin = Connector::new(settings(cluster, "postgres"));
+    let session = admin.reach().await.unwrap();
+    session
+        .batch(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
+    settings(cluster, &name)
+}
+
+/// A new database in this program's schema.
+async fn database(cluster: &Cluster) -> Settings {
+    let settings = empty(cluster).await;
+    assert_eq!(migrate(settings.clone()).await.unwrap(), 1);
+    settings
+}
+
+async fn made(settings: Settings) -> Made {
+    Made {
+        store: Arc::new(PostgresStore::open(settings.clone()).await.unwrap()),
+        inside: Arc::new(Database(settings)),
+        keep: Box::new(()),
+    }
+}
+
+async fn make() -> Made {
+    made(database(&CLUSTER).await).await
+}
+
+/// The same database, through connections of their own.
+struct Database(Settings);
+
+impl Database {
+    async fn session(&self) -> Session {
+        Connector::new(self.0.clone()).reach().await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Inside for Database {
+    async fn leaves(&self) -> Vec<serde_json::Value> {
+        let rows = self
+            .session()
+            .await
+            .query("SELECT leaf FROM audit ORDER BY seq", &[])
+            .await
+            .unwrap();
+        let leaf = |row: &tokio_postgres::Row| serde_json::from_slice(row.get(0)).unwrap();
+        rows.iter().map(leaf).collect()
+    }
+
+    async fn suspend(&self, key: KeyId) {
+        let suspend = "UPDATE key SET state = 'suspended' WHERE id = $1";
+        let session = self.session().await;
+        let key = key.as_bytes().as_slice();
+        assert_eq!(session.execute(suspend, &[&key]).await.unwrap(), 1);
+    }
+
+    async fn refuse_events(&self, refuse: bool) {
+        let sql = if refuse {
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''injected''; END';
+             CREATE TRIGGER refused BEFORE INSERT ON audit EXECUTE FUNCTION refuse()"
+        } else {
+            "DROP TRIGGER refused ON audit"
+        };
+        self.session().await.batch(sql).await.unwrap();
+    }
+
+    async fn hold(&self) -> Box<dyn Any + Send> {
+        let session = self.session().await;
+        let hold = "BEGIN; LOCK TABLE audit, operation IN EXCLUSIVE MODE";
+        session.batch(hold).await.unwrap();
+        Box::new(session)
+    }
+}
+
+contract!(make().await);
+
+fn run(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(test);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #[test]
+    fn money_limits_follow_the_model(steps in money::steps()) {
+        run(async { money::limits_follow_the_model(World::start(make().await).await, steps).await });
+    }
+
+    #[test]
+    fn pages_fit_together_whatever_happens_between_them(changes in lists::changes()) {
+        run(async { lists::pages_fit_together(World::start(make().await).await, changes).await });
+    }
+}

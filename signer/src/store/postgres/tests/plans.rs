@@ -1,0 +1,90 @@
+//! Owns the check that no statement of a request needs to read a whole table.
+
+use super::*;
+
+const HOT: [&str; 32] = [
+    begin::IDS,
+    complete::CERTIFY,
+    complete::COUNT,
+    complete::COUNTED,
+    complete::END,
+    complete::GIVE_BACK_DEVICES,
+    complete::GIVE_BACK_MONEY,
+    complete::INTENTS,
+    complete::OUTCOMES,
+    complete::OVERDUE,
+    complete::PENDING,
+    crls::REVOKED,
+    crls::STATE,
+    documents::LATEST,
+    documents::VERSIONS,
+    facts::CRLS,
+    facts::ENROLLMENTS,
+    facts::ORDERS,
+    keys::KEYS,
+    locks::DEVICES,
+    locks::KEYS,
+    pages::ACCEPTED,
+    pages::ACCEPTED_FOR,
+    pages::ISSUED,
+    pages::ISSUED_TO,
+    pages::PICTURE,
+    reads::DEVICE,
+    reads::GENERATION,
+    reads::ORDER,
+    reads::RECALL_ENROLLMENT,
+    reads::RECALL_ORDER,
+    record::OPERATIONS,
+];
+
+/// The plan of a statement for any values.
+async fn plan(session: &Session, sql: &str) -> String {
+    let prepare = format!("DEALLOCATE ALL; PREPARE hot AS {sql}");
+    session.batch(&prepare).await.unwrap();
+    let given =
+        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'hot'";
+    let given: i32 = session.plain(given).await.unwrap()[0].parse().unwrap();
+    let nulls = vec!["NULL"; usize::try_from(given).unwrap()].join(", ");
+    let nulls = if nulls.is_empty() {
+        nulls
+    } else {
+        format!("({nulls})")
+    };
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE hot{nulls}");
+    session.plain(&explain).await.unwrap().join("\n")
+}
+
+#[tokio::test]
+async fn no_statement_needs_to_read_a_whole_table() {
+    let settings = database(&CLUSTER).await;
+    let session = Database(settings).session().await;
+    // A table of a few rows is read whole by choice: what counts is whether it must be.
+    let choose = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off";
+    session.batch(choose).await.unwrap();
+    for sql in HOT {
+        let steps = plan(&session, sql).await;
+        assert!(!steps.contains("Seq Scan"), "{sql}\n{steps}");
+    }
+    // What the check would find.
+    let slow = plan(&session, "SELECT leaf FROM audit WHERE leaf = $1").await;
+    assert!(slow.contains("Seq Scan"), "{slow}");
+    // The day's sum never leaves its index; a page is a range of ids in one.
+    let day = plan(&session, facts::ORDERS).await;
+    assert!(
+        day.contains("Index Only Scan using cosigned_order_day"),
+        "{day}"
+    );
+    for (sql, index) in [
+        (pages::ISSUED, "device_issued "),
+        (pages::ISSUED_TO, "device_issued_to "),
+        (pages::ACCEPTED, "acceptance_pkey "),
+        (pages::ACCEPTED_FOR, "acceptance_account "),
+        (complete::OVERDUE, "operation_overdue "),
+    ] {
+        let steps = plan(&session, sql).await;
+        assert!(
+            steps.contains(index) && !steps.contains("Sort"),
+            "{sql}\n{steps}"
+        );
+    }
+}

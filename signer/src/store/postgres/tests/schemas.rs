@@ -1,0 +1,126 @@
+//! Owns what is tested of schemas: made once, refused when they do not fit, and served by two versions at a time.
+
+use super::*;
+use crate::store::StoreError;
+
+async fn said(settings: &Settings, sql: &str) {
+    let session = Database(settings.clone()).session().await;
+    session.batch(sql).await.unwrap();
+}
+
+async fn refused(settings: &Settings) -> StoreError {
+    match PostgresStore::open(settings.clone()).await {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn migrating_is_idempotent_also_at_once_and_beside_a_server() {
+    let settings = empty(&CLUSTER).await;
+    let unmade = refused(&settings).await;
+    assert!(matches!(
+        unmade,
+        StoreError::Schema {
+            found: 0,
+            needed: 1
+        }
+    ));
+    assert!(unmade.to_string().contains("migrate"), "{unmade}");
+    let migrations = (0..4).map(|_| tokio::spawn(migrate(settings.clone())));
+    for migration in migrations.collect::<Vec<_>>() {
+        assert_eq!(migration.await.unwrap().unwrap(), 1);
+    }
+    let store = PostgresStore::open(settings.clone()).await.unwrap();
+    said(&settings, "UPDATE generation SET value = 7").await;
+    assert_eq!(migrate(settings).await.unwrap(), 1);
+    assert_eq!(store.generation().await.unwrap(), 7);
+}
+
+/// What a next version would be: a column that the old program does not name.
+const EXPAND: &str =
+    "ALTER TABLE cosigned_order ADD COLUMN note text; UPDATE schema_version SET version = 2";
+/// And, once no old program serves any more, what it would not know.
+const CONTRACT: &str = "ALTER TABLE cosigned_order ALTER COLUMN note SET DEFAULT ''; UPDATE schema_version SET version = 3, serves_from = 2";
+
+#[tokio::test]
+async fn an_expanded_schema_is_served_and_a_contracted_one_is_not() {
+    let settings = database(&CLUSTER).await;
+    let world = World::start(made(settings.clone()).await).await;
+    said(&settings, EXPAND).await;
+    // One that ran before goes on, one that starts now does too.
+    let device = world.accepted_phone().await;
+    world
+        .record(
+            world.order(device, crate::store::contract::T0),
+            crate::store::contract::T0,
+        )
+        .await;
+    PostgresStore::open(settings.clone()).await.unwrap();
+    said(&settings, CONTRACT).await;
+    let refused = refused(&settings).await;
+    assert!(matches!(
+        refused,
+        StoreError::Schema {
+            found: 3,
+            needed: 1
+        }
+    ));
+    // Nor does the old program take the database back.
+    let back = migrate(settings).await;
+    assert!(matches!(
+        back,
+        Err(StoreError::Schema {
+            found: 3,
+            needed: 1
+        })
+    ));
+}
+
+#[tokio::test]
+async fn a_server_that_would_lose_commits_is_refused() {
+    let cluster = Cluster::start_with(&["synchronous_commit=off"]).unwrap();
+    let settings = empty(&cluster).await;
+    migrate(settings.clone()).await.unwrap();
+    let early = refused(&settings).await;
+    assert!(
+        early.to_string().contains("synchronous_commit = on"),
+        "{early}"
+    );
+    let sql = format!(
+        "ALTER DATABASE {} SET synchronous_commit = on",
+        settings.database
+    );
+    said(&settings, &sql).await;
+    PostgresStore::open(settings.clone()).await.unwrap();
+    // What is not there, or does not let in, is told apart from what cannot be read.
+    for (other, advice) in [
+        (
+            Settings {
+                database: "none".into(),
+                ..settings.clone()
+            },
+            "createdb",
+        ),
+        (
+            Settings {
+                user: "nobody".into(),
+                ..settings.clone()
+            },
+            "pg_hba.conf",
+        ),
+        (
+            Settings {
+                hosts: vec![("/nowhere".into(), 1)],
+                ..settings
+            },
+            "not reached",
+        ),
+    ] {
+        let error = refused(&other).await;
+        assert!(
+            matches!(&error, StoreError::Unavailable(text) if text.contains(advice)),
+            "{error}"
+        );
+    }
+}

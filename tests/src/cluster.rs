@@ -1,0 +1,201 @@
+//! Owns a PostgreSQL server for tests: a private cluster in a folder that only its owner may enter, reached by its socket
+//! there. It ends, and its folder goes, when the process that started it ends, however that does.
+//!
+//! PostgreSQL refuses to run as root: then it runs as Debian's user `postgres`.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// A part of the socket's name; no network is listened on.
+pub const PORT: u16 = 5432;
+
+/// Who may do everything in the cluster.
+pub const ROLE: &str = "signer";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    databases: AtomicU32,
+    watch: Mutex<Watch>,
+}
+
+/// The two ends of the script that watches over the server: it ends the server when this input is closed, which the end
+/// of the process does too.
+#[derive(Debug)]
+struct Watch {
+    tell: ChildStdin,
+    hear: BufReader<ChildStdout>,
+}
+
+const WATCH: &str = r#"
+set -eu
+umask 077
+trap '' INT
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"$1/initdb" --pgdata="$folder/data" --username="$2" --auth=trust --encoding=UTF8 --no-locale --no-sync --no-instructions \
+    >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
+programs=$1
+shift 2
+printf '%s\n' "$@" | sed "s/=\\(.*\\)/ = '\\1'/" >>"$folder/data/postgresql.conf"
+# A server that crashed leaves children behind for a moment, beside which no other starts.
+serve() {
+    tries=0
+    while :; do
+        "$programs/postgres" -D "$folder/data" -k "$folder" >>"$folder/log" 2>&1 </dev/null &
+        server=$!
+        while kill -0 "$server" 2>/dev/null; do
+            if "$programs/pg_isready" --quiet --host="$folder"; then return 0; fi
+            sleep 0.05
+        done
+        tries=$((tries + 1))
+        if [ "$tries" -ge 100 ]; then cat "$folder/log" >&2; exit 1; fi
+    done
+}
+serve
+echo "$folder"
+# Whoever reads what the tests say does not wait for the folder to go.
+exec 2>/dev/null
+while read -r word; do
+    case "$word" in
+    kill)
+        # With the processes that serve connections, which would go on for a moment.
+        kill -KILL "$server" $(cat "/proc/$server/task/$server/children") || true
+        wait "$server" || true
+        ;;
+    start) serve ;;
+    esac
+    echo done
+done
+kill -QUIT "$server" 2>/dev/null || true
+wait "$server" || true
+"#;
+
+/// What makes it small and leaves room for the replicas of many tests. Durable it is as in earnest.
+const SETTINGS: [&str; 3] = [
+    "listen_addresses=",
+    "max_connections=600",
+    "shared_buffers=32MB",
+];
+
+impl Cluster {
+    /// Makes and starts one.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or does not start; its log is on standard error then.
+    pub fn start() -> io::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Cluster::start`], with these lines of postgresql.conf as well, each `name=value`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(settings: &[&str]) -> io::Result<Self> {
+        let mut command = as_user();
+        command.args(["sh", "-c", WATCH, "sh"]);
+        command
+            .arg(programs()?)
+            .arg(ROLE)
+            .args(SETTINGS)
+            .args(settings);
+        command.current_dir("/");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (Some(tell), Some(hear)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("the server's pipes are gone"));
+        };
+        let mut watch = Watch {
+            tell,
+            hear: BufReader::new(hear),
+        };
+        let folder = watch.heard()?;
+        Ok(Self {
+            folder: PathBuf::from(folder),
+            databases: AtomicU32::new(0),
+            watch: Mutex::new(watch),
+        })
+    }
+
+    /// The folder of its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name of a database that nobody else has.
+    pub fn name(&self) -> String {
+        format!("record_{}", self.databases.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// SIGKILL to the server, with all its processes.
+    ///
+    /// # Errors
+    /// Nobody watches over it any more.
+    pub fn kill(&self) -> io::Result<()> {
+        self.tell("kill")
+    }
+
+    /// Starts it again, and waits until it has recovered.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_again(&self) -> io::Result<()> {
+        self.tell("start")
+    }
+
+    fn tell(&self, word: &str) -> io::Result<()> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(watch.tell, "{word}")?;
+        watch.heard().map(drop)
+    }
+}
+
+impl Watch {
+    fn heard(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.hear.read_line(&mut line)? == 0 {
+            return Err(io::Error::other(
+                "PostgreSQL did not start; run softhsm-setup/install, and see standard error",
+            ));
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// What runs another program as a user that PostgreSQL takes.
+fn as_user() -> Command {
+    if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--clear-groups",
+            "--",
+        ]);
+        command
+    } else {
+        Command::new("env")
+    }
+}
+
+/// The folder of the newest server's programs, as Debian installs them, which is in no PATH.
+fn programs() -> io::Result<PathBuf> {
+    let installed = fs::read_dir("/usr/lib/postgresql")?;
+    let versions = installed.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
+    versions
+        .filter(|folder| folder.join("initdb").exists())
+        .max()
+        .ok_or_else(|| io::Error::other("no PostgreSQL server is installed"))
+}
