@@ -95,6 +95,14 @@ const CRATES: &[Crate] = &[
         others: Some(&["cryptoki-sys", "serde", "toml"]),
         never: &[],
     },
+    // What is fuzzed is the parsers themselves: no service, no token, no store.
+    Crate {
+        manifest: "tests/fuzzed/Cargo.toml",
+        ours: &["semops-objects", "semops-pki", "semops-proto"],
+        ours_in_tests: &[],
+        others: None,
+        never: INPUT_AND_OUTPUT,
+    },
 ];
 
 /// A library for programs of C: the only crate that may have `unsafe`. Its other lints are those of the workspace.
@@ -103,6 +111,7 @@ const FOREIGN: &str = "tests/fault-module/Cargo.toml";
 const OURS: &[&str] = &[
     "e2e",
     "fault-module",
+    "fuzzed",
     "semops-objects",
     "semops-pki",
     "semops-proto",

@@ -1,0 +1,124 @@
+//! What must hold of the RPC contract's edges: every message that either side decodes, and the single fields that are
+//! texts with a rule of their own.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use prost::Message;
+use semops_objects::{EndToEndId, InstitutionId, Uetr};
+use semops_proto::v1;
+
+use crate::Check;
+use crate::Verdict::{self, Accepted, Refused};
+
+/// Every message of the contract that is sent by itself. The first octet of the fuzzer's bytes chooses one.
+pub const MESSAGES: &[(&str, Check)] = &[
+    ("EnrollDeviceRequest", one::<v1::EnrollDeviceRequest>),
+    ("AcceptDeviceRequest", one::<v1::AcceptDeviceRequest>),
+    ("ReleaseDeviceRequest", one::<v1::ReleaseDeviceRequest>),
+    ("RevokeDeviceRequest", one::<v1::RevokeDeviceRequest>),
+    ("GetDeviceRequest", one::<v1::GetDeviceRequest>),
+    ("ListDevicesRequest", one::<v1::ListDevicesRequest>),
+    ("CosignOrderRequest", one::<v1::CosignOrderRequest>),
+    (
+        "GetAuthorizationRequest",
+        one::<v1::GetAuthorizationRequest>,
+    ),
+    (
+        "VerifyAuthorizationRequest",
+        one::<v1::VerifyAuthorizationRequest>,
+    ),
+    ("GetTrustBundleRequest", one::<v1::GetTrustBundleRequest>),
+    ("GetCrlRequest", one::<v1::GetCrlRequest>),
+    ("ListKeysRequest", one::<v1::ListKeysRequest>),
+    ("GetKeyRequest", one::<v1::GetKeyRequest>),
+    ("GetDocumentRequest", one::<v1::GetDocumentRequest>),
+    (
+        "ListDocumentVersionsRequest",
+        one::<v1::ListDocumentVersionsRequest>,
+    ),
+    ("GetStatusRequest", one::<v1::GetStatusRequest>),
+    ("EnrollDeviceResponse", one::<v1::EnrollDeviceResponse>),
+    ("AcceptDeviceResponse", one::<v1::AcceptDeviceResponse>),
+    ("ReleaseDeviceResponse", one::<v1::ReleaseDeviceResponse>),
+    ("RevokeDeviceResponse", one::<v1::RevokeDeviceResponse>),
+    ("GetDeviceResponse", one::<v1::GetDeviceResponse>),
+    ("ListDevicesResponse", one::<v1::ListDevicesResponse>),
+    ("CosignOrderResponse", one::<v1::CosignOrderResponse>),
+    (
+        "GetAuthorizationResponse",
+        one::<v1::GetAuthorizationResponse>,
+    ),
+    (
+        "VerifyAuthorizationResponse",
+        one::<v1::VerifyAuthorizationResponse>,
+    ),
+    ("GetTrustBundleResponse", one::<v1::GetTrustBundleResponse>),
+    ("GetCrlResponse", one::<v1::GetCrlResponse>),
+    ("ListKeysResponse", one::<v1::ListKeysResponse>),
+    ("GetKeyResponse", one::<v1::GetKeyResponse>),
+    ("GetDocumentResponse", one::<v1::GetDocumentResponse>),
+    (
+        "ListDocumentVersionsResponse",
+        one::<v1::ListDocumentVersionsResponse>,
+    ),
+    ("GetStatusResponse", one::<v1::GetStatusResponse>),
+];
+
+/// A message of the kind that the first octet chooses.
+pub fn message(bytes: &[u8]) -> Verdict {
+    let Some((kind, body)) = bytes.split_first() else {
+        return Refused;
+    };
+    let (_, one) = MESSAGES[usize::from(*kind) % MESSAGES.len()];
+    one(body)
+}
+
+/// What is decoded is a fixed point: written and read again it is the same, in the same octets.
+fn one<M: Message + Default + PartialEq>(body: &[u8]) -> Verdict {
+    let Ok(message) = M::decode(body) else {
+        return Refused;
+    };
+    let written = message.encode_to_vec();
+    assert_eq!(written.len(), message.encoded_len());
+    let again = M::decode(&written[..]).unwrap();
+    assert!(again == message);
+    assert_eq!(again.encode_to_vec(), written);
+    // Of two of the same kind in a row the fields of the second stand, or join the lists of the first.
+    let both = M::decode(&[&written[..], &written].concat()[..]).unwrap();
+    assert!(both.encoded_len() >= written.len());
+    let framed = message.encode_length_delimited_to_vec();
+    assert!(M::decode_length_delimited(&framed[..]).unwrap() == message);
+    if let Some(cut) = framed.len().checked_sub(1).filter(|_| !written.is_empty()) {
+        assert!(M::decode_length_delimited(&framed[..cut]).is_err());
+    }
+    Accepted
+}
+
+/// A text with a rule: whatever kind takes it spells it the same.
+pub fn field(bytes: &[u8]) -> Verdict {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return Refused;
+    };
+    one_spelling::<InstitutionId>(text, 1..=32)
+        .any(one_spelling::<EndToEndId>(text, 1..=35))
+        .any(one_spelling::<Uetr>(text, 36..=36))
+}
+
+fn one_spelling<T: FromStr<Err: Display> + Display>(
+    text: &str,
+    lengths: std::ops::RangeInclusive<usize>,
+) -> Verdict {
+    match text.parse::<T>() {
+        Ok(value) => {
+            assert_eq!(value.to_string(), text);
+            assert!(lengths.contains(&text.len()));
+            Accepted
+        }
+        Err(reason) => {
+            // Values have no place in reasons: they are shown to others and logged.
+            assert!(text.len() < 5 || !reason.to_string().contains(text));
+            Refused
+        }
+    }
+}
