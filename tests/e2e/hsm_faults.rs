@@ -2,7 +2,7 @@
 //! every request is answered by its deadline with a precise reason, health and numbers say what is, another institution
 //! notices nothing, the service heals by itself, and the record keeps its rules.
 
-mod drill;
+pub(crate) mod drill;
 mod login;
 mod presence;
 mod sessions;

@@ -1,7 +1,7 @@
 //! `semopsctl bench` against the running service: whatever it reports is what the record says, no request is unaccounted
 //! for, and refusals are said.
 
-mod desk;
+pub(crate) mod desk;
 
 use std::{
     io::{BufRead as _, BufReader},

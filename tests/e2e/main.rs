@@ -37,6 +37,7 @@ mod malformed_orders;
 mod migration;
 mod money_limits;
 mod operator;
+mod overload;
 mod rate_limits;
 mod recheck;
 mod refused_orders;

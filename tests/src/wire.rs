@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use hyper::{
+    body::Incoming,
     client::conn::http2::{self, SendRequest},
-    http::Uri,
+    http::{Response, Uri},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
@@ -43,13 +44,30 @@ impl Wire {
     /// # Errors
     /// A file cannot be read, or the handshake fails. A refusal of the client's certificate comes with the first call.
     pub async fn open(deployment: &Deployment, chain: &Path, key: &Path) -> Result<Self, Failure> {
+        Self::reading(deployment, chain, key, None).await
+    }
+
+    /// The same for somebody who lets so many octets of an answer come before he has read them (RFC 9113 s6.9.2).
+    ///
+    /// # Errors
+    /// As [`Wire::open`].
+    pub async fn reading(
+        deployment: &Deployment,
+        chain: &Path,
+        key: &Path,
+        window: Option<u32>,
+    ) -> Result<Self, Failure> {
         let tls = tls(deployment, chain, key).await?;
         let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let leaf = shown
             .first()
             .ok_or_else(|| Failure::new("no certificate"))?;
         let server = Certificate::from_der(leaf)?;
-        let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(tls));
+        let mut protocol = http2::Builder::new(TokioExecutor::new());
+        if window.is_some() {
+            protocol.initial_stream_window_size(window);
+        }
+        let shaken = protocol.handshake(TokioIo::new(tls));
         let (sender, connection) = timeout(PATIENCE, shaken).await??;
         Ok(Self {
             address: deployment.scheme().grpc(),
@@ -79,10 +97,45 @@ impl Wire {
     /// # Errors
     /// The connection is closed or breaks.
     pub async fn call(&mut self, path: &str, message: &[u8]) -> Result<Answer, Failure> {
+        let response = self.asks(path, message).await?;
+        timeout(PATIENCE, raw::answer(response)).await?
+    }
+
+    /// Calls a method and takes the head of the answer alone.
+    ///
+    /// # Errors
+    /// As [`Wire::call`].
+    pub async fn asks(
+        &mut self,
+        path: &str,
+        message: &[u8],
+    ) -> Result<Response<Incoming>, Failure> {
         let mut request = raw::request(path, raw::framed(message))?;
         *request.uri_mut() = format!("https://{}{path}", self.address).parse::<Uri>()?;
         let sent = self.sender.send_request(request);
-        timeout(PATIENCE, async { raw::answer(sent.await?).await }).await?
+        Ok(timeout(PATIENCE, sent).await??)
+    }
+
+    /// Begins a call whose body is still to come, if it comes at all; it has this time (`grpc-timeout`).
+    ///
+    /// # Errors
+    /// `path` is none.
+    pub fn begins(
+        &self,
+        path: &str,
+        time: &str,
+        body: Body,
+    ) -> Result<JoinHandle<Result<Answer, Failure>>, Failure> {
+        let mut request = raw::request(path, Vec::new())?;
+        *request.uri_mut() = format!("https://{}{path}", self.address).parse::<Uri>()?;
+        let time = time.parse().map_err(Failure::during("grpc-timeout"))?;
+        request.headers_mut().insert("grpc-timeout", time);
+        *request.body_mut() = body;
+        let mut sender = self.sender.clone();
+        Ok(tokio::spawn(async move {
+            let sent = sender.send_request(request);
+            timeout(PATIENCE, async { raw::answer(sent.await?).await }).await?
+        }))
     }
 
     /// Whether neither side has closed it.

@@ -18,14 +18,14 @@ use serde_json::Value;
 use softhsm_setup::scheme::Role;
 
 /// Somebody who measures.
-pub(super) struct Desk<'a> {
-    pub(super) deployment: &'a Deployment,
-    pub(super) terminal: Terminal,
+pub(crate) struct Desk<'a> {
+    pub(crate) deployment: &'a Deployment,
+    pub(crate) terminal: Terminal,
 }
 
 impl Desk<'_> {
     /// `semopsctl bench` with phones of `mobilis` whose payers are at `alfa`, and the options of `line`.
-    pub(super) fn bench(&self, line: &str) -> Result<Command, Failure> {
+    pub(crate) fn bench(&self, line: &str) -> Result<Command, Failure> {
         let mut command = Command::new(&programs::ours(Watched::No)?.semopsctl);
         command.current_dir(self.terminal.path("")).arg("bench");
         for (option, institution, role, name) in [
@@ -41,16 +41,16 @@ impl Desk<'_> {
         Ok(command)
     }
 
-    pub(super) fn types(&self, line: &str) -> Result<Said, Failure> {
+    pub(crate) fn types(&self, line: &str) -> Result<Said, Failure> {
         self.terminal.run(&mut self.bench(line)?)
     }
 
-    pub(super) fn json(&self, file: &str) -> Result<Value, Failure> {
+    pub(crate) fn json(&self, file: &str) -> Result<Value, Failure> {
         Ok(serde_json::from_slice(&self.terminal.read(file)?)?)
     }
 
     /// Python's parser, which is not ours, takes the picture.
-    pub(super) fn draws(&self, file: &str) -> Result<(), Failure> {
+    pub(crate) fn draws(&self, file: &str) -> Result<(), Failure> {
         let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
         let mut command = Command::new(PYTHON);
         let said = self.terminal.run(command.args(["-c", parse, file]))?;
@@ -68,7 +68,7 @@ impl Desk<'_> {
 }
 
 /// How often this outcome came in both phases.
-pub(super) fn count(report: &Value, kind: &str, code: &str, reason: Option<&str>) -> u64 {
+pub(crate) fn count(report: &Value, kind: &str, code: &str, reason: Option<&str>) -> u64 {
     let phases = [&report["warm_up"], &report["measured"]];
     let outcomes = phases
         .iter()
@@ -122,7 +122,7 @@ fn open_ended(report: &Value, kind: &str) -> u64 {
 }
 
 /// Orders and certificates of these runs stand in the record, and no others.
-pub(super) async fn recorded(
+pub(crate) async fn recorded(
     deployment: &mut Deployment,
     reports: &[&Value],
 ) -> Result<(), Failure> {
@@ -151,7 +151,7 @@ pub(super) async fn recorded(
 }
 
 /// Kills the load if a test ends before it.
-pub(super) struct Running(pub(super) Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -162,7 +162,7 @@ impl Drop for Running {
 
 impl Running {
     /// Its live lines; past the warm-up, and with orders co-signed.
-    pub(super) fn under_way(&mut self) -> Result<impl Iterator<Item = String> + use<>, Failure> {
+    pub(crate) fn under_way(&mut self) -> Result<impl Iterator<Item = String> + use<>, Failure> {
         let lines = BufReader::new(self.0.stderr.take().unwrap()).lines();
         let mut lines = lines.map_while(Result::ok);
         let mut seconds = lines
@@ -176,12 +176,12 @@ impl Running {
         Ok(lines)
     }
 
-    pub(super) fn interrupt(&self) -> Result<(), Failure> {
+    pub(crate) fn interrupt(&self) -> Result<(), Failure> {
         Ok(kill_process(Pid::from_child(&self.0), Signal::INT)?)
     }
 
     /// What it prints at its end, which must be a good one.
-    pub(super) fn report(&mut self) -> Result<String, Failure> {
+    pub(crate) fn report(&mut self) -> Result<String, Failure> {
         let mut out = String::new();
         self.0.stdout.take().unwrap().read_to_string(&mut out)?;
         assert_eq!(self.0.wait()?.code(), Some(0), "{out}");

@@ -1,0 +1,248 @@
+//! More is asked than can be done: what can be done is done all the same, the rest is refused at once, and whoever asks for
+//! too much harms nobody else. The fault module sets what can be done: each signature takes its time, in one session.
+
+use std::{
+    fs,
+    pin::Pin,
+    process::{Child, Stdio},
+    task::{Context, Poll},
+};
+
+use e2e::{
+    customer::order_from, failure::Failure, faults::Fault, raw, refusal, terminal::Terminal,
+    wire::Wire,
+};
+use hyper::body::Frame;
+use prost::Message as _;
+use semops_proto::v1;
+use serde_json::Value;
+use softhsm_setup::scheme::Role;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tonic::{
+    Code, Status,
+    body::Body,
+    codegen::{Body as HttpBody, Bytes},
+};
+
+use crate::{
+    hsm_faults::drill::Drill,
+    load_command::desk::{Desk, Running, count},
+    tls::caller,
+};
+
+const COSIGN: &str = "/semops.signer.v1.CosigningService/CosignOrder";
+const BUNDLE: &str = "/semops.signer.v1.TrustService/GetTrustBundle";
+
+/// One signature in so many milliseconds, and ten times as many orders.
+const SIGNATURE_MS: u64 = 40;
+const LOAD: &str = "--rate 250/s --spacing fixed --max-in-flight 300 --duration 6s --warm-up 0s --enrolments 0 \
+                    --orders-per-phone 1000 --verify-every 4 --json-out report.json";
+const QUEUE: u64 = 16;
+/// What a flood may cost: its requests come and go, and none of them is kept.
+const MEMORY_KIB: u64 = 64 * 1024;
+
+/// The deployment's server's resident set, in KiB (proc_pid_status(5)).
+fn resident(drill: &mut Drill) -> Result<u64, Failure> {
+    let pid = drill.deployment.server()?.pid().as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(number.unwrap_or_default().parse()?)
+}
+
+/// What is seen while the flood lasts.
+#[derive(Default)]
+struct Seen {
+    /// Orders at beta, each of them co-signed.
+    at_beta: usize,
+    deepest: u64,
+    memory: u64,
+}
+
+/// Asks for one thing after the other while `load` runs.
+async fn beside(drill: &mut Drill, load: &mut Child) -> Result<Seen, Failure> {
+    let (_, known) = drill.order()?;
+    let answer = drill.cosign(&known).await?;
+    let before = resident(drill)?;
+    let mut seen = Seen::default();
+    while load.try_wait()?.is_none() {
+        let ask = drill.customer.asks(&order_from("beta", "0.01", "CNY")?)?;
+        drill.callers.beta_payments.cosign_order(ask).await?;
+        seen.at_beta += 1;
+        // Whatever else is refused to alfa, what is done is answered.
+        assert_eq!(drill.cosign(&known).await?, answer);
+        let depth = drill.number("semops_hsm_queue_depth", "alfa")?;
+        seen.deepest = seen.deepest.max(depth);
+        seen.memory = seen.memory.max(resident(drill)?.saturating_sub(before));
+    }
+    Ok(seen)
+}
+
+#[tokio::test]
+async fn ten_times_what_can_be_done_leaves_what_can_be_done() -> Result<(), Failure> {
+    let configuration = [
+        ("threads = 2", "threads = 1"),
+        ("queue = 256", &format!("queue = {QUEUE}")),
+    ];
+    let rule = format!("calls = ['C_Sign']\neffect = {{ delay_ms = {SIGNATURE_MS} }}");
+    let slow = Fault::at("alfa", "slow", &rule);
+    let mut drill = Drill::with(&configuration, &[slow]).await?;
+    let at_rest = drill.faults.struck("slow")?;
+    let terminal = Terminal::new()?;
+    let mut command = Desk {
+        deployment: &drill.deployment,
+        terminal: Terminal::new()?,
+    }
+    .bench(LOAD)?;
+    command.current_dir(terminal.path(""));
+    let load = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut load = Running(load);
+    let seen = beside(&mut drill, &mut load.0).await?;
+    load.report()?;
+    let report: Value = serde_json::from_slice(&terminal.read("report.json")?)?;
+
+    let sent = &report["measured"]["kinds"]["cosign"]["sent"];
+    let sent = sent.as_u64().unwrap();
+    let done = count(&report, "cosign", "OK", None);
+    let full = Some("HSM_QUEUE_FULL");
+    let refused = count(&report, "cosign", "RESOURCE_EXHAUSTED", full);
+    assert_eq!(
+        done + refused,
+        sent,
+        "nothing is late, nothing is lost: {report}"
+    );
+    // A tenth of them could be done at best.
+    assert!(done * 100 >= sent * 9, "{done} of {sent}: {report}");
+    assert!(refused > done, "{report}");
+    let outcomes = report["measured"]["outcomes"].as_array().unwrap();
+    let told = outcomes
+        .iter()
+        .find(|outcome| outcome["reason"] == "HSM_QUEUE_FULL");
+    let wait = told.unwrap()["longest_retry_seconds"].as_f64();
+    assert!(wait > Some(0.0), "{report}");
+    // The token worked for those who were answered, and for hardly anybody else.
+    let made = u64::try_from(drill.faults.struck("slow")? - at_rest)?;
+    assert!(
+        done * 10 >= made * 9 && made >= done,
+        "{done} of {made} signatures"
+    );
+    assert!((1..=QUEUE).contains(&seen.deepest), "{}", seen.deepest);
+    assert!(seen.memory < MEMORY_KIB, "{} KiB more", seen.memory);
+    assert!(seen.at_beta > 20, "{}", seen.at_beta);
+
+    drill.faults.heal()?;
+    drill.answered(1).await?;
+    let alfas = usize::try_from(done)? + 2;
+    drill.checked(alfas + seen.at_beta).await.map(drop)
+}
+
+/// A request's body that comes piece by piece, as its sender pleases.
+struct Trickle(Receiver<Bytes>);
+
+impl Trickle {
+    fn begun() -> (Sender<Bytes>, Body) {
+        let (pieces, body) = mpsc::channel(1);
+        (pieces, Body::new(Self(body)))
+    }
+}
+
+impl HttpBody for Trickle {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let piece = self.0.poll_recv(cx);
+        piece.map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// Requests that never come whole are told so at their deadline, one that trickles in is answered when it is there, and
+/// neither holds up anybody, on its connection or on another.
+#[tokio::test]
+async fn idle_and_trickling_requests_hold_nobody_up() -> Result<(), Failure> {
+    const IDLE: usize = 100;
+    const PIECE: usize = 128;
+    let drill = Drill::begin().await?;
+    let mut wire = Wire::of(&drill.deployment, "alfa", Role::Payments, "backend").await?;
+    let mut senders = Vec::new();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        let (pieces, body) = Trickle::begun();
+        idle.push(wire.begins(COSIGN, "3S", body)?);
+        senders.push(pieces);
+    }
+    let (order, ask) = drill.order()?;
+    let (pieces, body) = Trickle::begun();
+    let trickling = wire.begins(COSIGN, "9S", body)?;
+    let whole = Bytes::from(raw::framed(&ask.encode_to_vec()));
+    let mut beside = 0;
+    for start in (0..whole.len()).step_by(PIECE) {
+        pieces
+            .send(whole.slice(start..whole.len().min(start + PIECE)))
+            .await?;
+        // Between two pieces another call of the same connection, and one of another institution.
+        let (_, ask) = drill.order()?;
+        let answer = wire.call(COSIGN, &ask.encode_to_vec()).await?;
+        assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+        drill.beta_notices_nothing().await?;
+        beside += 1;
+    }
+    drop(pieces);
+    let answer = trickling.await??;
+    assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+    let answer = v1::CosignOrderResponse::decode(answer.message().unwrap())?;
+    assert_eq!(drill.cosign(&ask).await?, answer);
+    let shown = drill
+        .customer
+        .standing(&drill.callers.alfa_payments, &order)
+        .await?;
+    assert_eq!(shown.state(), v1::OrderState::Authorized);
+
+    for call in idle {
+        let answer = call.await??;
+        let told = refusal::reason(&answer.status);
+        assert_eq!(told.as_deref(), Some("DEADLINE_EXCEEDED"), "{answer:?}");
+    }
+    drop(senders);
+    let answer = wire.call(COSIGN, &ask.encode_to_vec()).await?;
+    assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+    drill.end(1 + beside).await
+}
+
+/// Whoever does not read what he asked for has it waiting for him, up to what one connection may ask for at a time, and
+/// nobody else waits.
+#[tokio::test]
+async fn slow_readers_hold_up_themselves() -> Result<(), Failure> {
+    const UNREAD: usize = 200;
+    let mut drill = Drill::begin().await?;
+    let before = resident(&mut drill)?;
+    let files = caller(&drill.deployment, "alfa", Role::Payments, "backend");
+    // It lets so many octets of an answer come before it has read them (RFC 9113 s6.9).
+    let mut slow = Wire::reading(&drill.deployment, &files.chain, &files.key, Some(256)).await?;
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        unread.push(slow.asks(BUNDLE, &[]).await?);
+    }
+    drill.answered(20).await?;
+    drill.beta_notices_nothing().await?;
+    let grown = resident(&mut drill)?.saturating_sub(before);
+    assert!(grown < MEMORY_KIB, "{grown} KiB more");
+    let bundle = drill
+        .callers
+        .alfa_payments
+        .get_trust_bundle(v1::GetTrustBundleRequest {})
+        .await?;
+    for response in unread {
+        let answer = raw::answer(response).await?;
+        assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+        let read = v1::GetTrustBundleResponse::decode(answer.message().unwrap())?;
+        assert_eq!(read, bundle);
+    }
+    drill.end(20).await
+}
