@@ -1,5 +1,5 @@
 //! Owns what a local operator does beside a running server: the store's migrations, and the loading and showing of the
-//! documents. Who may write the store's file may do this; every load is audited with the user id.
+//! documents. Who may write the store may do this; every load is audited with the user id.
 
 use std::{
     fmt::Write as _, fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path,
@@ -18,10 +18,8 @@ use crate::{
         document::{Document, DocumentKind},
     },
     ids::RequestId,
-    store::{
-        Store as _, StoreError,
-        sqlite::{SqliteStore, migrate},
-    },
+    server::record,
+    store::{Store, StoreError},
 };
 
 /// The longest document, octets.
@@ -109,11 +107,11 @@ pub enum OperatorError {
 pub async fn run(command: Command, records: &Records) -> Result<(), OperatorError> {
     let (kind, command) = match command {
         Command::Documents => {
-            return list(&SqliteStore::open(&records.store, NonZeroUsize::MIN)?).await;
+            return list(&*record::open(&records.store, NonZeroUsize::MIN).await?).await;
         }
         Command::Migrate => {
-            let version = migrate(&records.store)?;
-            let store = records.store.display();
+            let version = record::migrate(&records.store).await?;
+            let store = &records.store;
             return say(format!(
                 "the store {store} has schema version {version}
 "
@@ -124,15 +122,15 @@ pub async fn run(command: Command, records: &Records) -> Result<(), OperatorErro
         Command::Trust(command) => (DocumentKind::Trust, command),
         Command::Callers(command) => (DocumentKind::Callers, command),
     };
-    let store = SqliteStore::open(&records.store, NonZeroUsize::MIN)?;
+    let store = record::open(&records.store, NonZeroUsize::MIN).await?;
     match command {
-        DocumentCommand::Load { file } => load(&store, records, kind, &file).await,
-        DocumentCommand::Show { institution } => show(&store, kind, institution).await,
+        DocumentCommand::Load { file } => load(&*store, records, kind, &file).await,
+        DocumentCommand::Show { institution } => show(&*store, kind, institution).await,
     }
 }
 
 async fn load(
-    store: &SqliteStore,
+    store: &dyn Store,
     records: &Records,
     kind: DocumentKind,
     file: &Path,
@@ -188,7 +186,7 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-async fn list(store: &SqliteStore) -> Result<(), OperatorError> {
+async fn list(store: &dyn Store) -> Result<(), OperatorError> {
     let documents = store.documents().await?.documents;
     let mut lines: Vec<String> = documents
         .iter()
@@ -214,7 +212,7 @@ fn line(document: &Document) -> String {
 }
 
 async fn show(
-    store: &SqliteStore,
+    store: &dyn Store,
     kind: DocumentKind,
     institution: InstitutionId,
 ) -> Result<(), OperatorError> {

@@ -42,6 +42,7 @@ mod rate_limits;
 mod recheck;
 mod refused_orders;
 mod reload;
+mod replicas;
 mod requests;
 mod roles;
 mod secrecy;

@@ -6,7 +6,9 @@
 pub mod address;
 mod documents;
 pub mod limits;
+mod postgres;
 pub mod process;
+pub mod replica;
 
 use std::{
     fs,
@@ -50,6 +52,8 @@ pub struct Deployment {
     // Before the folder: fields are dropped in this order.
     server: Option<Process>,
     runs: usize,
+    /// Where its record is, if that is not the file in its directory.
+    database: Option<postgres::Database>,
     folder: Option<TempDir>,
 }
 
@@ -124,6 +128,7 @@ impl Deployment {
             directory,
             server: None,
             runs: 0,
+            database: None,
             folder: Some(folder),
         }
     }
@@ -287,6 +292,10 @@ impl Deployment {
     /// # Errors
     /// There is no such caller.
     pub fn profile(&self, institution: &str, role: Role) -> Result<Profile, Failure> {
+        Ok(Profile::load(&self.profile_file(institution, role)?)?)
+    }
+
+    fn profile_file(&self, institution: &str, role: Role) -> Result<PathBuf, Failure> {
         let id: InstitutionId = institution.parse().map_err(Failure::during(institution))?;
         let name = match role {
             Role::Enrolment => "ra",
@@ -294,9 +303,7 @@ impl Deployment {
             Role::Custodian => "security",
             Role::Auditor => "audit",
         };
-        Ok(Profile::load(
-            &self.directory.caller(&id, role, name).profile,
-        )?)
+        Ok(self.directory.caller(&id, role, name).profile)
     }
 
     /// The institutions that stand in the configuration now.

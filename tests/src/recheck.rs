@@ -107,14 +107,16 @@ pub struct Checked {
 /// # Errors
 /// Every finding, or that the record cannot be read.
 pub async fn recheck(deployment: &mut Deployment) -> Result<Checked, Failure> {
-    let database = deployment.database();
     if deployment.server().is_ok() {
         // What stays unsettled is found by the check.
-        let settled = async || Ok(Record::read(&database)?.settled(now()?).then_some(()));
+        let settled = async || {
+            let record = Record::read(&deployment.record().await?)?;
+            Ok(record.settled(now()?).then_some(()))
+        };
         let _ = until("a settled record", SETTLED, settled).await;
     }
     let authorities = Authorities::read(deployment)?;
-    let (checked, findings) = check(&database, &authorities, now()?)?;
+    let (checked, findings) = check(&deployment.record().await?, &authorities, now()?)?;
     if findings.is_empty() {
         return Ok(checked);
     }

@@ -18,6 +18,9 @@ use super::reader::Reader;
 /// The longest PIN, octets; PKCS#11 leaves the bound to the token.
 const MAX_PIN: u64 = 255;
 
+/// The longest password of the record's database, octets.
+const MAX_PASSWORD: u64 = 1024;
+
 /// A CA with a CRL that it issued.
 #[derive(Debug)]
 pub struct CaFiles {
@@ -124,22 +127,38 @@ pub(super) fn pin(reader: &mut Reader<'_>) -> Option<SecretString> {
     let content = content
         .map_err(|e| reader.wrong(key, e.to_string(), OWNER_ONLY))
         .ok()?;
-    let pin = std::str::from_utf8(&content)
-        .ok()
-        .map(|pin| pin.strip_suffix('\n').unwrap_or(pin));
-    match pin {
-        Some(pin) if !pin.is_empty() && !pin.contains(['\n', '\r', '\0']) => {
-            Some(SecretString::from(pin))
-        }
-        _ => {
-            reader.wrong(
-                key,
-                "holds no PIN",
-                "write the PIN into it, in UTF-8 and on one line",
-            );
-            None
-        }
+    let pin = one_line(&content);
+    if pin.is_none() {
+        reader.wrong(
+            key,
+            "holds no PIN",
+            "write the PIN into it, in UTF-8 and on one line",
+        );
     }
+    pin
+}
+
+/// A password, from the file that the key names.
+pub(super) fn password(reader: &mut Reader<'_>, key: &str) -> Option<SecretString> {
+    let file = open_private(reader.path(key)?);
+    let content = file.and_then(|file| read_secret(file, MAX_PASSWORD + 1));
+    let content = content
+        .map_err(|e| reader.wrong(key, e.to_string(), OWNER_ONLY))
+        .ok()?;
+    let password = one_line(&content);
+    if password.is_none() {
+        let way_out = "write the password into it, in UTF-8 and on one line";
+        reader.wrong(key, "holds no password", way_out);
+    }
+    password
+}
+
+/// The one line of text that a secret is.
+fn one_line(content: &[u8]) -> Option<SecretString> {
+    let text = std::str::from_utf8(content).ok()?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let one = !text.is_empty() && !text.contains(['\n', '\r', '\0']);
+    one.then(|| SecretString::from(text))
 }
 
 /// Opens a file that only its owner may use.

@@ -17,6 +17,7 @@ mod material;
 mod observation;
 mod reader;
 mod sections;
+mod store;
 mod tls;
 
 pub use environment::Environment;
@@ -25,6 +26,7 @@ pub use material::CaFiles;
 pub use observation::Collector;
 pub use reader::Mistake;
 use reader::{Mistakes, Reader};
+pub use store::{Postgres, Store};
 pub use tls::Tls;
 
 /// The checked configuration.
@@ -34,8 +36,8 @@ pub struct Config {
     pub scheme: String,
     /// What certificates say about where CRLs and CA certificates are; without a final slash.
     pub public_base_url: String,
-    /// The file of the embedded store.
-    pub store: PathBuf,
+    /// Where the record is kept.
+    pub store: Store,
     /// gRPC over mutual TLS.
     pub grpc: Grpc,
     /// Where CRLs and CA certificates are served over plain HTTP.
@@ -148,8 +150,8 @@ impl Config {
 /// What an operator's commands need of the same file; the rest of it is neither read nor checked, so that no PIN is.
 #[derive(Debug)]
 pub struct Records {
-    /// The file of the embedded store.
-    pub store: PathBuf,
+    /// Where the record is kept.
+    pub store: Store,
     /// The scheme's object identifiers.
     pub oids: Oids,
 }
@@ -162,7 +164,7 @@ impl Records {
     pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
         load(file, |mut file| {
             let (store, oids) = (
-                sections::store(&mut file),
+                store::store(&mut file),
                 file.table("oids").and_then(sections::oids),
             );
             file.leave_the_rest();

@@ -123,6 +123,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Texts, one at least, none of them empty.
+    pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let text = |value| match value {
+            Value::String(text) if !text.is_empty() => Some(text),
+            _ => None,
+        };
+        self.take(key, "one text or more, none empty", |value| match value {
+            Value::Array(values) if !values.is_empty() => values.into_iter().map(text).collect(),
+            _ => None,
+        })
+    }
+
     /// A text that reads as a `T`.
     pub(super) fn parsed<T: FromStr>(&mut self, key: &str, way_out: &str) -> Option<T> {
         let text = self.text(key)?;

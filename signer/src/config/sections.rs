@@ -1,6 +1,6 @@
 //! Owns the tables of the configuration but the institutions': what each key means and what it may be.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use const_oid::ObjectIdentifier;
 use semops_pki::profile::Oids;
@@ -12,6 +12,7 @@ use super::{
     material::{self, CaFiles},
     observation,
     reader::Reader,
+    store::store,
     tls::tls,
 };
 
@@ -239,9 +240,4 @@ fn roots(mut roots: Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {
         );
     }
     (device, signing)
-}
-
-pub(super) fn store(file: &mut Reader<'_>) -> Option<PathBuf> {
-    file.table("store")
-        .and_then(|mut store| store.path("sqlite"))
 }

@@ -6,7 +6,7 @@ use semops_objects::{institution::InstitutionId, jwk::thumbprint};
 use semops_pki::certificate::Certificate;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{ServeError, end, observe, say};
+use super::{ServeError, end, observe, record, say};
 use crate::{
     authority::{Authority, InstitutionKeys, Root, Setup, Tokens},
     clock::{Clock, Timestamp},
@@ -16,7 +16,7 @@ use crate::{
     limits::Limits,
     metrics::Metrics,
     signing::RecordedSigner,
-    store::{KeyRegistration, Store, group::Group, sqlite::SqliteStore},
+    store::{KeyRegistration, Store, group::Group},
 };
 
 /// Threads that read the store.
@@ -31,7 +31,7 @@ pub(super) struct Built {
 
 /// Opens the store and the tokens, checks both, and says what the tokens can do.
 pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, ServeError> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store, READERS)?);
+    let store = record::open(&config.store, READERS).await?;
     let (mut institutions, mut tokens) = (BTreeMap::new(), Vec::new());
     for institution in config.institutions {
         let (id, keys, token) = keys(institution);

@@ -5,6 +5,7 @@ mod build;
 mod descriptors;
 mod observe;
 mod places;
+pub mod record;
 mod signals;
 mod tls;
 

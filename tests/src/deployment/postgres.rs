@@ -1,0 +1,192 @@
+//! A deployment whose record is a PostgreSQL database. The checks read a copy of it in the form of the embedded store, made
+//! in one transaction, so that one set of rules judges both.
+
+use std::{fs, path::PathBuf};
+
+use rusqlite::types::Value;
+use tokio_postgres::{Client, NoTls, Row, types::Type};
+use uuid::Uuid;
+
+use crate::{
+    cluster::{Cluster, PORT, ROLE},
+    deployment::Deployment,
+    failure::Failure,
+};
+
+/// Where the record is.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    socket: String,
+    name: String,
+}
+
+impl Database {
+    async fn client(&self, name: &str) -> Result<Client, Failure> {
+        let (client, connection) = tokio_postgres::Config::new()
+            .host(&self.socket)
+            .port(PORT)
+            .user(ROLE)
+            .dbname(name)
+            .connect(NoTls)
+            .await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn store(&self) -> String {
+        format!(
+            "[store.postgres]\nhosts = [\"{}:{PORT}\"]\ndatabase = \"{}\"\nuser = \"{ROLE}\"",
+            self.socket, self.name
+        )
+    }
+}
+
+impl Deployment {
+    /// Has a deployment that never ran keep its record in a new database of `cluster`, with its first documents.
+    ///
+    /// # Errors
+    /// A step failed.
+    pub async fn keep_record_in(&mut self, cluster: &Cluster) -> Result<(), Failure> {
+        let database = Database {
+            socket: cluster.socket().display().to_string(),
+            name: cluster.name(),
+        };
+        let create = format!("CREATE DATABASE {}", database.name);
+        database
+            .client("postgres")
+            .await?
+            .batch_execute(&create)
+            .await?;
+        self.configure("[store]\nsqlite = \"signer.db\"", &database.store())?;
+        self.run(&["migrate"])?;
+        for id in self.institutions()? {
+            for kind in ["policy", "trust", "callers"] {
+                let file = format!("documents/{id}-{kind}.toml");
+                self.load(kind, &self.directory.path().join(file))?;
+            }
+        }
+        self.database = Some(database);
+        Ok(())
+    }
+
+    /// A file in the form of the embedded store with all of the record as it stands now.
+    ///
+    /// # Errors
+    /// It cannot be read or copied.
+    pub async fn record(&self) -> Result<PathBuf, Failure> {
+        let Some(database) = &self.database else {
+            return Ok(self.database());
+        };
+        let name = format!("record-{}.db", Uuid::new_v4());
+        let file = self.directory.path().join(name);
+        copy(&database.client(&database.name).await?, &file).await?;
+        Ok(file)
+    }
+
+    /// Statements in the record's database, as another program would make them.
+    ///
+    /// # Errors
+    /// It takes them not, or the record is a file.
+    pub async fn in_database(&self, sql: &str) -> Result<(), Failure> {
+        let database = self.database.as_ref();
+        let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
+        let client = database.client(&database.name).await?;
+        Ok(client.batch_execute(sql).await?)
+    }
+}
+
+/// What makes a record of the embedded store.
+const SCHEMA: [&str; 2] = [
+    include_str!("../../../signer/migrations/sqlite/0001_record.sql"),
+    include_str!("../../../signer/migrations/sqlite/0002_lists.sql"),
+];
+
+/// Each table of the record with its columns there, and what they are here where that differs.
+const TABLES: [(&str, &str, &str); 9] = [
+    (
+        "key",
+        "id, institution, purpose, state, registered_at, signatures",
+        "key JOIN key_use ON key_id = id",
+    ),
+    (
+        "document",
+        "institution, kind, version, bytes, loaded_at",
+        "document",
+    ),
+    (
+        "operation",
+        "id, institution, kind, content, state, key_id, to_be_signed, expires_at, sign_by, object, device, policy, actor, \
+         request, begun_at, ended_at, artifact, reason",
+        "operation",
+    ),
+    (
+        "device",
+        "id, operation, issuer, issuer_key, request, public_key, subscriber, serial, not_after, certificate_sha256",
+        "device",
+    ),
+    (
+        "cosigned_order",
+        "operation, institution, device, jti, order_jws, currency, minor, reserved_at",
+        "cosigned_order",
+    ),
+    (
+        "acceptance",
+        "institution, device, account, accepted_at",
+        "acceptance",
+    ),
+    (
+        "revocation",
+        "issuer_key, sequence, device, serial, not_after, reason, revoked_at",
+        "revocation",
+    ),
+    (
+        "crl",
+        "issuer_key, number, operation, revocations, next_update",
+        "crl",
+    ),
+    ("audit", "seq, leaf", "audit"),
+];
+
+async fn copy(from: &Client, file: &std::path::Path) -> Result<(), Failure> {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    from.batch_execute(begin).await?;
+    let mut rows = Vec::new();
+    for (_, columns, source) in TABLES {
+        let sql = format!("SELECT {columns} FROM {source}");
+        rows.push(from.query(&sql, &[]).await?);
+    }
+    from.batch_execute("COMMIT").await?;
+    fs::File::create_new(file)?;
+    let mut to = rusqlite::Connection::open(file)?;
+    to.execute_batch("PRAGMA synchronous = OFF")?;
+    let transaction = to.transaction()?;
+    for sql in SCHEMA {
+        transaction.execute_batch(sql)?;
+    }
+    for ((table, columns, _), rows) in TABLES.into_iter().zip(rows) {
+        let places = vec!["?"; columns.split(',').count()].join(", ");
+        let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");
+        let mut insert = transaction.prepare(&sql)?;
+        for row in &rows {
+            insert.execute(rusqlite::params_from_iter(values(row)?))?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+fn values(row: &Row) -> Result<Vec<Value>, Failure> {
+    let value = |(place, column): (usize, &tokio_postgres::Column)| {
+        let value = match *column.type_() {
+            Type::INT8 => row.try_get::<_, Option<i64>>(place)?.map(Value::Integer),
+            Type::TEXT => row.try_get::<_, Option<String>>(place)?.map(Value::Text),
+            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(place)?.map(Value::Blob),
+            Type::UUID => {
+                let uuid: Option<Uuid> = row.try_get(place)?;
+                uuid.map(|uuid| Value::Blob(uuid.as_bytes().to_vec()))
+            }
+            _ => return Err(Failure::new(format!("{column:?} has no form in the copy"))),
+        };
+        Ok(value.unwrap_or(Value::Null))
+    };
+    row.columns().iter().enumerate().map(value).collect()
+}

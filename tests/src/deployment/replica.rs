@@ -1,0 +1,117 @@
+//! One more `signer` beside a deployment's own: the same record, tokens and certificates, other addresses.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use semops_proto::client::Client;
+use semopsctl::{connection, profile::Profile};
+use softhsm_setup::scheme::Role;
+
+use crate::{
+    deployment::{Deployment, START, address, process::Process},
+    failure::Failure,
+    programs::{self, Watched},
+    until::until,
+};
+
+/// A running replica; killed when it is dropped.
+#[derive(Debug)]
+pub struct Replica {
+    process: Process,
+    endpoint: (String, String),
+    log: PathBuf,
+}
+
+impl Deployment {
+    /// Starts one and waits until it serves. `changed` changes its command.
+    ///
+    /// # Errors
+    /// It ends instead, or does not serve in time.
+    pub async fn replica(
+        &mut self,
+        changed: impl FnOnce(Command) -> Command,
+    ) -> Result<Replica, Failure> {
+        let replica = self.spawn_replica(changed)?;
+        self.runs += 1;
+        let mut replica = replica;
+        until("the replica's service", START, async || {
+            replica.process.still_runs()?;
+            let asked = replica.client(self, "alfa", Role::Payments).await;
+            Ok(asked.is_ok().then_some(()))
+        })
+        .await?;
+        Ok(replica)
+    }
+
+    fn spawn_replica(&self, changed: impl FnOnce(Command) -> Command) -> Result<Replica, Failure> {
+        let addresses = address::draw()?;
+        let folder = self.directory.path();
+        let name = format!("signer-{}", addresses.grpc.ip());
+        let (config, log) = (
+            folder.join(format!("{name}.toml")),
+            folder.join(format!("{name}.log")),
+        );
+        let own = self.scheme.clone();
+        let mut text = fs::read_to_string(self.directory.config())?;
+        for (from, to) in [
+            (own.grpc(), addresses.grpc),
+            (own.http(), addresses.http),
+            (own.admin(), addresses.admin),
+        ] {
+            // What certificates say stays: only where it listens is another.
+            text = text.replace(
+                &format!("listen = \"{from}\""),
+                &format!("listen = \"{to}\""),
+            );
+        }
+        fs::write(&config, text)?;
+        let mut command = Command::new(&programs::ours(Watched::No)?.signer);
+        command
+            .arg("--config")
+            .arg(&config)
+            .env_remove("SOFTHSM2_CONF");
+        Ok(Replica {
+            process: Process::spawn(changed(command), &log)?,
+            endpoint: (own.grpc().to_string(), addresses.grpc.to_string()),
+            log,
+        })
+    }
+}
+
+impl Replica {
+    /// A client of it: the caller of `institution` with this role.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn client(
+        &self,
+        deployment: &Deployment,
+        institution: &str,
+        role: Role,
+    ) -> Result<Client, Failure> {
+        let own = deployment.profile_file(institution, role)?;
+        let (from, to) = &self.endpoint;
+        // Beside the deployment's, for its paths are relative.
+        let profile = own.with_extension(format!("{}.toml", to.replace(':', "-")));
+        fs::write(&profile, fs::read_to_string(&own)?.replace(from, to))?;
+        Ok(connection::client(&Profile::load(&profile)?).await?)
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Everything that it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// SIGTERM: drains, and demands exit code 0.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.process.terminate().await
+    }
+}
