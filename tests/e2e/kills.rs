@@ -4,16 +4,16 @@
 mod drill;
 mod lives;
 
-use e2e::failure::Failure;
+use e2e::{failure::Failure, recheck::Checked};
 use signer::fault::Point;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
 use drill::Drill;
 
-/// Deaths of the long run, and after how many of them the whole record is checked.
-const MANY: usize = 1_000;
-const BETWEEN_CHECKS: usize = 100;
+/// The long run: so many deployments, and deaths of each before its whole record is checked.
+const DEPLOYMENTS: usize = 10;
+const DEATHS: usize = 100;
 /// Of four deaths in the long run one comes at no point, but after so many lives more, at most.
 const LIVES: u8 = 16;
 
@@ -29,7 +29,7 @@ async fn every_point() -> Result<(), Failure> {
         // The second and third time, others are at other steps.
         drill.dies_at(*point, 1 + number % 3).await?;
     }
-    let deaths = drill.end().await?;
+    let (deaths, _) = drill.end().await?;
     assert_eq!(deaths, Point::ALL.len());
     assert!(deaths >= 30, "{deaths}");
     Ok(())
@@ -42,8 +42,16 @@ async fn a_thousand_deaths() -> Result<(), Failure> {
 }
 
 async fn many() -> Result<(), Failure> {
+    for deployment in 1..=DEPLOYMENTS {
+        let checked = a_hundred().await?;
+        eprintln!("{} deaths, {checked:?}", deployment * DEATHS);
+    }
+    Ok(())
+}
+
+async fn a_hundred() -> Result<Checked, Failure> {
     let mut drill = Drill::begin().await?;
-    for number in 1..=MANY {
+    for _ in 0..DEATHS {
         let [kind, point, times, lives, ..] = *Uuid::new_v4().as_bytes();
         if kind.is_multiple_of(4) {
             drill.dies_after(usize::from(lives % LIVES)).await?;
@@ -51,11 +59,8 @@ async fn many() -> Result<(), Failure> {
             let point = Point::ALL[usize::from(point) % Point::ALL.len()];
             drill.dies_at(point, 1 + usize::from(times % 8)).await?;
         }
-        if number % BETWEEN_CHECKS == 0 {
-            let checked = drill.check().await?;
-            eprintln!("{number} deaths: {checked:?}");
-        }
     }
-    assert_eq!(drill.end().await?, MANY);
-    Ok(())
+    let (deaths, checked) = drill.end().await?;
+    assert_eq!(deaths, DEATHS);
+    Ok(checked)
 }

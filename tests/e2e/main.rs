@@ -46,6 +46,7 @@ mod replicas;
 mod requests;
 mod roles;
 mod secrecy;
+mod soak;
 mod standing_directory;
 mod status;
 mod telemetry;

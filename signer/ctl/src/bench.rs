@@ -15,7 +15,7 @@ pub mod phone;
 pub mod plan;
 pub mod plot;
 pub mod pool;
-mod refusal;
+pub(crate) mod refusal;
 pub mod report;
 pub mod schedule;
 pub mod series;

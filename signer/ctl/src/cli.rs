@@ -12,7 +12,7 @@ use semops_proto::{client::Client, v1::DocumentKind};
 use crate::{
     commands::{
         accept, authorization, bench, completions, cosign, crl, device, devices, document, enroll,
-        keys, phone, release, revoke, status, trust, verify,
+        keys, phone, release, revoke, soak, status, trust, verify,
     },
     connection,
     failure::Failure,
@@ -70,6 +70,9 @@ enum Command {
     /// Drive a running service with a load and measure it, with profiles of its own
     #[command(display_order = 89, long_about = bench::ABOUT)]
     Bench(Box<bench::Args>),
+    /// Drive a running service with a load while harm is done to it, and judge it, with profiles of its own
+    #[command(display_order = 89, long_about = soak::ABOUT)]
+    Soak(Box<soak::Args>),
 }
 
 /// What needs no service.
@@ -150,7 +153,7 @@ impl Cli {
     /// Whether it is a load, which one thread could not make.
     #[must_use]
     pub fn is_load(&self) -> bool {
-        matches!(self.command, Command::Bench(_))
+        matches!(self.command, Command::Bench(_) | Command::Soak(_))
     }
 
     /// Does what the command says. `clock` is this machine's: the time of phones, and what the service's is compared to.
@@ -164,6 +167,7 @@ impl Cli {
                 Ok(completions::run(args, &mut Self::command()))
             }
             Command::Bench(args) => bench::run(args, self.json, clock).await,
+            Command::Soak(args) => soak::run(args, self.json, clock).await,
             Command::Online(command) => {
                 let profile = Profile::load(self.profile()?)?;
                 let progress = Progress::new("waiting for the service");

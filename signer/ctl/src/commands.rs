@@ -14,6 +14,7 @@ pub mod keys;
 pub mod phone;
 pub mod release;
 pub mod revoke;
+pub mod soak;
 pub mod status;
 pub mod trust;
 pub mod verify;

@@ -10,3 +10,4 @@ pub mod files;
 pub mod output;
 pub mod profile;
 pub mod progress;
+pub mod soak;

@@ -110,16 +110,8 @@ impl Drill {
         .await
     }
 
-    /// The whole record keeps its rules.
-    pub(super) async fn check(&mut self) -> Result<Checked, Failure> {
-        while let Some(ended) = self.clients.try_join_next() {
-            ended??;
-        }
-        recheck(&mut self.deployment).await
-    }
-
-    /// Ends the load, asks for everything again, and checks the whole record. Gives the number of deaths.
-    pub(super) async fn end(mut self) -> Result<usize, Failure> {
+    /// Ends the load, asks for everything again, and checks the whole record. Gives the number of deaths too.
+    pub(super) async fn end(mut self) -> Result<(usize, Checked), Failure> {
         self.tell.send_replace(Next::End);
         while let Some(ended) = self.clients.join_next().await {
             ended??;
@@ -142,7 +134,7 @@ impl Drill {
         assert_eq!(checked.authorizations, orders);
         assert_eq!(checked.certificates, self.ledger.borrow().len());
         assert!(checked.crls > 1, "{checked:?}");
-        Ok(self.deaths)
+        Ok((self.deaths, checked))
     }
 
     /// An operator dies while a document is loaded. Loaded again, it is in force, and was already if it was committed.

@@ -96,6 +96,22 @@ impl Live {
         }
     }
 
+    /// A load without a setup begins.
+    pub fn begins_at_zero(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_length(self.total);
+            bar.set_position(0);
+        }
+    }
+
+    /// It is so far, as `what` says.
+    pub fn at(&self, at: Duration, what: &str) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_position(at.as_secs());
+        }
+        self.step(what);
+    }
+
     /// Nothing more is to be seen.
     pub fn end(&self) {
         if let Shown::Bar(bar) = &self.shown {

@@ -10,10 +10,10 @@ use crate::failure::code_name;
 
 /// A request that was refused, or got no answer.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) outcome: Outcome,
+pub(crate) struct Refused {
+    pub(crate) outcome: Outcome,
     /// RetryInfo of the service.
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// Whether it is one phone's limit that was met, not the caller's.
     of_device: bool,
     pub(super) status: Option<Box<Status>>,
@@ -64,7 +64,7 @@ impl Refused {
     }
 
     /// Whether the same request may be sent again with another outcome.
-    pub(super) fn may_be_repeated(&self) -> bool {
+    pub(crate) fn may_be_repeated(&self) -> bool {
         let busy = ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"];
         matches!(self.outcome, Outcome::Unanswered(_)) || busy.contains(&self.outcome.code())
     }

@@ -349,6 +349,6 @@ async fn reply<T>(
 }
 
 /// What a lock protects here is whole at any time: each verb either happens or does not.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
