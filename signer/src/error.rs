@@ -119,6 +119,10 @@ impl From<StoreError> for Error {
                 reason: Reason::StoreUnavailable,
                 cause,
             },
+            StoreError::Clock(_) => Self::Unavailable {
+                reason: Reason::ClockApart,
+                cause: error.to_string(),
+            },
             StoreError::Schema { .. } | StoreError::Corrupt(_) | StoreError::Violated(_) => {
                 Self::internal(error)
             }
@@ -160,8 +164,8 @@ impl From<Limit> for Reason {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            // A CRLNumber is taken only by another publication, which the next tick of the schedule sees.
-            Refusal::Stale | Refusal::CrlNumberTaken => Self::Stale,
+            // A CRLNumber is taken only by another publication, and the lead by another replica: the next tick sees it.
+            Refusal::Stale | Refusal::CrlNumberTaken | Refusal::NotLeader => Self::Stale,
             Refusal::DeviceRevoked => Self::Precondition(Reason::DeviceRevoked),
             Refusal::NotAccepted => Self::Precondition(Reason::DeviceNotAccepted),
             Refusal::KeyNotActive => Self::Unavailable {

@@ -107,10 +107,11 @@ pub enum OperatorError {
 pub async fn run(command: Command, records: &Records) -> Result<(), OperatorError> {
     let (kind, command) = match command {
         Command::Documents => {
-            return list(&*record::open(&records.store, NonZeroUsize::MIN).await?).await;
+            return list(&*record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?)
+                .await;
         }
         Command::Migrate => {
-            let version = record::migrate(&records.store).await?;
+            let version = record::migrate(&records.store, Clock::system()).await?;
             let store = &records.store;
             return say(format!(
                 "the store {store} has schema version {version}
@@ -122,7 +123,7 @@ pub async fn run(command: Command, records: &Records) -> Result<(), OperatorErro
         Command::Trust(command) => (DocumentKind::Trust, command),
         Command::Callers(command) => (DocumentKind::Callers, command),
     };
-    let store = record::open(&records.store, NonZeroUsize::MIN).await?;
+    let store = record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?;
     match command {
         DocumentCommand::Load { file } => load(&*store, records, kind, &file).await,
         DocumentCommand::Show { institution } => show(&*store, kind, institution).await,

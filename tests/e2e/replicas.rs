@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use e2e::{
+    clock::Hands,
     cluster::Cluster,
     customer::{Customer, enrolment, order},
     deployment::{Deployment, replica::Replica},
@@ -185,6 +186,70 @@ async fn a_document_rules_both(
         );
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_whose_clock_is_apart_signs_nothing() -> Result<(), Failure> {
+    let cluster = Cluster::start()?;
+    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+    deployment.keep_record_in(&cluster).await?;
+    deployment.start().await?;
+    let hands = Hands::new()?;
+    let replica = deployment.replica(|command| hands.of(command)).await?;
+    let banks = both(&deployment, &replica, "alfa", Role::Payments).await?;
+    let customer = Customer::of_alfa(&deployment).await?;
+    for ahead in [3, -3] {
+        hands.set(ahead)?;
+        let ask = customer.asks(&order("1.00", "EUR")?)?;
+        let refused = banks[1].cosign_order(ask.clone()).await;
+        demand(refused, Code::Unavailable, "CLOCK_APART")?;
+        // The other one signs it, and what is signed is told by both.
+        let cosigned = banks[0].cosign_order(ask.clone()).await?;
+        assert_eq!(banks[1].cosign_order(ask).await?, cosigned);
+        hands.set(0)?;
+        let ask = customer.asks(&order("1.00", "EUR")?)?;
+        banks[1].cosign_order(ask).await?;
+    }
+    hands.set(3)?;
+    until("the log to say why", SOON, async || {
+        Ok(replica.log().contains("set both by NTP").then_some(()))
+    })
+    .await?;
+    hands.set(0)?;
+    assert_eq!(recheck(&mut deployment).await?.authorizations, 4);
+    replica.stop().await
+}
+
+/// CRLs that are signed and list so many revocations of mobilis.
+const LISTED: &str = "SELECT count(*) FROM crl l JOIN operation o ON o.id = l.operation \
+                      WHERE o.state = 'AUTHORIZED' AND l.revocations >= ";
+
+#[tokio::test]
+async fn scheduled_work_passes_from_one_that_dies_to_the_other() -> Result<(), Failure> {
+    let cluster = Cluster::start()?;
+    let (mut deployment, replica) = two(&cluster).await?;
+    let issuer = replica
+        .client(&deployment, "mobilis", Role::Enrolment)
+        .await?;
+    for revocation in 1..=2 {
+        let customer = Customer::enrolled_by(&issuer).await?;
+        customer
+            .revoked_by(&issuer, v1::RevocationReason::KeyCompromise)
+            .await?;
+        let listed = format!("{LISTED}{revocation}");
+        until("the CRL that lists it", SOON, async || {
+            Ok((deployment.count(&listed).await? > 0).then_some(()))
+        })
+        .await?;
+        if revocation == 1 {
+            deployment.kill()?;
+        }
+    }
+    assert!(replica.log().contains("CRLs published"));
+    assert!(deployment.count("SELECT term FROM lease").await? >= 2);
+    deployment.start().await?;
+    assert_eq!(recheck(&mut deployment).await?.certificates, 2);
+    replica.stop().await
 }
 
 #[tokio::test]

@@ -260,7 +260,7 @@ fn audited(error: &SigningError) -> Option<Reason> {
         SigningError::Refused(Refusal::NotAccepted) => Some(Reason::DeviceNotAccepted),
         SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
         SigningError::Refused(
-            Refusal::Stale | Refusal::PublicKeyTaken | Refusal::CrlNumberTaken,
+            Refusal::Stale | Refusal::PublicKeyTaken | Refusal::CrlNumberTaken | Refusal::NotLeader,
         )
         | SigningError::Conflict
         | SigningError::Store(_)

@@ -27,6 +27,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use semops_objects::institution::InstitutionId;
 use semops_pki::{certificate::Certificate, profile::Oids};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
@@ -172,6 +173,8 @@ pub struct Authority {
     clock: Clock,
     snapshot: watch::Sender<Arc<Snapshot>>,
     crl_due: Notify,
+    /// What this process leads the scheduled work as.
+    replica: Uuid,
     readiness: Readiness,
     metrics: Metrics,
 }
@@ -199,6 +202,7 @@ impl Authority {
             clock,
             snapshot: watch::Sender::new(Arc::new(snapshot)),
             crl_due: Notify::new(),
+            replica: Uuid::new_v4(),
             readiness: Readiness::default(),
             metrics,
         })

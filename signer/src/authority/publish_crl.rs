@@ -90,6 +90,10 @@ impl Authority {
         if !calendar.due(&state) {
             return Ok(false);
         }
+        // Another replica makes it.
+        let Some(term) = self.store.lead(self.replica).await? else {
+            return Ok(false);
+        };
         fault::point(Point::CrlDue);
         let key = record.for_signing(now)?;
         let ceremony = CertificateRevocationList::from_der(ceremony_crl(keys, purpose))
@@ -104,6 +108,7 @@ impl Authority {
             },
             generation: self.store.generation().await?,
             record: CrlRecord {
+                term,
                 number,
                 revocations: state.revocations,
                 next_update,

@@ -12,8 +12,12 @@ use crate::{
 const GROUP: u32 = 256;
 
 impl Authority {
-    /// Closes every overdue intent and gives its reservation back. Answers how many.
+    /// Closes every overdue intent and gives its reservation back, if this replica does the scheduled work. Answers how
+    /// many. Beside one that has just lost the lead it does no harm: an intent ends once.
     pub async fn sweep(&self) -> Result<u64, Error> {
+        if self.store.lead(self.replica).await?.is_none() {
+            return Ok(0);
+        }
         let mut closed = 0_u64;
         loop {
             let origin = Origin {

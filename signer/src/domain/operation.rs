@@ -167,9 +167,15 @@ pub struct DeviceRecord {
     pub policy: [u8; 32],
 }
 
+/// How often the scheduled work has passed from one replica to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term(pub u64);
+
 /// What the record of a CRL holds beside its bytes.
 #[derive(Clone, Debug)]
 pub struct CrlRecord {
+    /// The term of the replica that makes it.
+    pub term: Term,
     /// The CRLNumber (RFC 5280 s5.2.3).
     pub number: u64,
     /// The sequence number of the last revocation that it contains, so that later ones make it stale.

@@ -160,6 +160,9 @@ reasons! {
     /// The store cannot be reached.
     StoreUnavailable "STORE_UNAVAILABLE"
         "the record cannot be written or read now; call again with the same content"
+    /// The clocks of the service and of its store do not agree.
+    ClockApart "CLOCK_APART"
+        "the clocks of this replica and of the record are more than a second apart; call another replica with the same content, or again later"
 }
 
 impl Reason {

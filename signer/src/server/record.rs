@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use crate::{
+    clock::Clock,
     config,
     store::{
         Store, StoreError,
@@ -18,10 +19,13 @@ use crate::{
 pub async fn open(
     store: &config::Store,
     readers: NonZeroUsize,
+    clock: Clock,
 ) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match store {
         config::Store::Sqlite(file) => Arc::new(SqliteStore::open(file, readers)?),
-        config::Store::Postgres(postgres) => Arc::new(PostgresStore::open(of(postgres)).await?),
+        config::Store::Postgres(postgres) => {
+            Arc::new(PostgresStore::open(of(postgres, clock)).await?)
+        }
     })
 }
 
@@ -29,19 +33,20 @@ pub async fn open(
 ///
 /// # Errors
 /// A newer program has been here, or it cannot be written.
-pub async fn migrate(store: &config::Store) -> Result<u32, StoreError> {
+pub async fn migrate(store: &config::Store, clock: Clock) -> Result<u32, StoreError> {
     match store {
         config::Store::Sqlite(file) => sqlite::migrate(file),
-        config::Store::Postgres(postgres) => postgres::migrate(of(postgres)).await,
+        config::Store::Postgres(postgres) => postgres::migrate(of(postgres, clock)).await,
     }
 }
 
-fn of(postgres: &config::Postgres) -> Settings {
+fn of(postgres: &config::Postgres, clock: Clock) -> Settings {
     Settings {
         hosts: postgres.hosts.clone(),
         database: postgres.database.clone(),
         user: postgres.user.clone(),
         password: postgres.password.clone(),
         tls: postgres.tls.clone(),
+        clock,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::KeyId,
-        operation::{Kind, Operation},
+        operation::{Kind, Operation, Term},
         outcome::{Ending, Outcome},
         reason,
     },
@@ -54,6 +54,11 @@ pub enum StoreError {
     /// It cannot be reached, or refuses to write: the disk is full, read-only or gone.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// Its clock and this host's do not agree: nothing is begun by a clock that may be wrong.
+    #[error(
+        "the store's clock and this host's are {0:?} apart, more than a second: set both by NTP; nothing is signed until then"
+    )]
+    Clock(Duration),
     /// Its schema is not the one this program was built for.
     #[error(
         "the store's schema has version {found}, this program needs {needed}: run `signer --config FILE migrate`"
@@ -141,6 +146,8 @@ pub enum Refusal {
     PublicKeyTaken,
     /// Another CRL took the number.
     CrlNumberTaken,
+    /// Another replica does the scheduled work now.
+    NotLeader,
 }
 
 impl Refusal {
@@ -153,6 +160,7 @@ impl Refusal {
             Self::KeyNotActive => reason::Reason::KeyNotActive.name(),
             Self::PublicKeyTaken => reason::Reason::KeyNotAcceptable.name(),
             Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
+            Self::NotLeader => "NOT_LEADER",
         }
     }
 }
@@ -171,7 +179,7 @@ pub struct Completion {
 /// The durable record.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Checks that the store can be read and written now. For health.
+    /// Checks that the store can be read and written now, by a clock that agrees with its own if it has one. For health.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Adds the keys that are not there yet, as active, registered at `now`. A key that is there with another institution
@@ -274,8 +282,11 @@ pub trait Store: Send + Sync + 'static {
     ///   subscribers' devices those that are pending, or certified and neither revoked nor expired at `now` (the moment
     ///   notAfter itself is within the validity, RFC 5280 s4.1.2.5);
     /// - the public key is reserved by another device anywhere in the deployment: `Refused(PublicKeyTaken)`;
+    /// - the CRL's term is not that of the leader: `Refused(NotLeader)`;
     /// - the CRLNumber is not above every number begun for that key: `Refused(CrlNumberTaken)`;
     /// - else it is recorded as PENDING with a BEGUN event: `Recorded`. Operations earlier in the group count.
+    ///
+    /// A store with a clock of its own begins nothing while this host's is more than a second apart: `Clock`.
     async fn begin(
         &self,
         operations: Vec<Operation>,
@@ -326,6 +337,10 @@ pub trait Store: Send + Sync + 'static {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Revoked, StoreError>;
+
+    /// Has `replica` do the scheduled work for some seconds, if no other does: its term then. Whoever asks again in time
+    /// keeps it. A store that no other replica can share has one leader, in term 0.
+    async fn lead(&self, replica: Uuid) -> Result<Option<Term>, StoreError>;
 
     /// What a CRL of `issuer` is made from, in one read.
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError>;

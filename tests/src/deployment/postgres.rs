@@ -83,15 +83,15 @@ impl Deployment {
         Ok(file)
     }
 
-    /// Statements in the record's database, as another program would make them.
+    /// What a statement that counts says in the record's database.
     ///
     /// # Errors
-    /// It takes them not, or the record is a file.
-    pub async fn in_database(&self, sql: &str) -> Result<(), Failure> {
+    /// The database does not take it, or the record is a file.
+    pub async fn count(&self, sql: &str) -> Result<i64, Failure> {
         let database = self.database.as_ref();
         let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
         let client = database.client(&database.name).await?;
-        Ok(client.batch_execute(sql).await?)
+        Ok(client.query_one(sql, &[]).await?.try_get(0)?)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::{KeyId, Purpose},
-        operation::{CrlRecord, DeviceRecord, MoneyLimits, Operation, OrderRecord, Subject},
+        operation::{CrlRecord, DeviceRecord, MoneyLimits, Operation, OrderRecord, Subject, Term},
         outcome::{Ending, Outcome},
     },
     ids::RequestId,

@@ -137,6 +137,7 @@ impl World {
             expires_at: at.plus_seconds(60),
             sign_by: at.plus_seconds(60),
             subject: Subject::Crl(CrlRecord {
+                term: Term(0),
                 number,
                 revocations,
                 next_update: at.plus_seconds(86_400),

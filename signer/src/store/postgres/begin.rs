@@ -33,6 +33,7 @@ pub(super) async fn begin(
     operations: &[Operation],
     now: Timestamp,
 ) -> Result<Vec<Begun>, Failure> {
+    session.in_time()?;
     locks::group(session, operations).await?;
     let generation = reads::generation(session).await?;
     let mut answers = HashMap::with_capacity(operations.len());

@@ -12,13 +12,16 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::{
-    StoreError,
-    postgres::{
-        error::{Failure, said, unavailable},
-        pool::Kind,
-        schema,
-        session::Session,
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError,
+        postgres::{
+            error::{Failure, said, unavailable},
+            pool::Kind,
+            schema,
+            session::Session,
+        },
     },
 };
 
@@ -49,6 +52,8 @@ pub struct Settings {
     pub password: Option<SecretString>,
     /// How the server is known; without it only sockets and the host's own addresses may stand in `hosts`.
     pub tls: Option<Arc<ClientConfig>>,
+    /// What the server's clock is compared with.
+    pub clock: Clock,
 }
 
 /// Makes connections.
@@ -87,7 +92,7 @@ impl Connector {
                 spawned(client, connection)
             }
         };
-        Ok(Session::new(client, task))
+        Ok(Session::new(client, task, self.0.clock))
     }
 
     fn config(&self) -> Config {

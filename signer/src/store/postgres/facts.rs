@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use crate::{
     clock::Timestamp,
     domain::operation::{
-        CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, OrderRecord, Subject,
+        CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, OrderRecord, Subject, Term,
     },
     store::{
         Begun, Earlier, Limit, Refusal, columns,
@@ -81,7 +81,8 @@ pub(super) const ENROLLMENTS: &str = concat!(
 pub(super) const CRLS: &str = concat!(
     "SELECT ",
     operation_columns!(),
-    ", k.purpose, (SELECT coalesce(max(x.number), 0) FROM crl x WHERE x.issuer_key = w.key_id) \
+    ", k.purpose, (SELECT coalesce(max(x.number), 0) FROM crl x WHERE x.issuer_key = w.key_id), \
+     (SELECT term FROM lease WHERE one = 1) \
      FROM unnest($1::text[], $2::bytea[], $3::bigint[]) WITH ORDINALITY AS w (institution, key_id, number, n) \
      LEFT JOIN crl l ON l.issuer_key = w.key_id AND l.number = w.number \
      LEFT JOIN operation o ON o.id = l.operation LEFT JOIN cosigned_order c ON c.operation = o.id",
@@ -243,11 +244,16 @@ async fn of_crls(
     let rows = session.query(CRLS, &parameters).await?;
     let read = |((place, _), crl): &(Placed<'_>, &CrlRecord), row: &Row| {
         let Count(last) = row.try_get(rows::OPERATION + 1)?;
-        let taken = crl.number <= last;
+        let Count(term) = row.try_get(rows::OPERATION + 2)?;
+        let stop = if crl.term != Term(term) {
+            Some(Begun::Refused(Refusal::NotLeader))
+        } else {
+            (crl.number <= last).then_some(Begun::Refused(Refusal::CrlNumberTaken))
+        };
         let facts = Facts {
             earlier: rows::operation(row, 0)?,
             refusal: key_refusal(row, Kind::Crl)?,
-            stop: taken.then_some(Begun::Refused(Refusal::CrlNumberTaken)),
+            stop,
         };
         Ok((*place, facts))
     };

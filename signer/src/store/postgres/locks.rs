@@ -9,6 +9,7 @@
 //! | lock | who | guards |
 //! |---|---|---|
 //! | the rules | every decision shares it; loading a document has it alone | the documents' generation, the keys' states |
+//! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
 //! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
 //! | a subscriber | enrolments | the number of the subscriber's devices |
 //! | a device's row | orders, acceptance, release, revocation | the money limits, the acceptance, the revocation |
@@ -33,6 +34,7 @@ const SHARE_RULES: &str = "SELECT pg_advisory_xact_lock_shared(1397050704, 1)";
 const CHANGE_RULES: &str = "SELECT pg_advisory_xact_lock(1397050704, 1)";
 pub(super) const KEYS: &str =
     "SELECT 1 FROM key WHERE id = ANY($1::bytea[]) ORDER BY id FOR NO KEY UPDATE";
+const LEADER: &str = "SELECT 1 FROM lease WHERE one = 1 FOR SHARE";
 const SUBSCRIBERS: &str =
     "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
 pub(super) const DEVICES: &str =
@@ -74,6 +76,7 @@ pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result
     }
     share_rules(session).await?;
     if !keys.is_empty() {
+        session.query(LEADER, &[]).await?;
         issuing_keys(session, &keys).await?;
     }
     if !subscribers.is_empty() {

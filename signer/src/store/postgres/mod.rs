@@ -20,7 +20,7 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::KeyId,
-        operation::Operation,
+        operation::{Operation, Term},
         outcome::Outcome,
     },
     store::{
@@ -41,6 +41,7 @@ mod documents;
 mod error;
 mod facts;
 mod keys;
+mod lease;
 mod locks;
 mod pages;
 mod pool;
@@ -95,7 +96,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.generation().await?;
-        on!(self.writes, s => async { s.execute(PULSE, &[]).await.map(drop) })
+        on!(self.writes, s => async {
+            s.in_time()?;
+            s.execute(PULSE, &[]).await.map(drop)
+        })
     }
 
     async fn register_keys(
@@ -245,6 +249,10 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Revoked, StoreError> {
         on!(self.writes, s => devices::revoke(&s, institution, device, reason, &origin, now))
+    }
+
+    async fn lead(&self, replica: Uuid) -> Result<Option<Term>, StoreError> {
+        on!(self.writes, s => lease::lead(&s, replica))
     }
 
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {

@@ -11,7 +11,10 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_record.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_record.sql"),
+    include_str!("../../../migrations/postgres/0002_leader.sql"),
+];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";
 const VERSION: &str = "SELECT version, serves_from FROM schema_version WHERE one = 1";

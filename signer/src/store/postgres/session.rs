@@ -3,17 +3,25 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
-use crate::store::{StoreError, postgres::error::Failure};
+use crate::{
+    clock::{Clock, Timestamp},
+    store::{StoreError, postgres::error::Failure},
+};
 
 /// A value that a statement is given.
 pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 
-const START: &str = "SELECT pg_current_xact_id()::text";
+const START: &str =
+    "SELECT pg_current_xact_id()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+/// How far the server's clock may be from this host's.
+const APART: Duration = Duration::from_secs(1);
 
 /// A connection. Dropped, it is closed at once; the server rolls back what was open on it.
 pub(super) struct Session {
@@ -21,6 +29,7 @@ pub(super) struct Session {
     connection: JoinHandle<()>,
     statements: Mutex<HashMap<&'static str, Statement>>,
     open: Mutex<Open>,
+    clock: Clock,
 }
 
 /// What the open transaction is known by if its commit is not answered.
@@ -28,17 +37,20 @@ pub(super) struct Session {
 pub(super) struct Open {
     /// Its number.
     pub(super) number: String,
+    /// How far the clocks were apart at least when it was opened.
+    apart: Duration,
     /// The last audit event that it wrote: every transaction that changes anything writes one.
     pub(super) event: Option<(i64, Vec<u8>)>,
 }
 
 impl Session {
-    pub(super) fn new(client: Client, connection: JoinHandle<()>) -> Self {
+    pub(super) fn new(client: Client, connection: JoinHandle<()>, clock: Clock) -> Self {
         Self {
             client,
             connection,
             statements: Mutex::default(),
             open: Mutex::default(),
+            clock,
         }
     }
 
@@ -111,6 +123,7 @@ impl Session {
 
     /// Opens a transaction.
     pub(super) async fn begin(&self) -> Result<(), Failure> {
+        let before = self.clock.now();
         // In this order, without waiting for the first answer.
         let (begun, started) = tokio::join!(
             biased;
@@ -118,12 +131,24 @@ impl Session {
             self.one(START, &[])
         );
         begun?;
-        let number = started?.try_get(0)?;
+        let started = started?;
+        let after = self.clock.now();
+        let (number, theirs): (String, Timestamp) = (started.try_get(0)?, started.try_get(1)?);
         self.note(Open {
             number,
+            // Theirs was read between the two.
+            apart: theirs.until(before).max(after.until(theirs)),
             event: None,
         });
         Ok(())
+    }
+
+    /// Whether the clocks agreed when the transaction was opened.
+    pub(super) fn in_time(&self) -> Result<(), Failure> {
+        match self.opened().apart {
+            apart if apart > APART => Err(StoreError::Clock(apart).into()),
+            _ => Ok(()),
+        }
     }
 
     /// Notes the last audit event of the open transaction.

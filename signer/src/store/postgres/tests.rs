@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::{connect::Connector, session::Session, *};
+use crate::clock::Clock;
 use crate::store::contract::{Inside, Made, World, contract, lists, money};
 
 mod outages;
@@ -40,6 +41,7 @@ fn settings(cluster: &Cluster, database: &str) -> Settings {
         user: cluster::ROLE.to_owned(),
         password: None,
         tls: None,
+        clock: Clock::system(),
     }
 }
 
@@ -58,7 +60,7 @@ async fn empty(cluster: &Cluster) -> Settings {
 /// A new database in this program's schema.
 async fn database(cluster: &Cluster) -> Settings {
     let settings = empty(cluster).await;
-    assert_eq!(migrate(settings.clone()).await.unwrap(), 1);
+    assert_eq!(migrate(settings.clone()).await.unwrap(), 2);
     settings
 }
 

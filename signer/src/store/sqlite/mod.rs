@@ -19,7 +19,7 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::KeyId,
-        operation::Operation,
+        operation::{Operation, Term},
         outcome::Outcome,
     },
     fault::{self, Point},
@@ -299,6 +299,11 @@ impl Store for SqliteStore {
         self.threads
             .write(reaching(Point::RevokeWritten, revoke))
             .await
+    }
+
+    async fn lead(&self, _replica: Uuid) -> Result<Option<Term>, StoreError> {
+        // One service serves a file.
+        Ok(Some(Term(0)))
     }
 
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {

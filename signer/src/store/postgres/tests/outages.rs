@@ -244,3 +244,46 @@ async fn a_deadlock_is_settled() {
         .accept(&world.alfa, first, account, generation, origin(), T0);
     assert!(matches!(accepted.await.unwrap(), Accepted::Accepted(_)));
 }
+
+#[tokio::test]
+async fn nothing_is_begun_by_a_clock_that_is_apart() {
+    use std::sync::atomic::AtomicI64;
+    static HANDS: AtomicI64 = AtomicI64::new(0);
+    let settings = database(&CLUSTER).await;
+    let world = World::start(made(settings.clone()).await).await;
+    let device = world.accepted_phone().await;
+    let pending = world.record(world.order(device, T0), T0).await;
+    let clock = Clock::hands(&HANDS);
+    let replica = PostgresStore::open(Settings { clock, ..settings })
+        .await
+        .unwrap();
+    let set = |seconds| {
+        let now = Clock::system().now().plus_seconds(seconds);
+        HANDS.store(now.micros(), Ordering::SeqCst);
+    };
+    for seconds in [-3, 3] {
+        set(seconds);
+        let begun = replica.begin(vec![world.order(device, T0)], T0).await;
+        for refused in [begun.err(), replica.ping().await.err()] {
+            assert!(
+                matches!(&refused, Some(StoreError::Clock(apart)) if apart.as_secs() <= 3),
+                "{refused:?}"
+            );
+        }
+        // What was recorded is read, and what was begun may end.
+        replica.generation().await.unwrap();
+    }
+    let end = Completion {
+        intent: pending.id(),
+        origin: origin(),
+        ending: signed("authorization"),
+    };
+    replica.complete(vec![end], T0).await.unwrap();
+    set(0);
+    replica.ping().await.unwrap();
+    let begun = replica
+        .begin(vec![world.order(device, T0)], T0)
+        .await
+        .unwrap();
+    assert!(matches!(begun[..], [Begun::Recorded(_)]), "{begun:?}");
+}

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
-    domain::{document::Document, outcome::Ending},
+    domain::{
+        document::Document,
+        operation::{Subject, Term},
+        outcome::Ending,
+    },
     store::{
         Limit, Refusal,
         contract::{T0, key, order_of, origin, recorded, signed},
@@ -13,7 +17,10 @@ use crate::{
 
 /// The world through one replica, and the store through another.
 async fn two() -> (Arc<World>, Arc<dyn Store>) {
-    let settings = database(&CLUSTER).await;
+    two_on(database(&CLUSTER).await).await
+}
+
+async fn two_on(settings: Settings) -> (Arc<World>, Arc<dyn Store>) {
     let other = PostgresStore::open(settings.clone()).await.unwrap();
     (
         Arc::new(World::start(made(settings).await).await),
@@ -278,4 +285,60 @@ async fn of_two_ends_at_both_one_stands() {
     }
     let keys = world.store.keys(&world.alfa).await.unwrap().keys;
     assert_eq!(keys.iter().map(|key| key.signatures).sum::<u64>(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_leads_until_its_time_has_passed_and_its_crls_with_it() {
+    let settings = database(&CLUSTER).await;
+    let (world, other) = two_on(settings.clone()).await;
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let mut claims = Vec::new();
+    for replica in [one, two].repeat(8) {
+        let store = Arc::clone(if replica == one { &world.store } else { &other });
+        claims.push(tokio::spawn(async move {
+            (replica, store.lead(replica).await.unwrap())
+        }));
+    }
+    let mut leaders = BTreeSet::new();
+    for claim in claims {
+        if let (replica, Some(term)) = claim.await.unwrap() {
+            assert_eq!(term, Term(1));
+            leaders.insert(replica);
+        }
+    }
+    assert_eq!(leaders.len(), 1);
+    let (leader, follower) = if leaders.contains(&one) {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    let crl = |number, term| {
+        let mut operation = world.crl(number, 0, T0);
+        if let Subject::Crl(crl) = &mut operation.subject {
+            crl.term = term;
+        }
+        operation
+    };
+    let first = world.record(crl(1, Term(1)), T0).await;
+    world.end(first.id(), signed("crl"), T0).await;
+    assert_eq!(other.lead(follower).await.unwrap(), None);
+
+    // Its time passes, by the server's clock.
+    let expire = "UPDATE lease SET expires_at = clock_timestamp() - interval '1 second'";
+    Database(settings)
+        .session()
+        .await
+        .batch(expire)
+        .await
+        .unwrap();
+    assert_eq!(other.lead(follower).await.unwrap(), Some(Term(2)));
+    assert_eq!(other.lead(follower).await.unwrap(), Some(Term(2)));
+    assert_eq!(world.store.lead(leader).await.unwrap(), None);
+    // What the first had prepared meanwhile is not begun.
+    let late = world.begin(crl(2, Term(1)), T0).await;
+    assert!(
+        matches!(late, Begun::Refused(Refusal::NotLeader)),
+        "{late:?}"
+    );
+    world.record(crl(2, Term(2)), T0).await;
 }

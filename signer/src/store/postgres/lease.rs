@@ -1,0 +1,30 @@
+//! Owns the lease of the replica that does the scheduled work. Time is the server's: replicas need not agree on theirs.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::operation::Term,
+    store::postgres::{
+        columns::Count,
+        error::Failure,
+        session::{Parameter, Session},
+    },
+};
+
+/// How long a lease lasts that is not renewed: after so much time another replica takes over from one that died.
+const SECONDS: f64 = 5.0;
+
+const LEAD: &str = "UPDATE lease SET term = term + CASE WHEN holder = $1 THEN 0 ELSE 1 END, holder = $1, \
+    expires_at = clock_timestamp() + make_interval(secs => $2) \
+    WHERE one = 1 AND (holder = $1 OR expires_at <= clock_timestamp()) RETURNING term";
+
+pub(super) async fn lead(session: &Session, replica: Uuid) -> Result<Option<Term>, Failure> {
+    let parameters: [Parameter<'_>; 2] = [&replica, &SECONDS];
+    match session.query(LEAD, &parameters).await?.first() {
+        Some(row) => {
+            let Count(term) = row.try_get(0)?;
+            Ok(Some(Term(term)))
+        }
+        None => Ok(None),
+    }
+}
