@@ -62,6 +62,7 @@ serve() {
     done
 }
 serve
+mkdir "$folder/standby"
 echo "$folder"
 # Whoever reads what the tests say does not wait for the folder to go.
 exec 2>/dev/null
@@ -128,7 +129,7 @@ impl Cluster {
         })
     }
 
-    /// The folder of its socket.
+    /// The folder of its socket; `standby` in it is an empty folder for what a standby receives.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.folder
@@ -137,6 +138,22 @@ impl Cluster {
     /// The name of a database that nobody else has.
     pub fn name(&self) -> String {
         format!("record_{}", self.databases.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Another of the server's programs, run as the user that it runs as, and told where it is.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed.
+    pub fn program(&self, name: &str) -> io::Result<Command> {
+        let mut command = as_user();
+        command
+            .arg(programs()?.join(name))
+            .current_dir(&self.folder);
+        command
+            .arg("--host")
+            .arg(&self.folder)
+            .args(["--username", ROLE]);
+        Ok(command)
     }
 
     /// SIGKILL to the server, with all its processes.

@@ -35,7 +35,6 @@ const BOUNDS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_tran
 
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('fsync') = 'on', \
     current_setting('full_page_writes') = 'on', current_setting('synchronous_commit') IN ('on', 'remote_apply'), \
-    current_setting('synchronous_standby_names') <> '', \
     (SELECT count(*) FROM pg_stat_replication WHERE coalesce(sync_state, 'async') = 'async' \
      AND application_name NOT IN ('pg_basebackup', 'pg_receivewal'))";
 
@@ -148,28 +147,18 @@ async fn durable(session: &Session) -> Result<(), Failure> {
     let row = session.one(STATE, &[]).await?;
     let (standby, fsync, pages): (bool, bool, bool) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let (waits, named, behind): (bool, bool, i64) =
-        (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+    let (waits, behind): (bool, i64) = (row.try_get(3)?, row.try_get(4)?);
     let refused = if standby {
         "it is a standby: name the primary, or all hosts"
     } else if !fsync || !pages {
         "it would lose commits in a crash: set fsync = on and full_page_writes = on there"
     } else if !waits {
         "its commits are answered too early: set synchronous_commit = on there, for this role and database too"
-    } else if named || behind == 0 {
-        return synchronous(named, behind);
+    } else if behind > 0 {
+        "a standby of it is not synchronous, and what that lacks would be lost with the primary: name it in \
+         synchronous_standby_names, or grant this role pg_monitor if it only may not see that"
     } else {
-        "it has a standby and does not wait for it: name it in synchronous_standby_names, or this role may not see its \
-         state: grant it pg_monitor"
+        return Ok(());
     };
     Err(StoreError::Unavailable(refused.to_owned()).into())
-}
-
-fn synchronous(named: bool, behind: i64) -> Result<(), Failure> {
-    if named && behind > 0 {
-        let refused = "one of its standbys is not synchronous, and what it lacks would be lost with the primary: name it in \
-            synchronous_standby_names, or grant this role pg_monitor if it only may not see its state";
-        return Err(StoreError::Unavailable(refused.to_owned()).into());
-    }
-    Ok(())
 }

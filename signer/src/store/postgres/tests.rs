@@ -23,6 +23,7 @@ mod outages;
 mod plans;
 mod replicas;
 mod schemas;
+mod standbys;
 
 // The same as for the scenarios, which drive the programs.
 #[path = "../../../../tests/src/cluster.rs"]
