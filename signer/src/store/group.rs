@@ -235,9 +235,8 @@ fn lock_order(operation: &Operation) -> (Option<crate::domain::device::DeviceId>
     }
 }
 
-/// Writes the items as one group and answers each. If that fails for another reason than that the store is busy, each
-/// goes alone, so that one that cannot be written does not fail the others. The verbs answer a repetition with what
-/// stands, so this also settles a commit whose answer was lost.
+/// Writes the items as one group and answers each. If that fails and it may be for one of them, each goes alone, so that one
+/// that cannot be written does not fail the others. The verbs answer a repetition with what stands.
 async fn group<I, O, F, W>(waiting: Vec<Waiting<I, O>>, write: W)
 where
     I: Clone,
@@ -257,7 +256,7 @@ where
                 let _ = reply.send(Ok(answer));
             }
         }
-        Err(error) if alone || matches!(error, StoreError::Busy) => {
+        Err(error) if alone || of_the_store(&error) => {
             for reply in replies {
                 let _ = reply.send(Err(error.clone()));
             }
@@ -270,5 +269,17 @@ where
                 let _ = reply.send(answer);
             }
         }
+    }
+}
+
+/// Whether the store itself could not do it, whatever it was: each alone would wait as long again.
+fn of_the_store(error: &StoreError) -> bool {
+    match error {
+        StoreError::Busy
+        | StoreError::QueueFull(_)
+        | StoreError::Unavailable(_)
+        | StoreError::Clock(_)
+        | StoreError::Schema { .. } => true,
+        StoreError::Corrupt(_) | StoreError::Violated(_) => false,
     }
 }
