@@ -106,6 +106,33 @@ mod tests {
     }
 
     #[test]
+    fn the_rules_that_the_readme_shows_are_rules() {
+        let readme = include_str!("../README.md");
+        let mut blocks = vec![String::new()];
+        for line in readme.lines() {
+            match line.strip_prefix("    ") {
+                Some(code) => {
+                    let block = blocks.last_mut().unwrap();
+                    block.push_str(code);
+                    block.push('\n');
+                }
+                None if line.is_empty() => {}
+                None => blocks.push(String::new()),
+            }
+        }
+        blocks.retain(|block| block.starts_with("[[fault]]"));
+        assert_eq!(blocks.len(), 4, "{blocks:?}");
+        let rules = |text: &String| {
+            Control::parse(&format!("{HEAD}{text}"))
+                .unwrap()
+                .rules
+                .len()
+        };
+        let counts: Vec<usize> = blocks.iter().map(rules).collect();
+        assert_eq!(counts, [1, 1, 1, 2]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
         for (text, word) in [
             (
