@@ -83,7 +83,9 @@ impl Certificate {
             let block = format!("{}{PEM_END}\n", block.trim_start());
             let (label, der) =
                 der::pem::decode_vec(block.as_bytes()).map_err(|_| CertificateError::Pem)?;
-            if label != PEM_LABEL || chain.len() == MAX_CERTIFICATES {
+            // RFC 7468 s3: a boundary has its line to itself.
+            let line_ends = after.is_empty() || after.starts_with(char::is_whitespace);
+            if label != PEM_LABEL || !line_ends || chain.len() == MAX_CERTIFICATES {
                 return Err(CertificateError::Pem);
             }
             chain.push(Self::from_der(&der)?);

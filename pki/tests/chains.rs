@@ -314,6 +314,9 @@ fn a_chain_file_is_read_whole_or_not_at_all() {
     let key = scheme.ca_key.to_pkcs8_pem().unwrap();
     let with_key = format!("{}{}", scheme.device.to_pem(), key.as_str());
     let refused = |text: &str| Certificate::chain_from_pem(text).unwrap_err();
+    // The line that ends a block ends there (RFC 7468 s3): a next one that begins on it would else go unseen.
+    let glued = text.trim_end().to_owned() + "BEGIN CERTIFICATE---";
+    assert_eq!(refused(&glued), CertificateError::Pem);
     assert_eq!(refused(&with_key), CertificateError::Pem);
     assert_eq!(refused(""), CertificateError::Pem);
     let cut = &text[..text.len() - 30];
