@@ -31,8 +31,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// The longest wait for a lock, and the longest that a transaction may lie still, so that nothing of a replica that hangs
 /// holds up another. No statement_timeout: one that ends a commit's wait for a standby makes it seen here without being
 /// there.
-const BOUNDS: &str =
-    "-c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c client_min_messages=warning";
+const BOUNDS: &str = "-c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0 \
+    -c client_min_messages=warning";
 
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('fsync') = 'on', \
     current_setting('full_page_writes') = 'on', current_setting('synchronous_commit') IN ('on', 'remote_apply'), \

@@ -24,6 +24,7 @@ mod plans;
 mod replicas;
 mod schemas;
 mod standbys;
+mod tls;
 
 // The same as for the scenarios, which drive the programs.
 #[path = "../../../../tests/src/cluster.rs"]
