@@ -133,7 +133,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
     #[test]
     fn money_limits_follow_the_model(steps in money::steps()) {
         run(async { money::limits_follow_the_model(World::start(make().await).await, steps).await });
