@@ -83,9 +83,10 @@ impl Certificate {
             let block = format!("{}{PEM_END}\n", block.trim_start());
             let (label, der) =
                 der::pem::decode_vec(block.as_bytes()).map_err(|_| CertificateError::Pem)?;
-            // RFC 7468 s3: a boundary has its line to itself.
+            // RFC 7468 s3: a boundary has its line to itself. Words may precede a block, what is left of another may not.
             let line_ends = after.is_empty() || after.starts_with(char::is_whitespace);
-            if label != PEM_LABEL || !line_ends || chain.len() == MAX_CERTIFICATES {
+            let one_block = block.matches("-----").count() == 4;
+            if label != PEM_LABEL || !line_ends || !one_block || chain.len() == MAX_CERTIFICATES {
                 return Err(CertificateError::Pem);
             }
             chain.push(Self::from_der(&der)?);

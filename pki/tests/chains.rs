@@ -317,6 +317,11 @@ fn a_chain_file_is_read_whole_or_not_at_all() {
     // The line that ends a block ends there (RFC 7468 s3): a next one that begins on it would else go unseen.
     let glued = text.trim_end().to_owned() + "BEGIN CERTIFICATE---";
     assert_eq!(refused(&glued), CertificateError::Pem);
+    // Words may stand between blocks, but not what is left of another block.
+    let words = format!("subject=alfa\n{text}");
+    assert_eq!(Certificate::chain_from_pem(&words), Ok(chain));
+    let remains = format!("x------BEGIN N CERTIFICATE-----\nMIIC\n-----END CERT-----\n{text}");
+    assert_eq!(refused(&remains), CertificateError::Pem);
     assert_eq!(refused(&with_key), CertificateError::Pem);
     assert_eq!(refused(""), CertificateError::Pem);
     let cut = &text[..text.len() - 30];
