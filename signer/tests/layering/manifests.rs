@@ -95,10 +95,16 @@ const CRATES: &[Crate] = &[
         others: Some(&["cryptoki-sys", "serde", "toml"]),
         never: &[],
     },
-    // What is fuzzed is the parsers themselves: no service, no token, no store.
+    // What is fuzzed is the parsers themselves: nothing is served, signed or stored.
     Crate {
         manifest: "tests/fuzzed/Cargo.toml",
-        ours: &["semops-objects", "semops-pki", "semops-proto"],
+        ours: &[
+            "semops-objects",
+            "semops-pki",
+            "semops-proto",
+            "signer",
+            "softhsm-setup",
+        ],
         ours_in_tests: &[],
         others: None,
         never: INPUT_AND_OUTPUT,

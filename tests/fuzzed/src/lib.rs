@@ -11,6 +11,7 @@
     reason = "a property that does not hold ends the run: that is the finding"
 )]
 
+pub mod documents;
 pub mod material;
 pub mod messages;
 pub mod objects;
@@ -41,9 +42,11 @@ pub type Check = fn(&[u8]) -> Verdict;
 /// Every target by its name: that of its file in tests/fuzz/fuzz_targets and of its folder in tests/fuzz/seeds.
 pub const TARGETS: &[(&str, Check)] = &[
     ("authorization", objects::authorization),
+    ("callers", documents::callers),
     ("certificate", x509::certificate),
     ("certificate_chain", x509::certificate_chain),
     ("certification_request", x509::certification_request),
+    ("configuration", documents::configuration),
     ("crl", x509::crl),
     ("field", messages::field),
     ("jws", objects::jws),
@@ -51,7 +54,9 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("money", objects::money),
     ("offer", objects::offer),
     ("order", objects::order),
+    ("policy", documents::policy),
     ("public_key", x509::public_key),
+    ("scheme", documents::scheme),
     ("signature", x509::signature),
     ("trust", trust::trust),
 ];

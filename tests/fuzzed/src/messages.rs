@@ -7,6 +7,9 @@ use std::str::FromStr;
 use prost::Message;
 use semops_objects::{EndToEndId, InstitutionId, Uetr};
 use semops_proto::v1;
+use signer::domain::actor::SpiffeId;
+use signer::domain::device::{DeviceId, Reference};
+use signer::domain::key::KeyId;
 
 use crate::Check;
 use crate::Verdict::{self, Accepted, Refused};
@@ -103,6 +106,10 @@ pub fn field(bytes: &[u8]) -> Verdict {
     one_spelling::<InstitutionId>(text, 1..=32)
         .any(one_spelling::<EndToEndId>(text, 1..=35))
         .any(one_spelling::<Uetr>(text, 36..=36))
+        .any(one_spelling::<DeviceId>(text, 36..=36))
+        .any(one_spelling::<KeyId>(text, 43..=43))
+        .any(one_spelling::<SpiffeId>(text, 9..=400))
+        .any(pseudonym(text))
 }
 
 fn one_spelling<T: FromStr<Err: Display> + Display>(
@@ -116,10 +123,22 @@ fn one_spelling<T: FromStr<Err: Display> + Display>(
             Accepted
         }
         Err(reason) => {
-            // Values have no place in reasons, which are shown to others and logged: it is that of any other text.
+            // Values have no place in reasons, which are shown to others and logged: the reason is that of any other text.
             let of_another = "\u{1}".parse::<T>().err().unwrap().to_string();
             assert_eq!(reason.to_string(), of_another);
             Refused
         }
     }
+}
+
+/// A reference is never what a person could be called by: digits alone are a phone or an account number.
+fn pseudonym(text: &str) -> Verdict {
+    let Ok(reference) = text.parse::<Reference>() else {
+        return Refused;
+    };
+    assert_eq!(reference.as_str(), text);
+    assert!((22..=64).contains(&text.len()) && text.is_ascii());
+    assert!(text.bytes().any(|octet| !octet.is_ascii_digit()));
+    assert!(!format!("{reference:?}").contains(text));
+    Accepted
 }

@@ -24,6 +24,7 @@ use semops_pki::issuer::{Addresses, Content, Issuer, RevokedEntry, Subject, root
 use semops_pki::local_key::LocalKey;
 use semops_pki::signed::{ToBeSigned, assemble};
 use semops_proto::v1;
+use softhsm_setup::scheme::Scheme;
 
 const DAY: i64 = 86_400;
 const ADDRESSES: Addresses<'static> = Addresses {
@@ -36,6 +37,7 @@ fn main() {
     keys_and_signatures();
     objects();
     texts();
+    documents();
     messages();
 }
 
@@ -252,7 +254,10 @@ fn texts() {
         ("good-institution", "bank-7"),
         ("good-end-to-end", "2026/11/22-(a):b.c,d'e+f?"),
         ("good-uetr", "8a562c67-ca16-48ba-b074-65581be6f001"),
-        ("bad-space", " a"),
+        ("good-key", "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"),
+        ("good-caller", "spiffe://semops.example/alfa/payments/core"),
+        ("good-pseudonym", "aGVsbG8gd29ybGQgaGVsbG8"),
+        ("bad-space", " a\u{e9}"),
     ] {
         write("field", name, text);
     }
@@ -264,6 +269,45 @@ fn texts() {
         "00020126100001N0101M5303978540598.705904SHOP63040000",
     );
     write("offer", "bad-order", &qr[6..]);
+}
+
+fn documents() {
+    let register = |of: &str| {
+        let key = LocalKey::generate().unwrap();
+        let asked = Content {
+            public_key: key.public_key(),
+            ..content(of, 6)
+        };
+        let tbs = root(&asked, "TLS CA", &oids()).unwrap();
+        let ca =
+            Certificate::from_der(&assemble(tbs.bytes(), &key.sign(tbs.bytes()).unwrap())).unwrap();
+        format!(
+            "institution = \"alfa\"\nversion = 2\ntls_ca = \"\"\"{}\"\"\"\n\n[[caller]]\nid = \"spiffe://semops.example/alfa/payments/core\"\nstate = \"active\"\n\n[[caller]]\nid = \"spiffe://semops.example/alfa/auditor/a.b\"\nstate = \"disabled\"\n",
+            ca.to_pem()
+        )
+    };
+    write("callers", "good-two.toml", register("alfa"));
+    write("callers", "bad-other-ca.toml", register("beta"));
+    let policy = include_str!("../../../../signer/policy.example.toml");
+    write("policy", "good-example.toml", policy);
+    write(
+        "policy",
+        "bad-all.toml",
+        policy.replace("150.00", "150").replace("= 60 ", "= 601 "),
+    );
+    let configuration = include_str!("../../../../signer/signer.example.toml");
+    write("configuration", "good-example.toml", configuration);
+    write(
+        "configuration",
+        "bad-https.toml",
+        configuration.replace("http://", "https://"),
+    );
+    write("scheme", "good-example.toml", Scheme::EXAMPLE);
+    write(
+        "scheme",
+        "bad-twice.toml",
+        Scheme::EXAMPLE.replace("\"beta\"", "\"alfa\""),
+    );
 }
 
 fn messages() {
