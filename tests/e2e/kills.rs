@@ -36,6 +36,32 @@ async fn every_point() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn one_of_two_replicas_dies_at_every_third_point() -> Result<(), Failure> {
+    LocalSet::new().run_until(one_of_two(3)).await
+}
+
+#[tokio::test]
+#[ignore = "minutes: .ci/long runs it"]
+async fn one_of_two_replicas_dies_at_every_point() -> Result<(), Failure> {
+    LocalSet::new().run_until(one_of_two(1)).await
+}
+
+async fn one_of_two(step: usize) -> Result<(), Failure> {
+    let mut drill = Drill::begin_with_replica().await?;
+    // Which replica makes a CRL is their own matter: alone, it dies at these too.
+    let points = Point::ALL.iter();
+    let points = points.filter(|point| !point.name().starts_with("crl."));
+    let points: Vec<_> = points.step_by(step).collect();
+    for (number, point) in points.iter().enumerate() {
+        drill.dies_at(**point, 1 + number % 3).await?;
+    }
+    let (deaths, _) = drill.end().await?;
+    assert_eq!(deaths, points.len());
+    assert!(deaths >= 28 / step, "{deaths}");
+    Ok(())
+}
+
+#[tokio::test]
 #[ignore = "an hour: .ci/long runs it"]
 async fn a_thousand_deaths() -> Result<(), Failure> {
     LocalSet::new().run_until(many()).await

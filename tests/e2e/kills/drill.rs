@@ -7,30 +7,42 @@ use std::{
 };
 
 use e2e::{
-    deployment::Deployment,
+    cluster::Cluster,
+    deployment::{Deployment, replica::Replica},
     failure::Failure,
     recheck::{Checked, recheck},
-    stored,
     story::Callers,
     until::until,
 };
+use rusqlite::Connection;
 use rustix::process::Signal;
 use signer::fault::{Point, VARIABLE};
-use softhsm_setup::scheme::Scheme;
+use softhsm_setup::scheme::{Role, Scheme};
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::lives::{Ledger, Life, Next, client};
 
 const CLIENTS: usize = 4;
+const COUNT: &str = "SELECT count(*) FROM operation WHERE kind = 'authorization' AND state = ?1";
 /// Lives until the clients are no more at the same step.
 const SPREAD: usize = 2;
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
+/// What goes on while the deployment's own server dies.
+#[derive(Default)]
+struct Beside {
+    // Before the cluster: fields are dropped in this order.
+    replica: Option<Replica>,
+    _cluster: Option<Cluster>,
+}
+
 /// A deployment under load that dies and comes back.
 pub(super) struct Drill {
     deployment: Deployment,
+    beside: Beside,
     folder: TempDir,
+    /// Of the replica, if there is one: what one has answered the other answers too.
     callers: Callers,
     clients: JoinSet<Result<(), Failure>>,
     tell: watch::Sender<Next>,
@@ -45,12 +57,30 @@ pub(super) struct Drill {
 impl Drill {
     /// A deployment with clients at work.
     pub(super) async fn begin() -> Result<Self, Failure> {
+        let deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+        Self::of(deployment, Beside::default()).await
+    }
+
+    /// The same with its record in a cluster, and a second replica that goes on while the first dies.
+    pub(super) async fn begin_with_replica() -> Result<Self, Failure> {
+        let cluster = Cluster::start()?;
         let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+        deployment.keep_record_in(&cluster).await?;
+        let replica = deployment.replica(|command| command).await?;
+        let beside = Beside {
+            replica: Some(replica),
+            _cluster: Some(cluster),
+        };
+        Self::of(deployment, beside).await
+    }
+
+    async fn of(mut deployment: Deployment, beside: Beside) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         start(&mut deployment, &armed(&folder)).await?;
         let mut drill = Self {
-            callers: Callers::connect(&deployment).await?,
+            callers: callers(&deployment, beside.replica.as_ref()).await?,
             deployment,
+            beside,
             folder,
             clients: JoinSet::new(),
             tell: watch::Sender::new(Next::Rest),
@@ -60,8 +90,10 @@ impl Drill {
             deaths: 0,
         };
         drill.load()?;
-        for _ in 0..CLIENTS {
-            let callers = Callers::connect(&drill.deployment).await?;
+        for number in 0..CLIENTS {
+            let replica = drill.beside.replica.as_ref();
+            let replica = replica.filter(|_| number % 2 == 1);
+            let callers = callers(&drill.deployment, replica).await?;
             let (ledger, told) = (Rc::clone(&drill.ledger), drill.tell.subscribe());
             drill.clients.spawn_local(client(callers, ledger, told));
         }
@@ -70,12 +102,6 @@ impl Drill {
 
     /// Dies when `point` has been reached that often.
     pub(super) async fn dies_at(&mut self, point: Point, times: usize) -> Result<(), Failure> {
-        eprintln!(
-            "DBG {} {times} lives {} {:?}",
-            point.name(),
-            self.ledger.borrow().len(),
-            std::time::SystemTime::now()
-        );
         self.lives(SPREAD).await?;
         let dying = match point {
             // These are reached in the operator's process, beside the server.
@@ -119,6 +145,7 @@ impl Drill {
         self.seen = 0;
         self.again(usize::MAX).await?;
         let orders: usize = self.ledger.borrow().iter().map(|life| life.orders()).sum();
+        let record = Connection::open(self.deployment.record().await?)?;
         // Every client persisted: no intent was left, and nothing was signed that nobody asked for.
         for (state, expected) in [
             ("AUTHORIZED", orders),
@@ -127,7 +154,7 @@ impl Drill {
             ("DENIED", 0),
             ("FAILED", 0),
         ] {
-            let found = stored::count(&self.deployment, "authorization", state)?;
+            let found: u32 = record.query_row(COUNT, [state], |row| row.get(0))?;
             assert_eq!(usize::try_from(found)?, expected, "{state}");
         }
         let checked = recheck(&mut self.deployment).await?;
@@ -217,6 +244,20 @@ impl Drill {
         }
         Ok(())
     }
+}
+
+async fn callers(deployment: &Deployment, replica: Option<&Replica>) -> Result<Callers, Failure> {
+    let Some(replica) = replica else {
+        return Callers::connect(deployment).await;
+    };
+    let client = |institution, role| replica.client(deployment, institution, role);
+    Ok(Callers {
+        mobilis_enrolment: client("mobilis", Role::Enrolment).await?,
+        alfa_enrolment: client("alfa", Role::Enrolment).await?,
+        alfa_payments: client("alfa", Role::Payments).await?,
+        beta_enrolment: client("beta", Role::Enrolment).await?,
+        beta_payments: client("beta", Role::Payments).await?,
+    })
 }
 
 fn armed(folder: &TempDir) -> PathBuf {

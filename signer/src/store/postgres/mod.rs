@@ -23,6 +23,7 @@ use crate::{
         operation::{Operation, Term},
         outcome::Outcome,
     },
+    fault::{self, Point},
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
@@ -147,7 +148,7 @@ impl Store for PostgresStore {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Loaded, StoreError> {
-        on!(self.writes, s => documents::load(&s, &document, &origin, now))
+        on!(self.writes, s => reaching(Point::LoadWritten, documents::load(&s, &document, &origin, now)))
     }
 
     async fn recall_order(
@@ -197,7 +198,7 @@ impl Store for PostgresStore {
         operations: Vec<Operation>,
         now: Timestamp,
     ) -> Result<Vec<Begun>, StoreError> {
-        on!(self.writes, s => begin::begin(&s, &operations, now))
+        on!(self.writes, s => reaching(Point::BeginWritten, begin::begin(&s, &operations, now)))
     }
 
     async fn complete(
@@ -205,7 +206,7 @@ impl Store for PostgresStore {
         completions: Vec<Completion>,
         now: Timestamp,
     ) -> Result<Vec<Outcome>, StoreError> {
-        on!(self.writes, s => complete::complete(&s, &completions, now))
+        on!(self.writes, s => reaching(Point::CompleteWritten, complete::complete(&s, &completions, now)))
     }
 
     async fn audit(&self, events: Vec<Event>, now: Timestamp) -> Result<(), StoreError> {
@@ -227,7 +228,7 @@ impl Store for PostgresStore {
             account,
             generation,
         };
-        on!(self.writes, s => devices::accept(&s, &asked, &origin, now))
+        on!(self.writes, s => reaching(Point::AcceptWritten, devices::accept(&s, &asked, &origin, now)))
     }
 
     async fn release(
@@ -248,7 +249,7 @@ impl Store for PostgresStore {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Revoked, StoreError> {
-        on!(self.writes, s => devices::revoke(&s, institution, device, reason, &origin, now))
+        on!(self.writes, s => reaching(Point::RevokeWritten, devices::revoke(&s, institution, device, reason, &origin, now)))
     }
 
     async fn lead(&self, replica: Uuid) -> Result<Option<Term>, StoreError> {
@@ -275,4 +276,14 @@ impl Store for PostgresStore {
     async fn intents(&self, limit: u32, now: Timestamp) -> Result<Intents, StoreError> {
         on!(self.reads, s => complete::intents(&s, limit, now))
     }
+}
+
+/// `work`, then the point at which all of it is written and nothing committed.
+async fn reaching<T>(
+    point: Point,
+    work: impl Future<Output = Result<T, error::Failure>>,
+) -> Result<T, error::Failure> {
+    let done = work.await?;
+    fault::point(point);
+    Ok(done)
 }
