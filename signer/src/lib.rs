@@ -4,7 +4,6 @@ pub mod authority;
 pub mod clock;
 pub mod config;
 pub mod domain;
-pub mod environment;
 pub mod error;
 pub mod fault;
 pub mod hsm;

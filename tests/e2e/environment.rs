@@ -1,10 +1,11 @@
 //! The environment of the PKCS#11 module: it stands in the configuration, and whatever the service was started with, the
-//! module finds it so, in the process that was started.
+//! module finds that and nothing else in its worker process.
 
 use std::{fs, process::Command};
 
 use e2e::{
     customer::Customer, deployment::Deployment, failure::Failure, recheck::recheck, story::Callers,
+    workers,
 };
 use softhsm_setup::scheme::Scheme;
 
@@ -36,14 +37,19 @@ fn deployment() -> Result<Deployment, Failure> {
     Ok(deployment)
 }
 
-/// It serves, every process id stays, and a signal to it ends it well.
+/// It serves, its worker processes have these variables alone, and a signal to it ends it well.
 async fn demand_service(mut deployment: Deployment, command: Command) -> Result<(), Failure> {
     deployment.start_with(command).await?;
     let callers = Callers::connect(&deployment).await?;
     Customer::enrolled_by(&callers.mobilis_enrolment).await?;
     let pid = deployment.server()?.pid().as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    assert_eq!(children, "");
+    let workers = workers::of(pid)?;
+    assert_eq!(workers.len(), 3, "one for each institution");
+    let conf = deployment.directory().softhsm_configuration();
+    for worker in workers.values() {
+        let variables = fs::read_to_string(format!("/proc/{worker}/environ"))?;
+        assert_eq!(variables, format!("{SOFTHSM}={}\0", conf.display()));
+    }
     let checked = recheck(&mut deployment).await?;
     assert_eq!(checked.certificates, 1);
     deployment.stop().await
@@ -67,7 +73,7 @@ async fn the_configuration_outdoes_what_the_service_was_started_with() -> Result
 }
 
 #[tokio::test]
-async fn a_pin_by_a_descriptor_is_still_there_after_the_new_beginning() -> Result<(), Failure> {
+async fn a_pin_by_a_descriptor_reaches_no_other_process() -> Result<(), Failure> {
     let deployment = deployment()?;
     deployment.configure("pin_file = \"pins/alfa\"", "pin_fd = 3")?;
     let pin = deployment.directory().pin(&"alfa".parse().unwrap());
@@ -79,7 +85,19 @@ async fn a_pin_by_a_descriptor_is_still_there_after_the_new_beginning() -> Resul
         .arg(signer.get_program())
         .args(signer.get_args())
         .env_remove(SOFTHSM);
-    demand_service(deployment, command).await
+    let mut deployment = deployment;
+    deployment.start_with(command).await?;
+    let service = deployment.server()?.pid().as_raw_nonzero().get();
+    // The service was started with it; those of its worker processes are standard ones, the socket's and the module's own.
+    assert!(fs::read_link(format!("/proc/{service}/fd/3"))?.ends_with("alfa (deleted)"));
+    for (institution, worker) in workers::of(deployment.server()?.pid().as_raw_nonzero())? {
+        for entry in fs::read_dir(format!("/proc/{worker}/fd"))? {
+            let target = fs::read_link(entry?.path())?.display().to_string();
+            assert!(!target.contains("/pins/"), "{institution}: {target}");
+        }
+    }
+    recheck(&mut deployment).await?;
+    deployment.stop().await
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod environment;
 mod faults;
 mod guides;
 mod hsm_faults;
+mod hsm_workers;
 mod isolation;
 mod keys;
 // Nothing dies at a point in a release.

@@ -128,7 +128,13 @@ fn keys(path: &str, value: &Value, found: &mut Vec<String>) {
 }
 
 /// Tables and keys that may be left out.
-const OPTIONAL: [&str; 2] = [".grpc.max_connection_age_seconds", ".hsm.environment."];
+const OPTIONAL: [&str; 5] = [
+    ".grpc.max_connection_age_seconds",
+    ".hsm.environment.",
+    ".hsm.hung_seconds",
+    ".hsm.network",
+    ".hsm.workers",
+];
 
 /// The keys that may not be left out.
 fn keys_of(text: &str) -> Result<Vec<String>, Failure> {

@@ -42,7 +42,7 @@ const LEAF: [&str; 12] = [
     "reason",
 ];
 /// What a line of the log may say of a request, and of the service itself, beside the logger's own members.
-const LINE: [&str; 29] = [
+const LINE: [&str; 31] = [
     "timestamp",
     "level",
     "message",
@@ -69,6 +69,8 @@ const LINE: [&str; 29] = [
     "closed",
     "kind",
     "mistake",
+    "pid",
+    "advice",
     "call",
     "code",
     "class",

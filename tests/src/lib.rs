@@ -23,3 +23,4 @@ pub mod terminal;
 pub mod token;
 pub mod until;
 pub mod wire;
+pub mod workers;

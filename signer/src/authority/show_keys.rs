@@ -22,7 +22,7 @@ pub struct KeyShown {
     /// When it was registered; nothing if that was before it was recorded.
     pub registered_at: Option<Timestamp>,
     /// Attributes of the private key as found at start: name and value, or nothing where the token does not tell.
-    pub attributes: Vec<(&'static str, Option<bool>)>,
+    pub attributes: Vec<(String, Option<bool>)>,
 }
 
 impl Authority {

@@ -1,30 +1,14 @@
 //! Owns `[hsm.environment]`: the environment variables that the PKCS#11 module reads.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use super::{ConfigMistakes, load, reader::Reader};
+use super::reader::Reader;
 
 /// The variables, each with its value; none when the module needs none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Reads and checks this part of the file; the rest of it is neither read nor checked, so that no PIN is.
-    ///
-    /// # Errors
-    /// All mistakes in this part.
-    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
-        load(file, |mut file| {
-            let environment = file.table("hsm").and_then(|mut hsm| {
-                let environment = environment(&mut hsm);
-                hsm.leave_the_rest();
-                environment
-            });
-            file.leave_the_rest();
-            environment
-        })
-    }
-
     /// Names and values.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
@@ -52,10 +36,10 @@ fn variable(table: &mut Reader<'_>, name: String) -> Option<(String, String)> {
             "use letters, digits and '_', and begin with no digit",
         )
     } else if name.starts_with("LD_") {
-        // They say which code the program itself is made of (ld.so(8)).
+        // They say which code a program is made of (ld.so(8)).
         (
-            "rules the dynamic linker of the whole program",
-            "set it where the service is started",
+            "rules the dynamic linker of the worker processes, whose PIN it could read",
+            "make do without it",
         )
     } else if value.contains('\0') {
         ("contains a NUL", "remove it")
@@ -75,37 +59,38 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::path::Path;
+
+    use super::super::reader::Mistakes;
     use super::*;
 
     fn load(text: &str) -> Result<Environment, Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("signer.toml");
-        std::fs::write(&file, text).unwrap();
-        let told = |mistakes: ConfigMistakes| mistakes.0.into_iter().map(|m| m.key).collect();
-        Environment::load(&file).map_err(told)
+        let mistakes = Mistakes::default();
+        let mut hsm = Reader::new(text.parse().unwrap(), Path::new(""), &mistakes);
+        let read = environment(&mut hsm);
+        hsm.leave_the_rest();
+        drop(hsm);
+        let keys: Vec<String> = mistakes.into_vec().into_iter().map(|m| m.key).collect();
+        read.filter(|_| keys.is_empty()).ok_or(keys)
     }
 
     #[test]
     fn what_the_module_reads_is_taken_as_it_stands() {
-        let text = "scheme = 1\n[hsm]\nthreads = 'x'\n[hsm.environment]\nSOFTHSM2_CONF = 'a b=c'\n_x1 = '1'\n";
+        let text = "threads = 'x'\n[environment]\nSOFTHSM2_CONF = 'a b=c'\n_x1 = '1'\n";
         let environment = load(text).unwrap();
         let variables: Vec<_> = environment.variables().collect();
         assert_eq!(variables, [("SOFTHSM2_CONF", "a b=c"), ("_x1", "1")]);
-        assert_eq!(load("[hsm]\n"), Ok(Environment::default()));
+        assert_eq!(load(""), Ok(Environment::default()));
     }
 
     #[test]
     fn what_cannot_be_a_variable_is_refused_all_at_once() {
-        let text = "[hsm.environment]\n\"A=B\" = 'x'\n\"\" = 'x'\n1A = 'x'\nLD_PRELOAD = 'x'\nEMPTY = ''\n\
+        let text = "[environment]\n\"A=B\" = 'x'\n\"\" = 'x'\n1A = 'x'\nLD_PRELOAD = 'x'\nEMPTY = ''\n\
                     NUL = \"a\\u0000\"\nNUMBER = 1\nGOOD = 'x'\n";
         let mut found = load(text).unwrap_err();
         found.sort();
         let names = ["", "1A", "A=B", "EMPTY", "LD_PRELOAD", "NUL", "NUMBER"];
-        assert_eq!(found, names.map(|name| format!("hsm.environment.{name}")));
-        assert_eq!(
-            load("[hsm]\nenvironment = 1\n").unwrap_err(),
-            ["hsm.environment"]
-        );
-        assert_eq!(load("x = 1\n").unwrap_err(), ["hsm"]);
+        assert_eq!(found, names.map(|name| format!("environment.{name}")));
+        assert_eq!(load("environment = 1\n").unwrap_err(), ["environment"]);
     }
 }

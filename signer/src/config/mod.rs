@@ -106,7 +106,15 @@ pub enum LogFormat {
 pub struct Hsm {
     /// Its shared library.
     pub module: PathBuf,
-    /// Sessions per token.
+    /// The environment variables that it reads.
+    pub environment: Environment,
+    /// Whether it reaches its HSM over a network.
+    pub network: bool,
+    /// Worker processes per token.
+    pub workers: usize,
+    /// How long a call may last before its worker process is killed.
+    pub hung: Duration,
+    /// Sessions per worker process.
     pub threads: usize,
     /// Requests waiting per token.
     pub queue: usize,

@@ -174,6 +174,14 @@ impl<'a> Reader<'a> {
         number
     }
 
+    /// `true` or `false`; absent is `false`.
+    pub(super) fn switch(&mut self, key: &str) -> Option<bool> {
+        if !self.has(key) {
+            return Some(false);
+        }
+        self.take(key, "true or false", |value| value.as_bool())
+    }
+
     /// A number from 0 to 1.
     pub(super) fn fraction(&mut self, key: &str) -> Option<f64> {
         let kind = "a number from 0 to 1";

@@ -61,6 +61,9 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
 
 /// The oldest that a connection becomes, where the file does not say.
 const CONNECTION_AGE: Duration = Duration::from_secs(3_600);
+/// How long a call may last, where the file does not say.
+const HUNG: Duration = Duration::from_secs(10);
+
 fn drain(file: &mut Reader<'_>) -> Option<Duration> {
     seconds(&mut file.table("drain")?, "seconds", 3_600)
 }
@@ -164,11 +167,24 @@ fn hsm(mut hsm: Reader<'_>) -> Option<Hsm> {
     let module = hsm.path("module");
     let threads = count(&mut hsm, "threads", 256);
     let queue = count(&mut hsm, "queue", 65_536);
-    // The process has them already; see `Environment::load`.
     let environment = environment(&mut hsm);
-    environment?;
+    let network = hsm.switch("network");
+    let workers = if hsm.has("workers") {
+        count(&mut hsm, "workers", 64)
+    } else {
+        Some(1)
+    };
+    let hung = if hsm.has("hung_seconds") {
+        seconds(&mut hsm, "hung_seconds", 3_600)
+    } else {
+        Some(HUNG)
+    };
     Some(Hsm {
         module: module?,
+        environment: environment?,
+        network: network?,
+        workers: workers?,
+        hung: hung?,
         threads: threads?,
         queue: queue?,
     })

@@ -12,14 +12,13 @@ pub enum Health {
     Serving,
     /// The last call failed; the next one is tried with a fresh session.
     Failing(Fault),
-    /// The last call failed in a way that, as a rule, only a new start of the service mends.
-    NeedsRestart(Fault),
+    /// No worker process serves the token: the last one ended in this way, or none could be started for this reason.
+    /// Another one is being started, again and again.
+    Replacing(Fault),
     /// A call has lasted this long and still does.
     Stuck(Duration),
     /// The token refused the login or failed for good: nothing is tried until the service is started again.
     Fatal(Fault),
-    /// A thread of the token has ended although nobody told it to.
-    ThreadLost,
     /// There is no such token.
     Unknown,
 }
@@ -33,15 +32,15 @@ impl fmt::Display for Health {
                 "{fault}: the next call is tried in a fresh session; if it goes on, {}",
                 fault.advice()
             ),
-            Self::NeedsRestart(fault) => write!(
+            Self::Replacing(fault) => write!(
                 f,
-                "{fault}: {}, then start the service again",
+                "{fault}: another worker process is being started; if it goes on, {}",
                 fault.advice()
             ),
             Self::Stuck(time) => write!(
                 f,
-                "a call has not returned for {} s: look at the HSM and the way to it; if they are well, start the \
-                 service again",
+                "a call has not returned for {} s: look at the HSM and the way to it; the worker process is killed and \
+                 replaced after `hung_seconds` under [hsm]",
                 time.as_secs()
             ),
             Self::Fatal(fault) => write!(
@@ -49,12 +48,9 @@ impl fmt::Display for Health {
                 "{fault}: nothing is tried any more; {}, then start the service again",
                 fault.advice()
             ),
-            Self::ThreadLost => f.write_str(
-                "a thread that served the token has ended, the log says why: start the service again",
+            Self::Unknown => f.write_str(
+                "there is no such token: name it under [[institutions]] of the configuration",
             ),
-            Self::Unknown => {
-                f.write_str("there is no such token: name it under [[institutions]] of the configuration")
-            }
         }
     }
 }
@@ -73,18 +69,17 @@ mod tests {
                 ["C_Login: CKR_PIN_INCORRECT", "correct the PIN file"],
             ),
             (
-                Health::NeedsRestart(fault()),
-                ["C_Login: CKR_PIN_INCORRECT", "start the service again"],
+                Health::Replacing(fault()),
+                ["C_Login: CKR_PIN_INCORRECT", "is being started"],
             ),
             (
                 Health::Stuck(Duration::from_secs(31)),
-                ["31 s", "start the service again"],
+                ["31 s", "killed and replaced"],
             ),
             (
                 Health::Fatal(fault()),
                 ["correct the PIN file", "start the service again"],
             ),
-            (Health::ThreadLost, ["the log", "start the service again"]),
             (Health::Unknown, ["no such token", "configuration"]),
         ] {
             let said = health.to_string();

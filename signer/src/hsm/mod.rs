@@ -1,53 +1,71 @@
-//! Owns the way to the keys: per token one bounded queue and a few threads, each with one long-lived PKCS#11
-//! session. It is the only place that names cryptoki, and no handle crosses its seam: a key's id, a digest and a
-//! deadline go in, `r || s` or an error comes out, so that the threads can move into a process of their own.
+//! Owns the way to the keys: per token one bounded queue and supervised worker processes, each with a few threads with one
+//! long-lived PKCS#11 session each. The service itself loads no module and makes no call of one: a key's id, a digest and a
+//! deadline go in, `r || s` or an error comes out. A worker process that hangs or dies is replaced; others are untouched.
 
-mod ckr;
+mod condition;
 mod error;
+mod failure;
 mod health;
+mod job;
 #[cfg(test)]
 mod local;
-mod login;
-mod module;
 mod monitor;
-mod pool;
-mod probe;
+mod place;
+mod process;
 mod report;
 mod start;
-mod worker;
+mod supervisor;
+mod token;
+mod wire;
+pub mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use semops_objects::institution::InstitutionId;
 use semops_pki::algorithm::PublicKey;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use tracing::Span;
 
-pub use self::error::{Fault, HsmError, KeyDefect, StartError, StopError};
+pub use self::error::{Fault, HsmError, StartError, StopError};
 pub use self::health::Health;
 #[cfg(test)]
 pub(crate) use self::local::{LocalToken, local};
 pub use self::monitor::{Monitor, Watch};
-pub use self::pool::Gauges;
 pub use self::report::{KeyReport, TokenReport};
 pub use self::start::start;
+pub use self::token::Gauges;
 
-use self::pool::{Job, TokenPool, Work};
+use self::job::{Job, Work};
+use self::token::TokenPool;
 use crate::domain::key::KeyId;
 
 /// Of the module, the same for all tokens.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The program `signer`, which is a worker process when it is told to be one; see [`Settings::THIS_PROGRAM`].
+    pub program: PathBuf,
     /// The PKCS#11 library.
     pub module: PathBuf,
-    /// Threads, hence sessions, per token; fewer if the token allows fewer sessions.
+    /// The environment variables that it reads, and all that worker processes have.
+    pub environment: Vec<(String, String)>,
+    /// Whether worker processes may open connections to a network.
+    pub network: bool,
+    /// Worker processes per token.
+    pub workers: usize,
+    /// A worker process in which a call lasts this long is killed and replaced.
+    pub hung: Duration,
+    /// Threads, hence sessions, per worker process; fewer if the token allows fewer sessions.
     pub threads: usize,
     /// Jobs that may wait per token; one more is [`HsmError::QueueFull`].
     pub queue: usize,
+}
+
+impl Settings {
+    /// Names the running program itself, also when its file has been replaced by another version (proc(5)).
+    pub const THIS_PROGRAM: &str = "/proc/self/exe";
 }
 
 /// One institution's token.
@@ -110,7 +128,7 @@ impl Signer {
             return token.sign(key, &digest);
         }
         let token = self.tokens.find(institution)?;
-        if !token.report.keys.iter().any(|known| known.id == key) {
+        if !token.keys().iter().any(|known| known.id == key) {
             let fault = Fault::new("C_FindObjects", "no such key is configured");
             return Err(HsmError::Rejected(fault));
         }
@@ -134,7 +152,8 @@ impl Keys {
             return Ok(LocalToken::random());
         }
         let token = self.tokens.find(institution)?;
-        let octets = ask(token, deadline, |reply| Work::Random { length: N, reply }).await?;
+        let length = u32::try_from(N).unwrap_or(0);
+        let octets = ask(token, deadline, |reply| Work::Random { length, reply }).await?;
         octets.try_into().map_err(|_| {
             HsmError::Rejected(Fault::new("C_GenerateRandom", "another number of octets"))
         })
@@ -155,7 +174,7 @@ impl Keys {
     /// The institution's keys as the probe found them; none if it has no token.
     pub fn list(&self, institution: &InstitutionId) -> &[KeyReport] {
         let token = self.tokens.find(institution);
-        token.map_or(&[], |token| token.report.keys.as_slice())
+        token.map_or(&[], TokenPool::keys)
     }
 }
 
@@ -181,14 +200,7 @@ async fn ask<T>(
     work: impl FnOnce(oneshot::Sender<Result<T, HsmError>>) -> Work,
 ) -> Result<T, HsmError> {
     let (reply, answer) = oneshot::channel();
-    let work = work(reply);
-    token.submit(Job {
-        deadline,
-        queued: Instant::now(),
-        // The thread's lines and spans belong to the request.
-        span: Span::current(),
-        work,
-    })?;
+    token.submit(Job::new(deadline, work(reply)))?;
     match timeout_at(deadline.into(), answer).await {
         Ok(Ok(result)) => result,
         // The job was dropped with its queue.

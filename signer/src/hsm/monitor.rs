@@ -1,7 +1,7 @@
-//! Owns the threads' handles: how they are watched, and how they end.
+//! Owns the supervisors' handles: how tokens and their worker processes are watched, and how they end.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -10,17 +10,16 @@ use semops_objects::institution::InstitutionId;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::error::{Fault, StopError};
+use super::error::StopError;
 use super::health::Health;
-use super::module::Module;
-use super::pool::{Gauges, TokenPool};
 use super::report::TokenReport;
+use super::token::{Gauges, TokenPool};
 
-/// The half that ends the threads. If it is dropped instead, the threads end, but the module is not finalised.
+/// The half that ends the worker processes. If it is dropped instead, they are killed.
 pub struct Monitor {
-    module: Arc<Module>,
     tokens: Vec<Watched>,
-    stop: Sender<Infallible>,
+    stop: Option<Sender<Infallible>>,
+    patience: Arc<OnceLock<Instant>>,
     watch: Watch,
 }
 
@@ -30,7 +29,7 @@ pub struct Watch {
     tokens: Arc<[Arc<TokenPool>]>,
 }
 
-/// A token and its threads.
+/// A token and its supervisors.
 pub(super) struct Watched {
     pub(super) token: Arc<TokenPool>,
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -45,12 +44,12 @@ impl Watch {
 
     /// What was found at start, one report per token.
     pub fn reports(&self) -> impl Iterator<Item = &TokenReport> {
-        self.tokens.iter().map(|token| &token.report)
+        self.tokens.iter().filter_map(|token| token.report.get())
     }
 
     /// What was found at start of the institution's token; nothing if it has none.
     pub fn report(&self, institution: &InstitutionId) -> Option<TokenReport> {
-        Some(self.find(institution)?.report.clone())
+        self.find(institution)?.report.get().cloned()
     }
 
     /// How the institution's token fares.
@@ -72,15 +71,19 @@ impl Watch {
 }
 
 impl Monitor {
-    pub(super) fn new(module: Arc<Module>, tokens: Vec<Watched>, stop: Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        tokens: Vec<Watched>,
+        stop: Sender<Infallible>,
+        patience: Arc<OnceLock<Instant>>,
+    ) -> Self {
         let pools = tokens.iter().map(|watched| Arc::clone(&watched.token));
         let watch = Watch {
             tokens: pools.collect(),
         };
         Self {
-            module,
             tokens,
-            stop,
+            stop: Some(stop),
+            patience,
             watch,
         }
     }
@@ -90,47 +93,64 @@ impl Monitor {
         self.watch.clone()
     }
 
-    /// Ends the threads after the call that each is in, answers what still waits with
-    /// [`super::HsmError::Stopped`], closes every session and makes C_Finalize last.
+    /// Ends the worker processes after the call that each thread is in, answers what still waits with
+    /// [`super::HsmError::Stopped`], has every session closed and C_Finalize made last.
     ///
     /// # Errors
-    /// [`StopError::Hung`] if `deadline` passes first. C_Finalize is then made as soon as the last call
-    /// returns, if the process lives that long.
-    pub async fn stop(self, deadline: Instant) -> Result<(), StopError> {
-        for watched in &self.tokens {
-            watched.token.stop();
-        }
-        drop(self.stop);
-        let module = self.module;
-        let pools: Vec<_> = self.tokens.iter().map(|w| Arc::clone(&w.token)).collect();
+    /// [`StopError::Hung`] if `deadline` passes first. What is left is then killed.
+    pub async fn stop(mut self, deadline: Instant) -> Result<(), StopError> {
+        self.tell(deadline);
+        let tokens = std::mem::take(&mut self.tokens);
         let (finished, finish) = oneshot::channel();
         let ending = move || {
-            let result = end(&module, self.tokens);
+            join(tokens);
             // The deadline may have passed; then nobody waits for this.
-            let _ = finished.send(result);
+            let _ = finished.send(());
         };
         thread::Builder::new()
             .name("hsm-stop".to_owned())
             .spawn(ending)
             .map_err(|error| StopError::Thread(error.kind()))?;
         match timeout_at(deadline.into(), finish).await {
-            Ok(Ok(result)) => result.map_err(StopError::Finalize),
-            Ok(Err(_)) | Err(_) => Err(StopError::Hung(
-                pools.iter().flat_map(|p| p.in_call()).collect(),
-            )),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let tokens = self.watch.tokens.iter();
+                let left = tokens.filter(|token| token.gauges().threads > 0);
+                let names = left.map(|token| token.institution.to_string());
+                Err(StopError::Hung(names.collect()))
+            }
         }
+    }
+
+    /// Ends what was begun of a start that failed. Blocks.
+    pub(super) fn end(mut self) {
+        self.tell(Instant::now());
+        join(std::mem::take(&mut self.tokens));
+    }
+
+    fn tell(&mut self, deadline: Instant) {
+        // It is set once: the first to say when is whoever ends it.
+        let _ = self.patience.set(deadline);
+        for token in self.watch.tokens.iter() {
+            token.stop();
+        }
+        self.stop = None;
     }
 }
 
-/// Waits for every thread, then closes what is left and finalises the module.
-pub(super) fn end(module: &Module, tokens: Vec<Watched>) -> Result<(), Fault> {
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.tell(Instant::now());
+    }
+}
+
+/// Waits for the supervisors, which wait for their processes.
+fn join(tokens: Vec<Watched>) {
     for Watched { token, threads } in tokens {
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!(institution = %token.institution, "an HSM thread panicked");
+                tracing::error!(institution = %token.institution, "a supervisor panicked");
             }
         }
-        token.login.close(&token.module);
     }
-    module.finalize().map_err(|failure| failure.fault)
 }

@@ -1,4 +1,5 @@
-//! Owns the capability report: what was found of the module, a token and its keys at start.
+//! Owns the capability report: what a worker process found of the module, a token and its keys
+//! at start.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct TokenReport {
     pub token: String,
     /// `ulMaxSessionCount`; nothing if the token names none.
     pub session_limit: Option<u64>,
-    /// Threads at work, with a session each; one more session keeps the login.
+    /// Threads of each worker process, with a session each; one more session keeps the login.
     pub threads: usize,
     /// Whether sessions are read-only.
     pub read_only: bool,
@@ -42,7 +43,7 @@ pub struct KeyReport {
     /// Its CKA_LABEL: its purpose.
     pub label: String,
     /// Attributes of the private key: name and value, or nothing where the token does not tell.
-    pub attributes: Vec<(&'static str, Option<bool>)>,
+    pub attributes: Vec<(String, Option<bool>)>,
 }
 
 impl fmt::Display for TokenReport {

@@ -1,23 +1,22 @@
-//! Owns the start: settings checked, module initialised, every token probed, then the threads. Whatever fails,
-//! what was begun is undone, for a module that is initialised cannot be initialised again.
+//! Owns the start: settings checked, then for each token its worker processes with their supervisors. Whatever fails, what
+//! was begun is ended.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::error::StartError;
-use super::module::Module;
-use super::monitor::{Monitor, Watched, end};
-use super::pool::TokenPool;
-use super::probe::{Probed, call, probe};
-use super::worker::Worker;
+use super::error::{Fault, StartError, WORKER};
+use super::monitor::{Monitor, Watched};
+use super::supervisor::Supervisor;
+use super::token::TokenPool;
 use super::{Keys, Settings, Signer, Token, Tokens};
-use crate::metrics::{Metrics, TokenMeter};
+use crate::metrics::Metrics;
 
-/// Loads the module, probes each token with its keys and starts its threads. Blocks; one at a time per process.
+/// Starts the worker processes of each token; each loads the module and probes its token and keys. Blocks.
 ///
 /// # Errors
 /// [`StartError`], naming the call, the token, the return value and what to try.
@@ -27,42 +26,33 @@ pub fn start(
     metrics: &Metrics,
 ) -> Result<(Signer, Keys, Monitor), StartError> {
     check(&settings, &tokens)?;
-    let module = Module::initialize(&settings.module)
-        .map_err(|failure| call(&settings.module.display().to_string(), failure))?;
-    let module = Arc::new(module);
-    let mut watched = Vec::new();
+    let settings = Arc::new(settings);
     let (stop, stopped) = bounded::<Infallible>(0);
-    // No thread runs while the tokens are probed.
-    let probed: Result<Vec<Probed>, StartError> = tokens
-        .into_iter()
-        .map(|token| probe(&module, &settings.module, settings.threads, token))
-        .collect();
-    let started = probed.and_then(|probed| {
-        for token in probed {
-            let meter = metrics.token(&token.report.institution);
-            launch(&module, &settings, token, meter, &stopped, &mut watched)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = started {
-        drop(stop);
-        if let Err(fault) = end(&module, watched) {
-            tracing::warn!(%fault, "after a failed start");
-        }
+    let mut launch = Launch {
+        settings,
+        stopped,
+        patience: Arc::new(OnceLock::new()),
+        watched: Vec::new(),
+    };
+    let outcome = launch.all(tokens, metrics);
+    let pools = launch.watched.iter().map(|one| Arc::clone(&one.token));
+    let pools: Vec<Arc<TokenPool>> = pools.collect();
+    let monitor = Monitor::new(launch.watched, stop, launch.patience);
+    if let Err(error) = outcome {
+        monitor.end();
         return Err(error);
     }
-    let pools = watched.iter().map(|watched| Arc::clone(&watched.token));
-    let tokens = Arc::new(Tokens::Pools(pools.collect()));
+    let tokens = Arc::new(Tokens::Pools(pools));
     let signer = Signer {
         tokens: Arc::clone(&tokens),
     };
-    Ok((signer, Keys { tokens }, Monitor::new(module, watched, stop)))
+    Ok((signer, Keys { tokens }, monitor))
 }
 
 fn check(settings: &Settings, tokens: &[Token]) -> Result<(), StartError> {
     let refuse = |text: String| Err(StartError::Settings(text));
-    if settings.threads == 0 || settings.queue == 0 {
-        return refuse("`threads` and `queue` must be at least 1".to_owned());
+    if settings.threads == 0 || settings.queue == 0 || settings.workers == 0 {
+        return refuse("`threads`, `queue` and `workers` must be at least 1".to_owned());
     }
     let (mut labels, mut institutions) = (HashSet::new(), HashSet::new());
     for token in tokens {
@@ -80,41 +70,65 @@ fn check(settings: &Settings, tokens: &[Token]) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Starts the threads of one token; whatever has begun is added to `watched`, whether or not all of it did.
-fn launch(
-    module: &Arc<Module>,
-    settings: &Settings,
-    probed: Probed,
-    meter: TokenMeter,
-    stopped: &Receiver<Infallible>,
-    watched: &mut Vec<Watched>,
-) -> Result<(), StartError> {
-    let Probed {
-        login,
-        slot,
-        report,
-    } = probed;
-    let on = format!("token \"{}\" (slot {})", report.label, report.slot);
-    let (sender, jobs) = bounded(settings.queue);
-    let count = report.threads;
-    let token = TokenPool::new(report, Arc::clone(module), slot, login, sender, meter);
-    let token = Arc::new(token);
-    let mut threads = Vec::new();
-    let mut all = || {
-        for index in 0..count {
-            let name = token.thread_name(index);
-            let worker = Worker::new(Arc::clone(&token), index, jobs.clone(), stopped.clone())
-                .map_err(|failure| call(&on, failure))?;
-            let alive = token.thread();
-            let thread = thread::Builder::new().name(name).spawn(move || {
-                let _alive = alive;
-                worker.run();
-            });
-            threads.push(thread.map_err(StartError::Thread)?);
+/// What is being started.
+struct Launch {
+    settings: Arc<Settings>,
+    stopped: Receiver<Infallible>,
+    patience: Arc<OnceLock<Instant>>,
+    watched: Vec<Watched>,
+}
+
+/// Where what came of a first start is told.
+type First = Receiver<Result<(), StartError>>;
+
+impl Launch {
+    /// One process after the other: a wrong PIN is sent once, and some modules do not bear that one process looks for its
+    /// token while another one logs in to theirs.
+    fn all(&mut self, tokens: Vec<Token>, metrics: &Metrics) -> Result<(), StartError> {
+        for token in tokens {
+            let meter = metrics.token(&token.institution);
+            let pool = Arc::new(TokenPool::new(&self.settings, &token, meter));
+            let (told, threads) = (Arc::new(token), Vec::new());
+            let token = Arc::clone(&pool);
+            self.watched.push(Watched { token, threads });
+            for place in 0..self.settings.workers {
+                let (thread, first) = self.supervise(&pool, &told, place)?;
+                if let Some(watched) = self.watched.last_mut() {
+                    watched.threads.push(thread);
+                }
+                heard(&pool, &first)?;
+            }
         }
         Ok(())
-    };
-    let outcome = all();
-    watched.push(Watched { token, threads });
-    outcome
+    }
+
+    fn supervise(
+        &self,
+        pool: &Arc<TokenPool>,
+        told: &Arc<Token>,
+        place: usize,
+    ) -> Result<(JoinHandle<()>, First), StartError> {
+        let (first, heard) = bounded(1);
+        let supervisor = Supervisor {
+            token: Arc::clone(pool),
+            place,
+            settings: Arc::clone(&self.settings),
+            told: Arc::clone(told),
+            stop: self.stopped.clone(),
+            patience: Arc::clone(&self.patience),
+            first,
+        };
+        let thread = thread::Builder::new().name(format!("hsm-{}-{place}", pool.institution));
+        let thread = thread.spawn(move || supervisor.run());
+        Ok((thread.map_err(StartError::Process)?, heard))
+    }
+}
+
+fn heard(pool: &TokenPool, first: &First) -> Result<(), StartError> {
+    first.recv().unwrap_or_else(|_| {
+        Err(StartError::Ended {
+            institution: pool.institution.clone(),
+            fault: Fault::new(WORKER, "its supervisor has ended"),
+        })
+    })
 }

@@ -101,8 +101,12 @@ catalogue! {
         "Work that waits for the token"
     HSM_CAPACITY "semops_hsm_queue_capacity" [Institution]
         "Work that may wait for the token; more is refused"
+    HSM_WORKERS "semops_hsm_workers" [Institution]
+        "Worker processes that serve the token"
+    HSM_REPLACED "semops_hsm_workers_replaced_total" [Institution]
+        "Worker processes that ended or hung, and were to be replaced"
     HSM_THREADS "semops_hsm_threads" [Institution]
-        "Threads of the token that are alive"
+        "Threads of the token's worker processes that serve"
     HSM_BUSY "semops_hsm_threads_busy" [Institution]
         "Threads of the token that are in a call"
     HSM_SESSIONS "semops_hsm_sessions" [Institution]

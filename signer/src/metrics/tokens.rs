@@ -101,6 +101,10 @@ pub struct TokenState {
     pub queue_depth: u64,
     /// Work that may wait.
     pub queue_capacity: u64,
+    /// Worker processes that serve.
+    pub workers: u64,
+    /// Worker processes that ended or hung.
+    pub replaced: u64,
     /// Threads alive.
     pub threads: u64,
     /// Threads in a call.
@@ -131,6 +135,8 @@ impl Metrics {
         let read: Read = Arc::new(read);
         self.token_gauge(&catalog::HSM_QUEUE, &read, |token| token.queue_depth);
         self.token_gauge(&catalog::HSM_CAPACITY, &read, |token| token.queue_capacity);
+        self.token_gauge(&catalog::HSM_WORKERS, &read, |token| token.workers);
+        self.token_counter(&catalog::HSM_REPLACED, &read, |token| token.replaced);
         self.token_gauge(&catalog::HSM_THREADS, &read, |token| token.threads);
         self.token_gauge(&catalog::HSM_BUSY, &read, |token| token.threads_busy);
         self.token_gauge(&catalog::HSM_SESSIONS, &read, |token| token.sessions);

@@ -79,11 +79,8 @@ fn state(state: KeyState) -> v1::KeyState {
     }
 }
 
-fn attribute((name, value): (&'static str, Option<bool>)) -> v1::KeyAttribute {
-    v1::KeyAttribute {
-        name: name.to_owned(),
-        value,
-    }
+fn attribute((name, value): (String, Option<bool>)) -> v1::KeyAttribute {
+    v1::KeyAttribute { name, value }
 }
 
 #[cfg(test)]

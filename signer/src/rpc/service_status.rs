@@ -67,6 +67,8 @@ fn token(token: TokenShown) -> Result<v1::Token, Error> {
         health_detail: fares.to_string(),
         waiting: count(gauges.waiting),
         waiting_limit: count(gauges.capacity),
+        workers: count(gauges.workers),
+        workers_replaced: gauges.replaced,
     })
 }
 
@@ -78,10 +80,9 @@ fn health(health: &Health) -> Result<v1::TokenHealth, Error> {
     match health {
         Health::Serving => Ok(v1::TokenHealth::Serving),
         Health::Failing(_) => Ok(v1::TokenHealth::Failing),
-        Health::NeedsRestart(_) => Ok(v1::TokenHealth::NeedsRestart),
+        Health::Replacing(_) => Ok(v1::TokenHealth::Replacing),
         Health::Stuck(_) => Ok(v1::TokenHealth::Stuck),
         Health::Fatal(_) => Ok(v1::TokenHealth::Fatal),
-        Health::ThreadLost => Ok(v1::TokenHealth::ThreadLost),
         Health::Unknown => Err(Error::internal("a token in use is not watched")),
     }
 }

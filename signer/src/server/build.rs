@@ -68,8 +68,15 @@ async fn open(
     tokens: Vec<hsm::Token>,
     metrics: Metrics,
 ) -> Result<(hsm::Signer, hsm::Keys, hsm::Monitor), ServeError> {
+    let environment = hsm.environment.variables();
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = hsm::Settings {
+        program: hsm::Settings::THIS_PROGRAM.into(),
+        environment: environment.collect(),
         module: hsm.module,
+        network: hsm.network,
+        workers: hsm.workers,
+        hung: hsm.hung,
         threads: hsm.threads,
         queue: hsm.queue,
     };

@@ -12,8 +12,8 @@ use crate::{config::Config, http};
 const MAX_HANDSHAKES: usize = 256;
 /// Open beside connections: the record with its log, listeners, files that are read anew, the way to a collector.
 const FILES: usize = 128;
-/// Open for a thread at a token: a module may open files for each signature.
-const OF_A_THREAD: usize = 4;
+/// Open for a worker process: the socket to it, and some while another one is started. What its module opens is its own.
+const OF_A_WORKER: usize = 4;
 /// With fewer for connections it makes no sense to serve.
 const FEWEST: usize = 16;
 
@@ -48,11 +48,11 @@ impl Room {
     /// Raises the limit to what the system allows, and shares it out. Says so if that is less than is configured.
     pub(super) fn of(config: &Config) -> Result<Self, TooFew> {
         let wanted = config.grpc.max_connections;
-        let threads = config.hsm.threads.saturating_mul(config.institutions.len());
+        let workers = config.hsm.workers.saturating_mul(config.institutions.len());
         let own = FILES
             .saturating_add(http::STRANGERS)
             .saturating_add(http::admin::NEIGHBOURS)
-            .saturating_add(threads.saturating_mul(OF_A_THREAD));
+            .saturating_add(workers.saturating_mul(OF_A_WORKER));
         let limit = raised()?;
         let room = share_out(limit, own, wanted)?;
         if room.connections < wanted {

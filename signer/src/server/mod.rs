@@ -353,7 +353,7 @@ async fn close(writer: JoinHandle<()>, monitor: hsm::Monitor) {
     end(monitor).await;
 }
 
-/// Ends the tokens' threads and has the module finalised.
+/// Ends the tokens' worker processes.
 async fn end(monitor: hsm::Monitor) {
     let deadline = Instant::now() + END_TIME;
     match monitor.stop(deadline.into_std()).await {

@@ -17,10 +17,9 @@ use crate::{
 const HEALTHS: &[&str] = &[
     "SERVING",
     "FAILING",
-    "NEEDS_RESTART",
+    "REPLACING",
     "STUCK",
     "FATAL",
-    "THREAD_LOST",
     "UNKNOWN",
 ];
 
@@ -61,14 +60,15 @@ fn token(watch: &Watch, institution: &InstitutionId) -> Option<TokenState> {
         health: match watch.health(institution) {
             Health::Serving => "SERVING",
             Health::Failing(_) => "FAILING",
-            Health::NeedsRestart(_) => "NEEDS_RESTART",
+            Health::Replacing(_) => "REPLACING",
             Health::Stuck(_) => "STUCK",
             Health::Fatal(_) => "FATAL",
-            Health::ThreadLost => "THREAD_LOST",
             Health::Unknown => "UNKNOWN",
         },
         queue_depth: number(gauges.waiting),
         queue_capacity: number(gauges.capacity),
+        workers: number(gauges.workers),
+        replaced: gauges.replaced,
         threads: number(gauges.threads),
         threads_busy: number(gauges.busy),
         sessions: number(gauges.sessions),

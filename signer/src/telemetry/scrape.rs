@@ -95,6 +95,8 @@ mod tests {
             failures: 7,
             expired: 8,
             logins: 9,
+            workers: 10,
+            replaced: 11,
         }
     }
 

@@ -1,173 +1,136 @@
-//! Life: what is lost behind the threads' backs comes back, a PIN is tried once, and the end leaves nothing.
+//! Life: processes that die or hang are replaced, a PIN is tried once, and the end leaves nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags};
-use cryptoki::error::{Error, RvError};
-use cryptoki::session::UserType;
+use rustix::process::{Pid, Signal, kill_process};
 use secrecy::SecretString;
 use semops_objects::InstitutionId;
 use semops_pki::algorithm::sha256;
-use signer::hsm::{Health, HsmError, StopError};
+use signer::hsm::{Fault, Health, HsmError, Monitor, Settings, StopError};
 
-use crate::stage::{PIN, SAFE, play, slot, soon, start, until};
+use crate::stage::{SAFE, play, soon, start, until};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()
 }
 
 #[test]
-fn a_lost_login_is_made_again_once() {
-    play(
-        "life::a_lost_login_is_made_again_once",
-        &["alfa"],
-        async |stage| {
-            let key = stage.make_key("alfa", "authorization", SAFE);
-            let tokens = vec![stage.token("alfa", vec![key.clone()])];
-            let (signer, keys, monitor) = start(stage.settings(4, 64), tokens).unwrap();
-            let alfa = &alfa();
-            let sign = || signer.sign(alfa, key.id, sha256(b"message"), soon());
-            sign().await.unwrap();
-            let pkcs11 = stage.pkcs11();
-            let session = pkcs11.open_ro_session(slot(&pkcs11, "alfa")).unwrap();
-            session.logout().unwrap();
-            let (a, b, c, d) = tokio::join!(sign(), sign(), sign(), sign());
-            for signature in [a, b, c, d] {
-                let signature = signature.unwrap();
-                key.public.verify_raw(b"message", &signature).unwrap();
-            }
-            // Four threads found themselves logged out; one logged in.
-            let gauges = monitor.watch().gauges(alfa).unwrap();
-            assert_eq!(gauges.logins, 2, "{gauges:?}");
-            assert!(gauges.failures > 0);
-            assert_eq!(monitor.watch().health(alfa), Health::Serving);
-            assert_eq!(gauges.threads, 4);
-            let _: [u8; 8] = keys.random(alfa, soon()).await.unwrap();
-            drop(session);
-            let watch = monitor.watch();
-            monitor.stop(soon()).await.unwrap();
-            // Ended as told: nobody is missed.
-            assert_eq!(watch.gauges(alfa).unwrap().threads, 0);
-            assert_eq!(watch.health(alfa), Health::Serving);
-        },
-    );
-}
-
-#[test]
-fn sessions_closed_behind_the_back_are_opened_again() {
-    play(
-        "life::sessions_closed_behind_the_back_are_opened_again",
-        &["alfa"],
-        async |stage| {
-            let key = stage.make_key("alfa", "authorization", SAFE);
-            let tokens = vec![stage.token("alfa", vec![key.clone()])];
-            let (signer, _keys, monitor) = start(stage.settings(1, 4), tokens).unwrap();
-            let alfa = &alfa();
-            let sign = || signer.sign(alfa, key.id, sha256(b"message"), soon());
-            sign().await.unwrap();
-            // Every session and the login are gone, as after the loss of a token.
-            let pkcs11 = stage.pkcs11();
-            pkcs11.clone().finalize().unwrap();
-            let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
-            pkcs11.initialize(arguments).unwrap();
-            let signature = sign().await.unwrap();
-            key.public.verify_raw(b"message", &signature).unwrap();
-            let gauges = monitor.watch().gauges(alfa).unwrap();
-            assert_eq!((gauges.sessions, gauges.logins), (1, 2), "{gauges:?}");
-            monitor.stop(soon()).await.unwrap();
-        },
-    );
-}
-
-#[test]
-fn a_module_that_lost_its_state_needs_a_restart_and_says_so() {
-    play(
-        "life::a_module_that_lost_its_state_needs_a_restart_and_says_so",
-        &["alfa"],
-        async |stage| {
-            let key = stage.make_key("alfa", "authorization", SAFE);
-            let tokens = vec![stage.token("alfa", vec![key.clone()])];
-            let (signer, _keys, monitor) = start(stage.settings(1, 4), tokens).unwrap();
-            let pkcs11 = stage.pkcs11();
-            pkcs11.clone().finalize().unwrap();
-            let refused = signer.sign(&alfa(), key.id, [1; 32], soon()).await;
-            let Err(HsmError::Unavailable(fault)) = refused else {
-                panic!("{refused:?}")
-            };
-            assert_eq!(fault.code(), "CKR_CRYPTOKI_NOT_INITIALIZED");
-            assert_eq!(monitor.watch().health(&alfa()), Health::NeedsRestart(fault));
-            let stopped = monitor.stop(soon()).await;
-            assert!(
-                matches!(stopped, Err(StopError::Finalize(_))),
-                "{stopped:?}"
-            );
-        },
-    );
-}
-
-#[test]
-fn a_pin_that_no_longer_fits_is_tried_once() {
-    play(
-        "life::a_pin_that_no_longer_fits_is_tried_once",
-        &["alfa"],
-        async |stage| {
-            let key = stage.make_key("alfa", "authorization", SAFE);
-            let tokens = vec![stage.token("alfa", vec![key.clone()])];
-            let (signer, _keys, monitor) = start(stage.settings(2, 4), tokens).unwrap();
-            let alfa = &alfa();
-            let sign = || signer.sign(alfa, key.id, [1; 32], soon());
-            let pkcs11 = stage.pkcs11();
-            let session = pkcs11.open_rw_session(slot(&pkcs11, "alfa")).unwrap();
-            let new = SecretString::from("another-pin");
-            session.set_pin(&SecretString::from(PIN), &new).unwrap();
-            session.logout().unwrap();
-            assert!(!stage.token_info("alfa").user_pin_count_low());
-
-            let refused = sign().await;
-            let Err(HsmError::Unavailable(fault)) = refused else {
-                panic!("{refused:?}")
-            };
-            assert_eq!(fault.to_string(), "C_Login: CKR_PIN_INCORRECT");
-            assert!(stage.token_info("alfa").user_pin_count_low());
-            assert_eq!(monitor.watch().health(alfa), Health::Fatal(fault.clone()));
-
-            // A good login clears the flag; it would be set again by a second try of the wrong PIN.
-            session.login(UserType::User, Some(&new)).unwrap();
-            session.logout().unwrap();
-            assert!(!stage.token_info("alfa").user_pin_count_low());
-            for _ in 0..8 {
-                assert_eq!(sign().await, Err(HsmError::Unavailable(fault.clone())));
-            }
-            assert!(!stage.token_info("alfa").user_pin_count_low());
-            drop(session);
-            monitor.stop(soon()).await.unwrap();
-        },
-    );
-}
-
-#[test]
-fn one_start_at_a_time() {
-    play("life::one_start_at_a_time", &["alfa"], async |stage| {
+fn a_killed_process_is_replaced_and_its_work_done() {
+    const NAME: &str = "life::a_killed_process_is_replaced_and_its_work_done";
+    play(NAME, &["alfa"], async |stage| {
         let key = stage.make_key("alfa", "authorization", SAFE);
-        let tokens = || vec![stage.token("alfa", vec![key.clone()])];
-        let (signer, _keys, monitor) = start(stage.settings(1, 4), tokens()).unwrap();
-        let second = start(stage.settings(1, 4), tokens()).err().unwrap();
-        let text = second.to_string();
-        assert!(
-            text.contains("C_Initialize: CKR_CRYPTOKI_ALREADY_INITIALIZED"),
-            "{text}"
-        );
-        let signature = signer.sign(&alfa(), key.id, sha256(b"m"), soon()).await;
-        key.public.verify_raw(b"m", &signature.unwrap()).unwrap();
+        let tokens = vec![stage.token("alfa", vec![key.clone()])];
+        let (signer, _keys, monitor) = start(stage.settings(1, 4), tokens).unwrap();
+        let lock = stage.lock(NAME);
+        let alfa = alfa();
+        let sign = |message: &'static [u8]| signer.sign(&alfa, key.id, sha256(message), soon());
+        let disturb = async {
+            until(&monitor, "alfa", |g| g.busy == 1 && g.waiting == 1).await;
+            let [pid] = worker_processes()[..] else {
+                panic!("one worker process")
+            };
+            kill_process(pid, Signal::KILL).unwrap();
+            until(&monitor, "alfa", |g| g.replaced == 1).await;
+            drop(lock);
+        };
+        // One in the call, one on its way.
+        let (first, second, ()) = tokio::join!(sign(b"first"), sign(b"second"), disturb);
+        key.public.verify_raw(b"first", &first.unwrap()).unwrap();
+        key.public.verify_raw(b"second", &second.unwrap()).unwrap();
+        let gauges = monitor.watch().gauges(&alfa).unwrap();
+        assert_eq!((gauges.replaced, gauges.workers), (1, 1));
+        assert_eq!((gauges.signatures, gauges.logins), (2, 2), "{gauges:?}");
+        assert_eq!(monitor.watch().health(&alfa), Health::Serving);
+        monitor.stop(soon()).await.unwrap();
+        assert!(worker_processes().is_empty());
+    });
+}
+
+#[test]
+fn a_hanging_process_is_killed_and_others_do_its_work() {
+    const NAME: &str = "life::a_hanging_process_is_killed_and_others_do_its_work";
+    play(NAME, &["alfa"], async |stage| {
+        let key = stage.make_key("alfa", "authorization", SAFE);
+        let settings = Settings {
+            hung: Duration::from_millis(200),
+            workers: 2,
+            ..stage.settings(1, 8)
+        };
+        let tokens = vec![stage.token("alfa", vec![key.clone()])];
+        let (signer, _keys, monitor) = start(settings, tokens).unwrap();
+        let before = worker_processes();
+        assert_eq!(before.len(), 2);
+        kill_process(before[0], Signal::STOP).unwrap();
+        let alfa = alfa();
+        let sign = || signer.sign(&alfa, key.id, sha256(b"m"), soon());
+        let (a, b, c, d) = tokio::join!(sign(), sign(), sign(), sign());
+        for signature in [a, b, c, d] {
+            key.public.verify_raw(b"m", &signature.unwrap()).unwrap();
+        }
+        let gauges = until(&monitor, "alfa", |g| g.workers == 2 && g.replaced == 1).await;
+        assert_eq!((gauges.signatures, gauges.threads), (4, 2), "{gauges:?}");
+        let after = worker_processes();
+        assert!(!after.contains(&before[0]) && after.contains(&before[1]));
         monitor.stop(soon()).await.unwrap();
     });
 }
 
 #[test]
-fn the_end_closes_and_finalises() {
+fn a_pin_that_no_longer_fits_is_tried_once() {
+    const NAME: &str = "life::a_pin_that_no_longer_fits_is_tried_once";
+    play(NAME, &["alfa"], async |stage| {
+        let key = stage.make_key("alfa", "authorization", SAFE);
+        let settings = Settings {
+            workers: 2,
+            ..stage.settings(1, 4)
+        };
+        let tokens = vec![stage.token("alfa", vec![key.clone()])];
+        let (signer, _keys, monitor) = start(settings, tokens).unwrap();
+        let alfa = alfa();
+        let sign = || signer.sign(&alfa, key.id, [1; 32], soon());
+        sign().await.unwrap();
+        let new = SecretString::from("another-pin");
+        stage.change_pin("alfa", &new);
+        assert!(!stage.wrong_pin_was_sent("alfa"));
+
+        // Both go at once; one of those that replace them sends the PIN, and that is the end of it.
+        for pid in worker_processes() {
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+        let fault = fatal(&monitor).await;
+        assert_eq!(fault.to_string(), "C_Login: CKR_PIN_INCORRECT");
+        assert!(stage.wrong_pin_was_sent("alfa"));
+
+        // A good login clears the flag; it would be set again by a second try of the wrong PIN.
+        stage.login("alfa", &new);
+        assert!(!stage.wrong_pin_was_sent("alfa"));
+        for _ in 0..8 {
+            assert_eq!(sign().await, Err(HsmError::Unavailable(fault.clone())));
+        }
+        until(&monitor, "alfa", |gauges| gauges.workers == 0).await;
+        assert!(worker_processes().is_empty());
+        assert_eq!(monitor.watch().health(&alfa), Health::Fatal(fault));
+        monitor.stop(soon()).await.unwrap();
+        assert!(!stage.wrong_pin_was_sent("alfa"));
+    });
+}
+
+async fn fatal(monitor: &Monitor) -> Fault {
+    let end = soon();
+    loop {
+        if let Health::Fatal(fault) = monitor.watch().health(&alfa()) {
+            return fault;
+        }
+        assert!(Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[test]
+fn the_end_leaves_no_process() {
     play(
-        "life::the_end_closes_and_finalises",
+        "life::the_end_leaves_no_process",
         &["alfa"],
         async |stage| {
             let key = stage.make_key("alfa", "authorization", SAFE);
@@ -176,24 +139,32 @@ fn the_end_closes_and_finalises() {
                 let (signer, keys, monitor) = start(stage.settings(3, 4), tokens).unwrap();
                 signer.sign(&alfa(), key.id, [1; 32], soon()).await.unwrap();
                 assert_eq!(monitor.watch().gauges(&alfa()).unwrap().sessions, 3);
+                assert_eq!(worker_processes().len(), 1);
+                let watch = monitor.watch();
                 monitor.stop(soon()).await.unwrap();
                 let late = signer.sign(&alfa(), key.id, [1; 32], soon()).await;
                 assert_eq!(late, Err(HsmError::Stopped));
                 let late = keys.random::<16>(&alfa(), soon()).await;
                 assert_eq!(late, Err(HsmError::Stopped));
-                let info = stage.pkcs11().get_library_info();
-                assert!(matches!(
-                    info,
-                    Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _))
-                ));
+                assert!(worker_processes().is_empty());
+                // Ended as told: nothing is missed.
+                let gauges = watch.gauges(&alfa()).unwrap();
+                assert_eq!((gauges.threads, gauges.replaced), (0, 0));
+                assert_eq!(watch.health(&alfa()), Health::Serving);
             }
+            // Dropped instead: killed.
+            let tokens = vec![stage.token("alfa", vec![key])];
+            let (_signer, _keys, monitor) = start(stage.settings(1, 4), tokens).unwrap();
+            assert_eq!(worker_processes().len(), 1);
+            drop(monitor);
+            until_ended().await;
         },
     );
 }
 
 #[test]
-fn a_call_under_way_is_never_finalised_beside() {
-    const NAME: &str = "life::a_call_under_way_is_never_finalised_beside";
+fn a_call_that_outlasts_the_end_is_cut_off() {
+    const NAME: &str = "life::a_call_that_outlasts_the_end_is_cut_off";
     play(NAME, &["alfa"], async |stage| {
         let key = stage.make_key("alfa", "authorization", SAFE);
         let tokens = vec![stage.token("alfa", vec![key.clone()])];
@@ -210,37 +181,40 @@ fn a_call_under_way_is_never_finalised_beside() {
         until(&monitor, "alfa", |g| g.waiting == 1).await;
         let patience = Instant::now() + Duration::from_millis(100);
         let hung = monitor.stop(patience).await;
-        assert_eq!(hung, Err(StopError::Hung(vec!["hsm-alfa-0".to_owned()])));
-        let pkcs11 = stage.pkcs11();
-        assert!(pkcs11.get_library_info().is_ok(), "finalised beside a call");
-        drop(lock);
-        // The call ends whole; then the module is finalised after all.
-        let signature = signing.await.unwrap().unwrap();
-        key.public.verify_raw(b"message", &signature).unwrap();
+        assert_eq!(hung, Err(StopError::Hung(vec!["alfa".to_owned()])));
         assert_eq!(waiting.await.unwrap(), Err(HsmError::Stopped));
+        assert_eq!(signing.await.unwrap(), Err(HsmError::Stopped));
         until_ended().await;
-        let info = pkcs11.get_library_info();
-        assert!(matches!(
-            info,
-            Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _))
-        ));
+        drop(lock);
     });
 }
 
-/// Waits until this process has none of the service's HSM threads any more. The module is not asked: a call beside
-/// C_Finalize is what must not be.
+/// The worker processes of this process, in the order of their ids.
+fn worker_processes() -> Vec<Pid> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end meanwhile, and its children with it.
+        let children = std::fs::read_to_string(task.unwrap().path().join("children"));
+        let children = children.unwrap_or_default();
+        found.extend(
+            children
+                .split_whitespace()
+                .map(|pid| pid.parse::<i32>().unwrap()),
+        );
+    }
+    let is_worker = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line == b"signer\0hsm-worker\0alfa\0"
+    };
+    found.retain(is_worker);
+    found.sort_unstable();
+    found.into_iter().filter_map(Pid::from_raw).collect()
+}
+
 async fn until_ended() {
     let end = soon();
-    let threads = || {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
-        // A thread may end between the two readings.
-        let names: Vec<String> = names.filter_map(Result::ok).collect();
-        let ours = |name: &String| name.starts_with("hsm-alfa") || name.starts_with("hsm-stop");
-        names.into_iter().filter(ours)
-    };
-    while threads().next().is_some() {
-        assert!(Instant::now() < end, "threads are left");
+    while !worker_processes().is_empty() {
+        assert!(Instant::now() < end, "processes are left");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The HSM threads against real SoftHSM tokens: signing, refusing, recovering and ending.
+//! The worker processes against real SoftHSM tokens: signing, refusing, recovering and ending.
 
 #![allow(
     clippy::unwrap_used,

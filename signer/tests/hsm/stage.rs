@@ -1,6 +1,5 @@
-//! Owns the stage of a scene: a process of its own with SoftHSM tokens of its own. A process initialises a PKCS#11
-//! module once at a time and SoftHSM reads SOFTHSM2_CONF once, so that a test calls its own executable again, for
-//! itself alone, with that variable set.
+//! Owns the stage of a scene: a process of its own with SoftHSM tokens of its own, beside the worker processes. SoftHSM
+//! reads SOFTHSM2_CONF once, so that a test calls its own executable again, for itself alone, with that variable set.
 
 use std::fs;
 use std::future::Future;
@@ -13,7 +12,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType};
 use cryptoki::session::UserType;
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::slot::Slot;
 use secrecy::SecretString;
 use semops_objects::jwk::thumbprint;
 use semops_pki::algorithm::PublicKey;
@@ -23,6 +22,7 @@ use signer::metrics::Metrics;
 
 pub(crate) const PIN: &str = "pin-of-the-stage";
 const SO_PIN: &str = "so-pin-of-the-stage";
+const CONF: &str = "SOFTHSM2_CONF";
 const SCENE: &str = "SIGNER_TEST_SCENE";
 const LOCK: &str = "SIGNER_TEST_LOCK";
 /// Nothing in a scene takes nearly as long.
@@ -38,7 +38,7 @@ pub(crate) fn play<F: Future<Output = ()>>(
         return hold(Path::new(&file));
     }
     if std::env::var_os(SCENE).is_some_and(|playing| playing == name) {
-        let conf = PathBuf::from(std::env::var_os("SOFTHSM2_CONF").unwrap());
+        let conf = PathBuf::from(std::env::var_os(CONF).unwrap());
         let folder = conf.parent().unwrap().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -65,7 +65,7 @@ fn again(name: &str, folder: &Path) -> Command {
     command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(SCENE, name)
-        .env("SOFTHSM2_CONF", folder.join("softhsm2.conf"));
+        .env(CONF, folder.join("softhsm2.conf"));
     command
 }
 
@@ -91,7 +91,7 @@ fn make_tokens(labels: &[&str]) -> tempfile::TempDir {
         let made = Command::new("softhsm2-util")
             .args(["--init-token", "--free", "--label", label])
             .args(["--pin", PIN, "--so-pin", SO_PIN])
-            .env("SOFTHSM2_CONF", folder.path().join("softhsm2.conf"))
+            .env(CONF, folder.path().join("softhsm2.conf"))
             .output()
             .expect("softhsm2-util is missing; run softhsm-setup/install");
         assert!(made.status.success(), "{made:?}");
@@ -120,9 +120,14 @@ pub(crate) const SAFE: Made = Made {
 
 impl Stage {
     pub(crate) fn settings(&self, threads: usize, queue: usize) -> Settings {
-        let module = self.module.clone();
+        let variable = (CONF.to_owned(), std::env::var(CONF).unwrap());
         Settings {
-            module,
+            program: env!("CARGO_BIN_EXE_signer").into(),
+            module: self.module.clone(),
+            environment: vec![variable],
+            network: false,
+            workers: 1,
+            hung: PATIENCE,
             threads,
             queue,
         }
@@ -140,26 +145,43 @@ impl Stage {
 
     /// Makes a P-256 key in the token, in a life of the module of its own.
     pub(crate) fn make_key(&self, token: &str, label: &str, made: Made) -> Key {
-        let pkcs11 = self.pkcs11();
+        self.with(token, |pkcs11, slot| generate(pkcs11, slot, label, made))
+    }
+
+    /// Does something with the token in a life of the module of its own; the worker processes have theirs.
+    fn with<T>(&self, token: &str, act: impl FnOnce(&Pkcs11, Slot) -> T) -> T {
+        let pkcs11 = Pkcs11::new(&self.module).unwrap();
         let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
         pkcs11.initialize(arguments).unwrap();
-        let key = generate(&pkcs11, slot(&pkcs11, token), label, made);
+        let done = act(&pkcs11, slot(&pkcs11, token));
         pkcs11.finalize().unwrap();
-        key
+        done
     }
 
-    /// The module, a second time: the same library, hence the same sessions and logins.
-    pub(crate) fn pkcs11(&self) -> Pkcs11 {
-        Pkcs11::new(&self.module).unwrap()
+    /// Gives the token another PIN.
+    pub(crate) fn change_pin(&self, token: &str, new: &SecretString) {
+        self.with(token, |pkcs11, slot| {
+            let session = pkcs11.open_rw_session(slot).unwrap();
+            session.set_pin(&SecretString::from(PIN), new).unwrap();
+        });
     }
 
-    /// What the module says of the token, while somebody has it initialised.
-    pub(crate) fn token_info(&self, token: &str) -> TokenInfo {
-        let pkcs11 = self.pkcs11();
-        pkcs11.get_token_info(slot(&pkcs11, token)).unwrap()
+    /// Logs in, once.
+    pub(crate) fn login(&self, token: &str, pin: &SecretString) {
+        self.with(token, |pkcs11, slot| {
+            let session = pkcs11.open_ro_session(slot).unwrap();
+            session.login(UserType::User, Some(pin)).unwrap();
+        });
     }
 
-    /// Makes C_Sign wait, in this process: another one takes the exclusive fcntl lock on the `generation` file of
+    /// Whether a wrong PIN was sent since the last right one (CKF_USER_PIN_COUNT_LOW).
+    pub(crate) fn wrong_pin_was_sent(&self, token: &str) -> bool {
+        self.with(token, |pkcs11, slot| {
+            pkcs11.get_token_info(slot).unwrap().user_pin_count_low()
+        })
+    }
+
+    /// Makes C_Sign wait: another process takes the exclusive fcntl lock on the `generation` file of
     /// the scene's one token.
     pub(crate) fn lock(&self, name: &str) -> Lock {
         let mut tokens = fs::read_dir(self.folder.join("tokens")).unwrap();
@@ -178,7 +200,7 @@ impl Stage {
 }
 
 /// The token with `label`.
-pub(crate) fn slot(pkcs11: &Pkcs11, label: &str) -> Slot {
+fn slot(pkcs11: &Pkcs11, label: &str) -> Slot {
     let slots = pkcs11.get_slots_with_initialized_token().unwrap();
     let mut slots = slots.into_iter();
     let is = |slot: &Slot| pkcs11.get_token_info(*slot).unwrap().label() == label;

@@ -3,7 +3,7 @@
 /// Each top-level module of `signer` and the others that it may name. Deciding goes rpc, http, schedule -> authority ->
 /// policy, limits -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["config", "environment", "operator", "server"]),
+    ("main", &["config", "hsm", "operator", "server"]),
     ("clock", &[]),
     // Where a test has the process die; nothing in a release.
     ("fault", &[]),
@@ -52,7 +52,6 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("http", &["authority", "clock", "domain", "error", "limits"]),
     ("config", &["domain"]),
-    ("environment", &["config"]),
     ("telemetry", &["config", "ids", "metrics"]),
     // Assembles the parts.
     (
@@ -99,16 +98,20 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("clap", &["main", "operator"]),
     ("cryptoki", &["hsm"]),
     ("governor", &["limits"]),
+    ("libc", &["hsm"]),
     ("mimalloc", &["main"]),
+    ("nix", &["hsm"]),
     ("opentelemetry", &["metrics", "telemetry"]),
     ("opentelemetry_otlp", &["telemetry"]),
     ("opentelemetry_prometheus", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
     ("prometheus", &["telemetry"]),
-    ("prost", &["rpc"]),
+    // In `hsm` for what crosses the socket to worker processes.
+    ("prost", &["hsm", "rpc"]),
     ("rusqlite", &["store"]),
     // In `store` for the connections to PostgreSQL, made from what `config` has read.
     ("rustls", &["config", "rpc", "server", "store"]),
+    ("seccompiler", &["hsm"]),
     ("semops_proto", &["rpc"]),
     ("tokio_postgres", &["store"]),
     ("tokio_postgres_rustls", &["store"]),
@@ -124,9 +127,8 @@ pub(crate) const PLACES: &[(&str, &[&str])] = &[
     ("std::time::SystemTime::now", &["clock"]),
     ("std::time::UNIX_EPOCH::elapsed", &["clock"]),
     ("uuid::Uuid::now_v7", &["ids"]),
-    // Nothing outside changes behaviour; what the PKCS#11 module reads is compared there. Points are armed in debug builds
-    // alone (tests/fault_points.rs).
-    ("std::env", &["environment", "fault"]),
+    // Nothing outside changes behaviour. Points are armed in debug builds alone (tests/fault_points.rs).
+    ("std::env", &["fault"]),
     // One road to a signature: the HSM's signing half is the recorded signer's; no key of the service is in memory.
     ("crate::hsm::Signer", &["hsm", "server", "signing"]),
     ("aws_lc_rs::signature", &["objects", "pki"]),

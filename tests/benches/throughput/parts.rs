@@ -44,8 +44,10 @@ pub(crate) enum Part {
     Verify,
     /// C_Sign and nothing else, in this many threads with a session each.
     RawSign { threads: usize },
-    /// The same by the way of the service: the token's queue, its threads, and back.
-    Sign,
+    /// The same by a queue and two threads in this process, from tasks.
+    QueuedSign,
+    /// The same by the way of the service: the token's queue, so many worker processes, and back.
+    Sign { workers: usize },
     /// Begin and complete of the record, in groups, durable; written to this copy of the store.
     Commit { store: PathBuf },
     /// A server that answers with so many octets, until its standard input ends.
@@ -111,7 +113,12 @@ pub(crate) fn run(task: &str) -> Result<(), Failure> {
     let rate = match &task.part {
         Part::Verify => verify(&task)?,
         Part::RawSign { threads } => token::raw(config, &task, *threads)?,
-        Part::Sign => tokio::runtime::Runtime::new()?.block_on(token::signer(config, &task))?,
+        Part::QueuedSign => {
+            tokio::runtime::Runtime::new()?.block_on(token::queued(config, &task))?
+        }
+        Part::Sign { workers } => {
+            tokio::runtime::Runtime::new()?.block_on(token::signer(config, &task, *workers))?
+        }
         Part::Commit { store } => {
             tokio::runtime::Runtime::new()?.block_on(commit::commit(&config, &task, store))?
         }

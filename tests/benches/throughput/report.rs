@@ -20,7 +20,12 @@ pub(crate) struct Parts {
     /// C_Sign in one thread and in two.
     pub(crate) raw_sign: [Rate; 2],
     pub(crate) verify: Rate,
+    /// By a queue and threads in one process, for comparison with the next.
+    pub(crate) queued_sign: Rate,
+    /// By the queue and one worker process.
     pub(crate) sign: Rate,
+    /// By two of them.
+    pub(crate) sign_by_two: Rate,
     pub(crate) echo_server: Rate,
     pub(crate) echo_client: Rate,
     pub(crate) commit: Rate,
@@ -58,11 +63,7 @@ impl Operation {
         [
             // The phone's signature; and the token's, before it goes out.
             ("P-256 verification", 2.0, parts.verify),
-            (
-                "C_Sign by the queue and threads of the service",
-                1.0,
-                parts.sign,
-            ),
+            ("C_Sign by the queue and worker process", 1.0, parts.sign),
             ("unary echo over mutual TLS: server", 1.0, parts.echo_server),
             ("unary echo over mutual TLS: client", 1.0, parts.echo_client),
             ("durable begin and complete, grouped", 1.0, parts.commit),
@@ -141,6 +142,19 @@ impl fmt::Display for Report {
                 let name = format!("(C_Sign in a loop, threads: {index})");
                 row(f, &name, "", raw)?;
             }
+            let parts = &operation.parts;
+            row(
+                f,
+                "(C_Sign by a queue and two threads)",
+                "",
+                &parts.queued_sign,
+            )?;
+            row(
+                f,
+                "(C_Sign by the queue and two worker processes)",
+                "",
+                &parts.sign_by_two,
+            )?;
             for (name, times, rate) in operation.parts() {
                 row(f, name, &times.to_string(), &rate)?;
             }

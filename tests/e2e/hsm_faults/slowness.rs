@@ -62,7 +62,9 @@ async fn a_slow_token_serves_those_who_wait_and_tells_the_others_in_time() -> Re
 #[tokio::test]
 async fn calls_that_hang_keep_nobody_past_the_deadline() -> Result<(), Failure> {
     const THREADS: usize = 2;
-    let drill = Drill::begin().await?;
+    // So long that the worker process is not replaced meanwhile.
+    let patient = ("threads = 2", "threads = 2\nhung_seconds = 600");
+    let drill = Drill::with(&[patient], &[]).await?;
     let hang = "calls = ['C_Sign']\nfirst = 2\neffect = 'hang'";
     drill.faults.set(&[Fault::at("alfa", "hang", hang)])?;
     let hasty = hasty(&drill).await?;

@@ -14,6 +14,7 @@ use e2e::{
     failure::Failure,
     recheck::recheck,
     until::until,
+    workers,
 };
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use softhsm_setup::scheme::{Role, Scheme};
@@ -120,6 +121,14 @@ async fn others_of_the_same_user_cannot_read_the_process() -> Result<(), Failure
         !pair.server_is_readable()?,
         "the signer's environment is open to its user"
     );
+    let workers = workers::of(pair.server.pid().as_raw_nonzero())?;
+    assert_eq!(workers.len(), 3);
+    for (institution, pid) in workers {
+        assert!(
+            !pair.readable(u32::try_from(pid.get())?)?,
+            "the worker process of {institution} is open to its user"
+        );
+    }
     pair.server.signal(Signal::TERM)?;
     assert!(pair.server.wait().await?.success());
     recheck(&mut pair.deployment).await.map(drop)

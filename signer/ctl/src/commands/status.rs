@@ -23,8 +23,8 @@ use crate::{
 
 const JSON: &str = "JSON: {\"version\", \"started_at\" (Unix seconds), \"clock\": {\"difference_micros\" (above 0: the service is \
     ahead), \"round_trip_micros\", \"differs\" (by more than a second, for certain)}, \"caller\", \"token\": {\"label\", \
-    \"description\", \"library\", \"health\": \"SERVING\" | \"FAILING\" | \"NEEDS_RESTART\" | \"STUCK\" | \"FATAL\" | \
-    \"THREAD_LOST\", \"health_detail\", \"sessions\", \"session_limit\" or null, \"waiting\", \"waiting_limit\", \"mechanisms\": \
+    \"description\", \"library\", \"health\": \"SERVING\" | \"FAILING\" | \"REPLACING\" | \"STUCK\" | \"FATAL\", \
+    \"health_detail\", \"workers\", \"workers_replaced\", \"sessions\", \"session_limit\" or null, \"waiting\", \"waiting_limit\", \"mechanisms\": \
     []}, \"documents\": [{\"document\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}], \"limits\": \
     [{\"scope\", \"burst\", \"requests\", \"seconds\", \"left\"}], \"in_flight\", \"in_flight_limit\"}";
 const SECOND: i64 = 1_000_000;
@@ -143,6 +143,10 @@ fn token_rows(report: Report, token: &Token) -> Report {
         .row_if("detail", detail)
         .words("model", &parts(&token.description))
         .words("library", &parts(&token.library))
+        .row(
+            "workers",
+            format!("{} ({} replaced)", token.workers, token.workers_replaced),
+        )
         .row("sessions", format!("{} ({limit})", token.sessions))
         .row(
             "waiting",
@@ -237,6 +241,8 @@ fn token_members(token: &Token) -> Value {
         "library": token.library,
         "health": health(token),
         "health_detail": token.health_detail,
+        "workers": token.workers,
+        "workers_replaced": token.workers_replaced,
         "sessions": token.sessions,
         "session_limit": token.session_limit,
         "waiting": token.waiting,

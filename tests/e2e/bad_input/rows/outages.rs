@@ -9,7 +9,7 @@ rows! {
         what: "HSM down: the token is gone or cannot be read",
         told: Status(Code::Unavailable, "HSM_UNAVAILABLE"),
         text: "the institution's token cannot be used now; call again with the same content",
-        holds: "the order stays recorded, and a retry gets its authorization once the token is back (SoftHSM finds its files again at the next start); other institutions are served; what was co-signed is answered",
+        holds: "the order stays recorded, and a retry gets its authorization once the token is back, without a restart (within some ten seconds a fresh worker process looks for it anew); other institutions are served; what was co-signed is answered",
         test: "bad_input::outages::a_token_that_is_gone",
     }
     TOKEN_HANGS {

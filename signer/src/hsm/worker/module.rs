@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -13,15 +12,13 @@ use cryptoki::session::{Session as RawSession, SessionState, UserType};
 use cryptoki::slot::Slot;
 use secrecy::SecretString;
 
-use super::ckr::{Class, Failure};
 use crate::domain::key::KeyId;
+use crate::hsm::failure::{Class, Failure};
 
-/// The module between one C_Initialize and its C_Finalize.
+/// The module between C_Initialize and C_Finalize, each made once in the life of the process: whatever needs another
+/// C_Initialize needs another process.
 pub(super) struct Module {
     pkcs11: Pkcs11,
-    /// Counts the module's lives. A session or handle of an earlier life is forgotten and never closed: its
-    /// number may by then belong to another session.
-    generation: AtomicU64,
 }
 
 impl Module {
@@ -29,8 +26,7 @@ impl Module {
     pub(super) fn initialize(path: &Path) -> Result<Self, Failure> {
         let pkcs11 = Pkcs11::new(path)?;
         pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))?;
-        let generation = AtomicU64::new(1);
-        Ok(Self { pkcs11, generation })
+        Ok(Self { pkcs11 })
     }
 
     pub(super) fn raw(&self) -> &Pkcs11 {
@@ -39,12 +35,7 @@ impl Module {
 
     /// Makes C_Finalize, which ends every session. No thread may be inside a call.
     pub(super) fn finalize(&self) -> Result<(), Failure> {
-        self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(self.pkcs11.clone().finalize()?)
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
     }
 }
 
@@ -58,35 +49,23 @@ pub(super) enum Access {
 /// A session with a token, and the handles of the keys found in it.
 pub(super) struct Session {
     raw: RawSession,
-    /// The life of the module in which it was opened; `handles` are of the same one.
-    generation: u64,
     handles: HashMap<KeyId, ObjectHandle>,
 }
 
 impl Session {
     /// Opens a session that is closed by [`Session::close`] alone.
     pub(super) fn open(module: &Module, slot: Slot, access: Access) -> Result<Self, Failure> {
-        let generation = module.generation();
         let raw = match access {
             Access::ReadOnly => module.pkcs11.open_ro_session_no_drop(slot),
             Access::ReadWrite => module.pkcs11.open_rw_session_no_drop(slot),
         }?;
         let handles = HashMap::new();
-        Ok(Self {
-            raw,
-            generation,
-            handles,
-        })
+        Ok(Self { raw, handles })
     }
 
-    /// Closes it, or forgets it when the module has been finalised since. That a spoilt session cannot be
-    /// closed is no news: it was spoilt.
-    pub(super) fn close(self, module: &Module) {
-        if self.generation == module.generation()
-            && let Err(error) = self.raw.close()
-        {
-            tracing::debug!(fault = %Failure::from(error).fault, "session not closed");
-        }
+    /// Closes it. That a spoilt session cannot be closed is no news: it was spoilt.
+    pub(super) fn close(self) {
+        let _ = self.raw.close();
     }
 
     pub(super) fn raw(&self) -> &RawSession {

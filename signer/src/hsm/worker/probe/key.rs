@@ -4,12 +4,12 @@
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use semops_pki::algorithm::PublicKey;
 
-use super::super::Key;
-use super::super::ckr::Failure;
-use super::super::error::{KeyDefect, StartError};
 use super::super::module::Session;
-use super::super::report::KeyReport;
+use super::super::refusal::{KeyDefect, Refusal};
 use super::call;
+use crate::hsm::Key;
+use crate::hsm::failure::Failure;
+use crate::hsm::report::KeyReport;
 
 /// DER of the OBJECT IDENTIFIER secp256r1 (RFC 5480 s2.1.1.1), as CKA_EC_PARAMS holds it.
 const SECP256R1: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -60,8 +60,8 @@ const RULES: [Rule; 8] = [
 ];
 
 /// Finds and checks `key`; `on` names the token in errors.
-pub(super) fn probe(session: &Session, on: &str, key: &Key) -> Result<KeyReport, StartError> {
-    let defect = |defect| StartError::Key {
+pub(super) fn probe(session: &Session, on: &str, key: &Key) -> Result<KeyReport, Refusal> {
+    let defect = |defect| Refusal::Key {
         on: on.to_owned(),
         key: key.id,
         label: key.label.clone(),
@@ -114,7 +114,7 @@ fn one(
 fn check_private(
     label: &str,
     attributes: &[Attribute],
-) -> Result<Vec<(&'static str, Option<bool>)>, KeyDefect> {
+) -> Result<Vec<(String, Option<bool>)>, KeyDefect> {
     let has = |wanted: &Attribute| attributes.contains(wanted);
     if !has(&Attribute::KeyType(KeyType::EC)) || !has(&Attribute::EcParams(SECP256R1.to_vec())) {
         return Err(KeyDefect::Type);
@@ -136,7 +136,7 @@ fn check_private(
                 found,
             });
         }
-        told.push((rule.name, found));
+        told.push((rule.name.to_owned(), found));
     }
     Ok(told)
 }
@@ -274,7 +274,7 @@ mod tests {
                 }
                 (_, Ok(told)) => {
                     assert!(index > 6);
-                    assert!(told.contains(&(name(attribute), None)));
+                    assert!(told.contains(&(name(attribute).to_owned(), None)));
                 }
                 (attribute, Err(defect)) => unreachable!("{attribute:?}: {defect}"),
             }

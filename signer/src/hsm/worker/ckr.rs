@@ -2,24 +2,7 @@
 
 use cryptoki::error::{Error, RvError};
 
-use super::error::Fault;
-
-/// What to do after a call failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// A fresh session may do what this one could not.
-    Retry,
-    /// The token no longer counts us as logged in.
-    Relogin,
-    /// Only a new C_Initialize helps. That must not run beside the calls of other threads and hits every
-    /// token of the module, so the work is answered Unavailable and the health says so until the service
-    /// is started again; once the threads live in a worker process, that process is replaced here.
-    Restart,
-    /// This request cannot be done; the next one may.
-    Reject,
-    /// A person has to act first. Nothing is tried until the service is started again.
-    Fatal,
-}
+use crate::hsm::failure::{Class, Failure};
 
 /// The class of `code`. There is no default arm: a code that a later standard adds stops the build.
 pub(super) fn class(code: RvError) -> Class {
@@ -79,20 +62,6 @@ pub(super) fn name(code: RvError) -> String {
             }
             name
         }
-    }
-}
-
-/// A call that failed, and what to do about it.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) fault: Fault,
-    pub(super) class: Class,
-}
-
-impl Failure {
-    pub(super) fn new(class: Class, call: &str, code: impl Into<String>) -> Self {
-        let fault = Fault::new(call, code);
-        Self { fault, class }
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use cryptoki::slot::{Slot, TokenInfo};
 use secrecy::SecretString;
 
-use super::ckr::{Class, Failure};
-use super::error::Fault;
 use super::module::{Access, Module, Session};
+use crate::hsm::error::Fault;
+use crate::hsm::failure::{Class, Failure};
 
 /// The owner of one token's login.
 pub(super) struct Login {
@@ -86,7 +86,7 @@ impl Login {
         // The old session is closed before its successor is opened: a module that lost its sessions may give
         // the new one the old one's number.
         if let Some(old) = state.pinned.take() {
-            old.close(module);
+            old.close();
         }
         let session = Session::open(module, self.slot, self.access)?;
         match session.login(&self.pin) {
@@ -95,7 +95,7 @@ impl Login {
                 Ok(())
             }
             Err(failure) => {
-                session.close(module);
+                session.close();
                 Err(failure)
             }
         }
@@ -114,9 +114,9 @@ impl Login {
     }
 
     /// Closes the pinned session; for the end, after every thread.
-    pub(super) fn close(&self, module: &Module) {
+    pub(super) fn close(&self) {
         if let Some(session) = self.state().pinned.take() {
-            session.close(module);
+            session.close();
         }
     }
 

@@ -1,0 +1,116 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use semops_pki::local_key::LocalKey;
+
+use super::*;
+
+fn pair() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    let kind = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    socketpair(kind.0, kind.1, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+fn taken<T: Message + Default>(socket: &impl AsFd) -> T {
+    match take(socket, &mut vec![0; LONGEST]).unwrap() {
+        Received::Message(message) => message,
+        Received::Nothing | Received::End => unreachable!("a message was sent"),
+    }
+}
+
+#[test]
+fn each_message_arrives_whole_and_in_order() {
+    let (ours, theirs) = pair();
+    for id in 1..=100 {
+        let deadline = shared(Instant::now() + Duration::from_secs(60));
+        let order = Some(Order::Random(16));
+        let job = Job {
+            id,
+            deadline,
+            order,
+        };
+        put(&ours, &job, SendFlags::empty()).unwrap();
+    }
+    for id in 1..=100 {
+        assert_eq!(taken::<Job>(&theirs).id, id);
+    }
+    drop(ours);
+    let end = take::<Job>(&theirs, &mut [0; 64]).unwrap();
+    assert!(matches!(end, Received::End));
+}
+
+#[test]
+fn what_is_no_message_or_too_long_is_an_error() {
+    let (ours, theirs) = pair();
+    send(&ours, &[0xff; 40], SendFlags::empty()).unwrap();
+    assert!(take::<Job>(&theirs, &mut [0; 64]).is_err());
+    send(&ours, &[0; 65], SendFlags::empty()).unwrap();
+    assert!(take::<Job>(&theirs, &mut [0; 64]).is_err());
+    // The one after it is not touched.
+    let job = Job::default();
+    put(&ours, &Job { id: 7, ..job }, SendFlags::empty()).unwrap();
+    assert_eq!(taken::<Job>(&theirs).id, 7);
+}
+
+#[test]
+fn a_deadline_is_the_same_moment_in_both_processes() {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let back = own(shared(deadline));
+    let apart = back.max(deadline) - back.min(deadline);
+    assert!(apart < Duration::from_secs(1), "{apart:?}");
+    let past = own(0);
+    assert!(past <= Instant::now());
+}
+
+#[test]
+fn reports_and_failures_come_out_as_they_went_in() {
+    let public = LocalKey::generate().unwrap().public_key().clone();
+    let key = Key {
+        id: KeyId::new([5; 32]),
+        label: "authorization".to_owned(),
+        public,
+    };
+    let again = WireKey::from(&key).key().unwrap();
+    assert_eq!((again.id, again.public), (key.id, key.public.clone()));
+    assert!(WireKey::default().key().is_none());
+    let token = Token {
+        institution: "alfa".parse().unwrap(),
+        label: "alfa".to_owned(),
+        pin: "1234".into(),
+        keys: vec![key],
+    };
+    let report = TokenReport {
+        institution: token.institution.clone(),
+        module: "/module.so".into(),
+        library: "a library".to_owned(),
+        slot: 17,
+        label: "alfa".to_owned(),
+        token: "a token".to_owned(),
+        session_limit: None,
+        threads: 3,
+        read_only: true,
+        mechanisms: vec!["CKM_ECDSA".to_owned()],
+        keys: vec![KeyReport {
+            id: KeyId::new([5; 32]),
+            label: "authorization".to_owned(),
+            attributes: vec![
+                ("CKA_SIGN".to_owned(), Some(true)),
+                ("CKA_LOCAL".to_owned(), None),
+            ],
+        }],
+    };
+    let packet = Report::from(&report).encode_to_vec();
+    let again = Report::decode(packet.as_slice()).unwrap();
+    let again = again.of(&token, "/module.so".as_ref()).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{report:?}"));
+    for class in [
+        Class::Fatal,
+        Class::Retry,
+        Class::Relogin,
+        Class::Restart,
+        Class::Reject,
+    ] {
+        let failure = Failure::new(class, "C_Sign", "CKR_DEVICE_ERROR");
+        let again = Failure::from(WireFailure::from(&failure));
+        assert_eq!((again.class, again.fault), (class, failure.fault));
+    }
+}
