@@ -9,11 +9,12 @@ use std::{
 };
 
 use e2e::{
-    customer::order_from, failure::Failure, faults::Fault, raw, refusal, terminal::Terminal,
-    wire::Wire,
+    customer::order_from, failure::Failure, faults::Fault, numbers::Numbers, raw, refusal,
+    terminal::Terminal, wire::Wire,
 };
 use hyper::body::Frame;
 use prost::Message as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use semops_proto::v1;
 use serde_json::Value;
 use softhsm_setup::scheme::Role;
@@ -25,9 +26,10 @@ use tonic::{
 };
 
 use crate::{
+    connections::served,
     hsm_faults::drill::Drill,
     load_command::desk::{Desk, Running, count},
-    tls::caller,
+    tls::{caller, credentials::Credentials},
 };
 
 const COSIGN: &str = "/semops.signer.v1.CosigningService/CosignOrder";
@@ -245,4 +247,43 @@ async fn slow_readers_hold_up_themselves() -> Result<(), Failure> {
         assert_eq!(read, bundle);
     }
     drill.end(20).await
+}
+
+/// One institution opens as many connections as it gets, and does nothing with them: others find room, and what each costs
+/// is bounded.
+#[tokio::test]
+async fn a_thousand_connections_of_one_harm_nobody_else() -> Result<(), Failure> {
+    const SHARE: usize = 1_000;
+    const MORE: usize = 50;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised)?;
+    let places = format!("max_connections = {}", 2 * SHARE);
+    let mut drill = Drill::with(&[("max_connections = 1024", &places)], &[]).await?;
+    let of = |institution| {
+        let files = caller(&drill.deployment, institution, Role::Payments, "backend");
+        Credentials::of(files.chain, files.key)
+    };
+    let (alfa, beta) = (of("alfa"), of("beta"));
+    let before = resident(&mut drill)?;
+    let open = served(&drill.deployment, &alfa, SHARE + MORE).await?;
+    // Its callers have some of its places already.
+    assert!(
+        (SHARE - MORE..=SHARE).contains(&open.len()),
+        "{}",
+        open.len()
+    );
+    let turned = [("reason", "SHARE_TAKEN")];
+    let turned = Numbers::of(&drill.deployment)?.count("semops_connections_refused_total", &turned);
+    assert!(turned > 0);
+    assert_eq!(served(&drill.deployment, &beta, MORE).await?.len(), MORE);
+    drill.answered(10).await?;
+    drill.beta_notices_nothing().await?;
+    let grown = resident(&mut drill)?.saturating_sub(before);
+    assert!(grown < 4 * MEMORY_KIB, "{grown} KiB more");
+    drop(open);
+    drill.end(10).await
 }
