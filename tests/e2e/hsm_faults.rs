@@ -5,6 +5,7 @@
 pub(crate) mod drill;
 mod login;
 mod presence;
+mod processes;
 mod sessions;
 mod signatures;
 mod slowness;
