@@ -177,6 +177,14 @@ impl CertificateRevocationList {
         &self.der
     }
 
+    /// The TBSCertList: the octets that were signed, as they came.
+    ///
+    /// # Errors
+    /// Never of a list that was read: its outer structure was.
+    pub fn tbs(&self) -> Result<&[u8], CrlError> {
+        Ok(Signed::from_der(&self.der)?.tbs)
+    }
+
     /// CRLNumber (RFC 5280 s5.2.3).
     pub fn number(&self) -> u64 {
         self.number

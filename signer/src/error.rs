@@ -69,6 +69,14 @@ pub enum Error {
         /// What happened inside.
         cause: String,
     },
+    /// Come again when this time has passed, and not before.
+    #[error("{} for {left:?}", reason.name())]
+    OnHold {
+        /// Why.
+        reason: Reason,
+        /// How long it lasts yet.
+        left: Duration,
+    },
     /// The deadline passed; what was begun is finished or closed without the caller.
     #[error("the deadline passed")]
     DeadlineExceeded,
@@ -97,6 +105,14 @@ impl Error {
         Self::Unavailable {
             reason: Reason::InstitutionNotServed,
             cause: format!("institution {institution} has no token in the configuration"),
+        }
+    }
+
+    /// No order is co-signed yet.
+    pub fn held(left: Duration) -> Self {
+        Self::OnHold {
+            reason: Reason::AfterRestore,
+            left,
         }
     }
 
@@ -172,6 +188,7 @@ impl From<Refusal> for Error {
                 reason: Reason::KeyNotActive,
                 cause: "the key is not active in the store".into(),
             },
+            Refusal::Held(left) => Self::held(left),
             Refusal::PublicKeyTaken => Self::invalid(
                 Reason::KeyNotAcceptable,
                 "certification_request",

@@ -1,5 +1,6 @@
 //! Owns what a local operator does beside a running server: the store's migrations, and the loading and showing of the
-//! documents. Who may write the store may do this; every load is audited with the user id.
+//! documents; and, before a server starts, with a record that was restored. Who may write the store may do this; every
+//! load is audited with the user id.
 
 use std::{
     fmt::Write as _, fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path,
@@ -21,6 +22,11 @@ use crate::{
     server::record,
     store::{Store, StoreError},
 };
+
+mod arguments;
+pub mod restore;
+
+pub use arguments::{Arguments, Otherwise};
 
 /// The longest document, octets.
 const MAX_DOCUMENT: u64 = 8 << 20;

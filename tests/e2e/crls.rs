@@ -29,10 +29,10 @@ use tonic::Code;
 const SOON: Duration = Duration::from_secs(20);
 
 /// An answer of HTTP/1.1.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
@@ -64,7 +64,7 @@ fn http(address: SocketAddr, method: &str, path: &str, more: &str) -> Result<Ans
     })
 }
 
-fn get(deployment: &Deployment, path: &str) -> Result<Answer, Failure> {
+pub(super) fn get(deployment: &Deployment, path: &str) -> Result<Answer, Failure> {
     http(deployment.scheme().http(), "GET", path, "")
 }
 

@@ -45,6 +45,7 @@ mod refused_orders;
 mod reload;
 mod replicas;
 mod requests;
+mod restore;
 mod roles;
 mod secrecy;
 mod soak;

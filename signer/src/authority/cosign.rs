@@ -91,6 +91,12 @@ impl Authority {
             None => None,
         };
 
+        // Nor does a restored record know what else it has lost: proof and policy have to wait as well.
+        let left = self.clock.now().until(recall.held_until);
+        if !left.is_zero() {
+            return Err(Error::held(left));
+        }
+
         // 3 prove: on a resumed intent the recorded order, whatever signature came now
         let order = match pending {
             Some(earlier) => recorded_order(earlier)?,
@@ -260,7 +266,11 @@ fn audited(error: &SigningError) -> Option<Reason> {
         SigningError::Refused(Refusal::NotAccepted) => Some(Reason::DeviceNotAccepted),
         SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
         SigningError::Refused(
-            Refusal::Stale | Refusal::PublicKeyTaken | Refusal::CrlNumberTaken | Refusal::NotLeader,
+            Refusal::Stale
+            | Refusal::PublicKeyTaken
+            | Refusal::CrlNumberTaken
+            | Refusal::NotLeader
+            | Refusal::Held(_),
         )
         | SigningError::Conflict
         | SigningError::Store(_)

@@ -8,11 +8,11 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::{Authority, Context, Refused},
+    authority::{Authority, Context, Refused, crl_address},
     clock::Timestamp,
     domain::{
         device::{DeviceId, Reference},
-        key::SigningKey,
+        key::{Purpose, SigningKey},
         operation::Kind,
         outcome::{Outcome, State},
     },
@@ -220,7 +220,7 @@ impl Authority {
                     },
                     Subject::Device { device_id: &device },
                     Some(Addresses {
-                        crl: &format!("{base}/crl/{institution}-device-ca.crl"),
+                        crl: &crl_address(base, &record.institution, Purpose::DeviceCa),
                         ca_certificate: &format!("{base}/ca/{institution}-device-ca.cer"),
                     }),
                     &self.setup.oids,

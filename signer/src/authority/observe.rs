@@ -10,6 +10,7 @@ impl Authority {
     pub async fn observe(&self) -> Result<(), Error> {
         let intents = self.store.intents(MOST_COUNTED, self.clock.now()).await?;
         self.metrics.intents(intents.pending, intents.overdue);
+        self.look_at_hold().await?;
         let snapshot = self.current().await?;
         self.metrics.documents(snapshot.generation());
         for institution in self.setup.institutions.keys() {

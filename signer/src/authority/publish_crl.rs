@@ -22,6 +22,11 @@ use crate::{
     store::CrlState,
 };
 
+/// Where the CRLs of an institution's CA are published: the address in cRLDistributionPoints.
+pub fn crl_address(base: &str, institution: &InstitutionId, purpose: Purpose) -> String {
+    format!("{base}/crl/{institution}-{}.crl", purpose.name())
+}
+
 /// A CA whose CRL is shown here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ca<'a> {

@@ -3,20 +3,27 @@
 //! One institution's token that fails is no reason: the others are served, and theirs is told UNAVAILABLE.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use tracing::{info, warn};
 
-use crate::{authority::Authority, store::StoreError};
+use crate::{authority::Authority, clock::Timestamp, error::Error, store::StoreError};
 
 /// How long an answer of the store counts. One that does not come at all is noticed by this.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// What the store last said.
 #[derive(Default)]
-pub(super) struct Readiness(Mutex<Said>);
+pub(super) struct Readiness {
+    said: Mutex<Said>,
+    /// Before when no order is co-signed, microseconds.
+    held_until: AtomicI64,
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Said {
@@ -32,12 +39,12 @@ enum Said {
 impl Readiness {
     /// Notes the answer; gives the one before.
     fn note(&self, said: Said) -> Said {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut last, said)
     }
 
     fn at(&self, now: Instant) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.said.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(last, Said::Well(then) if now.saturating_duration_since(then) <= COUNTS_FOR)
     }
 }
@@ -62,6 +69,20 @@ impl Authority {
                 }
             }
         }
+    }
+
+    /// Asks the store before when no order is co-signed.
+    pub async fn look_at_hold(&self) -> Result<(), Error> {
+        let until = self.store.held_until().await?;
+        let micros = until.micros();
+        self.readiness.held_until.store(micros, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How long no order is co-signed yet, after the record was restored; zero at other times.
+    pub fn held(&self) -> Duration {
+        let until = self.readiness.held_until.load(Ordering::Relaxed);
+        self.clock.now().until(Timestamp::from_micros(until))
     }
 
     /// Whether the store could be read and written a short while ago.

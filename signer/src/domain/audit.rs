@@ -22,9 +22,10 @@ pub struct Event {
     /// For which institution.
     pub institution: InstitutionId,
     /// What: `authorization`, `device-certificate`, `crl`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`,
-    /// `admission`.
+    /// `admission`, `restore`.
     pub operation: &'static str,
-    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, the scope of a limit.
+    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, the scope of a limit,
+    /// the end of a hold.
     pub object: Option<String>,
     /// On which device.
     pub device: Option<DeviceId>,

@@ -88,7 +88,8 @@ impl Subject {
     }
 }
 
-fn hex(octets: &[u8]) -> String {
+/// Octets as audit events name a serial number.
+pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|b| format!("{b:02X}")).collect()
 }
 

@@ -154,6 +154,9 @@ reasons! {
     /// The token's signature does not verify with the key's certificate.
     FaultySignature "FAULTY_SIGNATURE"
         "the institution's token made a signature that does not verify, and it was thrown away; call again with the same content"
+    /// The record was restored from a backup a short while ago.
+    AfterRestore "AFTER_RESTORE"
+        "the record was restored from a backup, and orders that it lost may still be valid; call again with the same content after the time that is told"
     /// The store's queue is full.
     StoreQueueFull "STORE_QUEUE_FULL"
         "too much waits to be recorded, or another program holds the record; call again, a little later each time"

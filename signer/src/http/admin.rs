@@ -1,7 +1,7 @@
 //! Owns what is shown on this host alone, to monitoring and to whoever runs the process: the numbers, whether the process
 //! lives, and whether it takes requests. It changes nothing and tells nothing of a single request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -26,6 +26,8 @@ pub(crate) struct Admin {
     pub(crate) media_type: &'static str,
     /// Why no requests are taken, if none are.
     pub(crate) unready: Box<dyn Fn() -> Option<&'static str> + Send + Sync>,
+    /// How long no order is co-signed yet; all else is.
+    pub(crate) held: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// What is answered, and what is not.
@@ -51,7 +53,13 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn readiness(State(admin): State<Arc<Admin>>) -> Response {
     match (admin.unready)() {
-        None => "requests are taken\n".into_response(),
+        None => match (admin.held)().as_secs() {
+            0 => "requests are taken\n".into_response(),
+            left => format!(
+                "requests are taken, but no order is co-signed for {left} s: the record was restored\n"
+            )
+            .into_response(),
+        },
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }

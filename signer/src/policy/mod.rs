@@ -9,5 +9,5 @@ mod register;
 
 pub use approve::{Approved, DevicesPerSubscriber};
 pub use document::{Policy, PolicyMistakes};
-pub use proof::{Denial, ProvenOrder, prove};
+pub use proof::{Denial, LONGEST_GOOD_SECONDS, ProvenOrder, prove};
 pub use register::{CallerState, Register, RegisterMistake};

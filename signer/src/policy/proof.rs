@@ -3,6 +3,7 @@
 use semops_objects::{
     institution::InstitutionId,
     order::{Order, OrderJws},
+    payment::MAX_LIFETIME,
 };
 use semops_pki::certificate::Certificate;
 
@@ -16,6 +17,9 @@ use crate::{
 
 /// How far a phone's clock may be ahead, seconds.
 const MAX_AHEAD_SECONDS: i64 = 30;
+
+/// An order that is good at some moment has expired so many seconds later, whatever it says.
+pub const LONGEST_GOOD_SECONDS: i64 = MAX_LIFETIME.cast_signed() + MAX_AHEAD_SECONDS;
 
 /// A refusal by proof or policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

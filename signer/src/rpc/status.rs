@@ -127,15 +127,15 @@ pub(crate) fn status(error: Error, request: RequestId) -> Status {
         Error::Conflict(reason) => told(Code::AlreadyExists, reason),
         Error::Precondition(reason) => told(Code::FailedPrecondition, reason),
         Error::Busy { reason, about } => {
-            let mut details = details(reason.name(), request);
-            details.set_retry_info(Some(jittered(about)));
-            made(Code::ResourceExhausted, reason.text(), details)
+            later(Code::ResourceExhausted, reason, jittered(about), request)
         }
         Error::Limited(refused) => limited(&refused, request),
         Error::Unavailable { reason, cause } => {
             warn!(reason = reason.name(), cause, "not available");
             told(Code::Unavailable, reason)
         }
+        // Exact: what is held for all ends for all at once.
+        Error::OnHold { reason, left } => later(Code::Unavailable, reason, left, request),
         Error::DeadlineExceeded => made(
             Code::DeadlineExceeded,
             LATE,
@@ -159,6 +159,12 @@ const LATE: &str = "the deadline passed; call again with the same content";
 const MOVING: &str =
     "the institution's documents are being changed; call again with the same content";
 const FAULT: &str = "a fault of the service; its operator finds the cause under the request id";
+
+fn later(code: Code, reason: Reason, left: Duration, request: RequestId) -> Status {
+    let mut details = details(reason.name(), request);
+    details.set_retry_info(Some(left));
+    made(code, reason.text(), details)
+}
 
 /// What a window says is exact; of the others nobody can know it.
 fn limited(refused: &RateLimited, request: RequestId) -> Status {

@@ -251,13 +251,14 @@ impl House {
         scrape: Scrape,
     ) {
         let readiness = Readiness::of(authority, self.draining.clone());
-        let observed = readiness.clone();
+        let (observed, holding) = (readiness.clone(), readiness.clone());
         metrics.observe_ready(move || observed.unready().is_none());
         let Some((listener, _)) = door else { return };
         let router = http::admin::router(Admin {
             numbers: Box::new(move || Ok(scrape.text()?)),
             media_type: Scrape::MEDIA_TYPE,
             unready: Box::new(move || readiness.unready()),
+            held: Box::new(move || holding.held()),
         });
         let never = CancellationToken::new();
         self.admin = Some(tokio::spawn(async {

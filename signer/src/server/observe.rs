@@ -1,6 +1,9 @@
 //! Owns what the metrics are told that is known where the service is put together: keys, tokens, readiness.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use semops_objects::institution::InstitutionId;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +96,12 @@ impl Readiness {
             authority: Arc::downgrade(authority),
             draining,
         }
+    }
+
+    /// How long no order is co-signed yet.
+    pub(super) fn held(&self) -> Duration {
+        let authority = self.authority.upgrade();
+        authority.map_or(Duration::ZERO, |authority| authority.held())
     }
 
     /// Why none are taken, if none are.

@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::institution::InstitutionId;
 
 use crate::{
+    clock::Timestamp,
     domain::{
         actor::Origin,
         audit::{Event, Resulted},
@@ -15,6 +16,26 @@ use crate::{
     },
     store::{Begun, Earlier, Intent, Limit, Loaded, Refusal},
 };
+
+/// By what every operation of a group is decided.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// The documents' generation.
+    pub(super) generation: u64,
+    /// No order is co-signed before this moment.
+    pub(super) held_until: Timestamp,
+}
+
+impl Rules {
+    /// Why nothing is begun or resumed at `now`, whatever else stands.
+    fn refusal(self, operation: &Operation, now: Timestamp) -> Option<Refusal> {
+        if now < self.held_until && operation.subject.kind() == Kind::Authorization {
+            // What was pending at the backup may have been signed since: it is not signed again either.
+            return Some(Refusal::Held(now.until(self.held_until)));
+        }
+        (operation.generation != self.generation).then_some(Refusal::Stale)
+    }
+}
 
 /// What is to be done with an operation, by what was recorded under its idempotency key.
 pub(super) enum Step {
@@ -30,20 +51,31 @@ pub(super) enum Step {
 
 impl Step {
     /// The first steps of the contract of `begin`.
-    pub(super) fn of(operation: &Operation, earlier: Option<Earlier>, generation: u64) -> Self {
-        match earlier {
-            Some(earlier) if earlier.content != operation.content => conflict(operation),
-            Some(Earlier {
-                intent: None,
-                outcome,
-                ..
-            }) => Self::Answer(Begun::Done(outcome)),
-            _ if operation.generation != generation => Self::Answer(Begun::Refused(Refusal::Stale)),
-            Some(Earlier {
-                intent: Some(intent),
-                ..
-            }) => Self::Resume(intent),
-            None => Self::Admit,
+    pub(super) fn of(
+        operation: &Operation,
+        earlier: Option<Earlier>,
+        rules: Rules,
+        now: Timestamp,
+    ) -> Self {
+        match (earlier, rules.refusal(operation, now)) {
+            (Some(earlier), _) if earlier.content != operation.content => conflict(operation),
+            (
+                Some(Earlier {
+                    intent: None,
+                    outcome,
+                    ..
+                }),
+                _,
+            ) => Self::Answer(Begun::Done(outcome)),
+            (_, Some(refusal)) => Self::Answer(Begun::Refused(refusal)),
+            (
+                Some(Earlier {
+                    intent: Some(intent),
+                    ..
+                }),
+                None,
+            ) => Self::Resume(intent),
+            (None, None) => Self::Admit,
         }
     }
 }

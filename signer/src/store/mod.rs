@@ -30,12 +30,14 @@ mod decision;
 mod ending;
 pub mod group;
 pub mod postgres;
+mod restoration;
 pub mod sqlite;
 mod views;
 
 #[cfg(test)]
 mod contract;
 
+pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
     EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall, PublishedCrl,
@@ -148,6 +150,8 @@ pub enum Refusal {
     CrlNumberTaken,
     /// Another replica does the scheduled work now.
     NotLeader,
+    /// The record was restored from a backup: no order is co-signed for so long.
+    Held(Duration),
 }
 
 impl Refusal {
@@ -161,6 +165,7 @@ impl Refusal {
             Self::PublicKeyTaken => reason::Reason::KeyNotAcceptable.name(),
             Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
             Self::NotLeader => "NOT_LEADER",
+            Self::Held(_) => reason::Reason::AfterRestore.name(),
         }
     }
 }
@@ -272,6 +277,7 @@ pub trait Store: Send + Sync + 'static {
     /// - the same idempotency key with other content: `Conflict`, and an event with reason `ORDER_CONFLICT` or
     ///   `REQUEST_CONFLICT` is written; for a CRL `Refused(CrlNumberTaken)`, for replicas may make the next one at once;
     /// - the same content, ended: `Done` (enrolments that ended without a certificate do not count as recorded);
+    /// - an order before the hold's end: `Refused(Held)`, and what is pending stays so;
     /// - another generation of documents: `Refused(Stale)`;
     /// - the key (the recorded one if the same content is pending) is not active, not the institution's or not for that
     ///   kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
@@ -345,14 +351,29 @@ pub trait Store: Send + Sync + 'static {
     /// What a CRL of `issuer` is made from, in one read.
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError>;
 
-    /// The certificates of `issuer` revoked with a sequence number of at most `revocations`, whose entry is still due:
-    /// those not expired at `since` (RFC 5280 s3.3: an entry stays until one CRL after the certificate's notAfter).
+    /// The certificates of `issuer` revoked with a sequence number of at most `revocations`, and those remembered by
+    /// `restore`, whose entry is still due: those not expired at `since` (RFC 5280 s3.3: an entry stays until one CRL after
+    /// the certificate's notAfter).
     async fn revoked(
         &self,
         issuer: KeyId,
         revocations: u64,
         since: Timestamp,
     ) -> Result<Vec<RevokedCertificate>, StoreError>;
+
+    /// Takes over what was published after the backup from which the record was put back, in one transaction: of each
+    /// list, every entry that the record does not show as revoked becomes its device's revocation, with the date and the
+    /// reason of the entry, or is remembered, if no device has that serial number; and a list whose CRLNumber is above
+    /// every one begun for its key becomes the newest signed CRL. Each of these has its event. The hold ends at
+    /// `hold_until`, or later if it did before. Doing it again with the same lists only extends the hold.
+    async fn restore(
+        &self,
+        restoration: Restoration,
+        now: Timestamp,
+    ) -> Result<Restored, StoreError>;
+
+    /// Before when no order is co-signed: the end of the last hold, which may have passed.
+    async fn held_until(&self) -> Result<Timestamp, StoreError>;
 
     /// Ends every intent whose `expires_at` has come, at most `limit` of them: orders as `Expired` (`ORDER_EXPIRED`), the
     /// others as `Failed` (`OVERDUE`), each with its event. Answers how many of each.

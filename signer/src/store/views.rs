@@ -19,6 +19,8 @@ use crate::{
 pub struct OrderRecall {
     /// The documents' generation at this read.
     pub generation: u64,
+    /// Before when no order is co-signed.
+    pub held_until: Timestamp,
     /// The device whose certificate has the asked SHA-256.
     pub device: Option<Device>,
     /// The acceptance of that device by the asking institution.

@@ -96,13 +96,14 @@ impl Deployment {
 }
 
 /// What makes a record of the embedded store.
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 3] = [
     include_str!("../../../signer/migrations/sqlite/0001_record.sql"),
     include_str!("../../../signer/migrations/sqlite/0002_lists.sql"),
+    include_str!("../../../signer/migrations/sqlite/0003_restore.sql"),
 ];
 
 /// Each table of the record with its columns there, and what they are here where that differs.
-const TABLES: [(&str, &str, &str); 9] = [
+const TABLES: [(&str, &str, &str); 10] = [
     (
         "key",
         "id, institution, purpose, state, registered_at, signatures",
@@ -143,6 +144,11 @@ const TABLES: [(&str, &str, &str); 9] = [
         "crl",
         "issuer_key, number, operation, revocations, next_update",
         "crl",
+    ),
+    (
+        "listed",
+        "issuer_key, serial, not_after, reason, revoked_at",
+        "listed",
     ),
     ("audit", "seq, leaf", "audit"),
 ];

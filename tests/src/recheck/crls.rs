@@ -113,10 +113,10 @@ fn lists_all(
         format!("CRL {} is too short", list.number())
     });
     let known = |serial: &[u8]| {
-        record
-            .revocations
-            .iter()
-            .any(|revocation| trim(&revocation.serial) == serial)
+        let mut revoked = record.revocations.iter();
+        let mut listed = record.listed.iter();
+        revoked.any(|revocation| trim(&revocation.serial) == serial)
+            || listed.any(|(key, of)| *key == crl.issuer_key && trim(of) == serial)
     };
     let unknown = list.entries().filter(|(serial, _)| !known(serial)).count();
     findings.must(Rule::Crls, unknown == 0, || {

@@ -103,6 +103,8 @@ pub(super) struct Record {
     by_id: BTreeMap<Vec<u8>, usize>,
     pub(super) revocations: Vec<Revocation>,
     pub(super) crls: Vec<Crl>,
+    /// Issuing key and serial number of what a restore found in a published CRL and nowhere else.
+    pub(super) listed: Vec<(Vec<u8>, Vec<u8>)>,
     /// How many signatures each key is said to have stored.
     pub(super) counters: BTreeMap<Vec<u8>, i64>,
     pub(super) documents: Vec<Document>,
@@ -147,6 +149,9 @@ impl Record {
             devices,
             revocations: all(c, revocations, revocation)?,
             crls: all(c, crls, crl)?,
+            listed: all(c, "SELECT issuer_key, serial FROM listed", |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })?,
             counters: all(c, "SELECT id, signatures FROM key", |r| {
                 Ok((r.get(0)?, r.get(1)?))
             })?

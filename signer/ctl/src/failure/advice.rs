@@ -149,6 +149,10 @@ const BY_REASON: &[(&str, &str)] = &[
         "call again, with the same content; if it lasts, `semopsctl status` says what ails the token",
     ),
     (
+        "AFTER_RESTORE",
+        "call again with the same content after that time: no order that the record lost may be co-signed twice",
+    ),
+    (
         "FAULTY_SIGNATURE",
         "call again, with the same content; have the HSM looked at, for nothing that it says can be relied on",
     ),

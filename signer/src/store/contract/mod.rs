@@ -48,6 +48,7 @@ pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod money;
 pub(super) mod orders;
+pub(super) mod restore;
 
 mod world;
 
@@ -81,6 +82,8 @@ macro_rules! contract {
             devices::a_stale_acceptance_is_refused, devices::a_recall_is_one_picture,
             crls::numbers_rise_and_are_taken_once, crls::the_newest_signed_crl_is_published,
             crls::revocations_are_numbered_per_issuing_key, crls::entries_stay_until_their_certificate_expired,
+            restore::orders_are_held_and_nothing_else, restore::a_hold_is_extended_and_never_shortened,
+            restore::what_was_published_is_taken_over, restore::taking_over_again_changes_nothing,
             documents::versions_follow_each_other, documents::the_newest_of_each_is_read,
             documents::each_version_is_kept_as_it_was_loaded, documents::versions_are_listed_newest_first,
             documents::the_store_answers_a_ping,

@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         Begun, Completion, Refusal, StoreError,
-        decision::{Step, begun},
+        decision::{Rules, Step, begun},
         postgres::{
             audit, complete,
             error::Failure,
@@ -35,11 +35,11 @@ pub(super) async fn begin(
 ) -> Result<Vec<Begun>, Failure> {
     session.in_time()?;
     locks::group(session, operations).await?;
-    let generation = reads::generation(session).await?;
+    let rules = reads::rules(session).await?;
     let mut answers = HashMap::with_capacity(operations.len());
     for wave in waves(operations) {
         let facts = facts::of(session, &wave, now).await?;
-        let decided = decide(wave, facts, generation);
+        let decided = decide(wave, facts, rules, now);
         answers.extend(write(session, decided, now).await?);
     }
     let answer = |at| answers.remove(&at).ok_or_else(unanswered);
@@ -103,11 +103,16 @@ struct Decided<'a> {
     admitted: Vec<Placed<'a>>,
 }
 
-fn decide<'a>(wave: Vec<Placed<'a>>, facts: HashMap<usize, Facts>, generation: u64) -> Decided<'a> {
+fn decide<'a>(
+    wave: Vec<Placed<'a>>,
+    facts: HashMap<usize, Facts>,
+    rules: Rules,
+    now: Timestamp,
+) -> Decided<'a> {
     let (mut decided, mut facts) = (Decided::default(), facts);
     for (place, operation) in wave {
         let facts = facts.remove(&place).unwrap_or_default();
-        match Step::of(operation, facts.earlier, generation) {
+        match Step::of(operation, facts.earlier, rules, now) {
             Step::Answer(begun) => decided.answered.push((place, begun)),
             Step::Conflict(event) => decided.conflicts.push((place, *event)),
             Step::Resume(intent) => match facts.refusal {

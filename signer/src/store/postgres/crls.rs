@@ -28,8 +28,9 @@ pub(super) const STATE: &str = concat!(
      ORDER BY id DESC LIMIT 1) o ON true LEFT JOIN cosigned_order c ON c.operation = o.id"
 );
 
-pub(super) const REVOKED: &str = "SELECT serial, revoked_at, reason FROM revocation \
-    WHERE issuer_key = $1 AND not_after >= $2 AND sequence <= $3 ORDER BY sequence";
+pub(super) const REVOKED: &str = "SELECT serial, revoked_at, reason, sequence FROM revocation \
+    WHERE issuer_key = $1 AND not_after >= $2 AND sequence <= $3 \
+    UNION ALL SELECT serial, revoked_at, reason, NULL FROM listed WHERE issuer_key = $1 AND not_after >= $2 ORDER BY 4";
 
 pub(super) async fn state(session: &Session, issuer: KeyId) -> Result<CrlState, Failure> {
     let row = session.one(STATE, &[&issuer.as_bytes().as_slice()]).await?;

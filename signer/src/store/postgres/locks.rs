@@ -8,7 +8,7 @@
 //!
 //! | lock | who | guards |
 //! |---|---|---|
-//! | the rules | every decision shares it; loading a document has it alone | the documents' generation, the keys' states |
+//! | the rules | every decision shares it; loading a document and a restore have it alone | the documents' generation, the keys' states, the hold |
 //! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
 //! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
 //! | a subscriber | enrolments | the number of the subscriber's devices |

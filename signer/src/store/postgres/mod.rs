@@ -27,7 +27,7 @@ use crate::{
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
-        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
@@ -48,6 +48,7 @@ mod pages;
 mod pool;
 mod reads;
 mod record;
+mod restore;
 mod rows;
 mod schema;
 mod session;
@@ -267,6 +268,18 @@ impl Store for PostgresStore {
         since: Timestamp,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
         on!(self.reads, s => crls::revoked(&s, issuer, revocations, since))
+    }
+
+    async fn restore(
+        &self,
+        restoration: Restoration,
+        now: Timestamp,
+    ) -> Result<Restored, StoreError> {
+        on!(self.writes, s => restore::restore(&s, &restoration, now))
+    }
+
+    async fn held_until(&self) -> Result<Timestamp, StoreError> {
+        on!(self.reads, s => reads::held_until(&s))
     }
 
     async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<Swept, StoreError> {

@@ -5,9 +5,11 @@ use semops_objects::institution::InstitutionId;
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     domain::{device::DeviceId, outcome::Outcome},
     store::{
         DeviceView, EnrollmentRecall, OrderRecall,
+        decision::Rules,
         postgres::{
             columns::Count,
             error::Failure,
@@ -19,12 +21,17 @@ use crate::{
 
 pub(super) const GENERATION: &str = "SELECT value FROM generation WHERE one = 1";
 
+pub(super) const HOLD: &str = "SELECT until FROM hold WHERE one = 1";
+
+pub(super) const RULES: &str =
+    "SELECT g.value, h.until FROM generation g JOIN hold h ON h.one = g.one WHERE g.one = 1";
+
 pub(super) const RECALL_ORDER: &str = concat!(
-    "SELECT g.value, ",
+    "SELECT g.value, h.until, ",
     device_columns!(),
     ", a.account, a.accepted_at, ",
     operation_columns!(),
-    " FROM generation g LEFT JOIN device d ON d.certificate_sha256 = $2 LEFT JOIN operation m ON m.id = d.operation \
+    " FROM generation g JOIN hold h ON h.one = g.one LEFT JOIN device d ON d.certificate_sha256 = $2 LEFT JOIN operation m ON m.id = d.operation \
      LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.institution = $1 AND a.device = d.id \
      LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = d.id AND c.jti = $3 \
      LEFT JOIN operation o ON o.id = c.operation WHERE g.one = 1"
@@ -62,6 +69,21 @@ pub(super) async fn generation(session: &Session) -> Result<u64, Failure> {
     Ok(generation)
 }
 
+/// Before when no order is co-signed.
+pub(super) async fn held_until(session: &Session) -> Result<Timestamp, Failure> {
+    session.one(HOLD, &[]).await?.try_get(0).map_err(Into::into)
+}
+
+/// By what a group is decided.
+pub(super) async fn rules(session: &Session) -> Result<Rules, Failure> {
+    let row = session.one(RULES, &[]).await?;
+    let Count(generation) = row.try_get(0)?;
+    Ok(Rules {
+        generation,
+        held_until: row.try_get(1)?,
+    })
+}
+
 pub(super) async fn recall_order(
     session: &Session,
     institution: &InstitutionId,
@@ -73,9 +95,10 @@ pub(super) async fn recall_order(
     let Count(generation) = row.try_get(0)?;
     Ok(OrderRecall {
         generation,
-        device: rows::device(&row, 1)?,
-        acceptance: rows::acceptance(&row, 1 + rows::DEVICE)?,
-        earlier: rows::operation(&row, 3 + rows::DEVICE)?,
+        held_until: row.try_get(1)?,
+        device: rows::device(&row, 2)?,
+        acceptance: rows::acceptance(&row, 2 + rows::DEVICE)?,
+        earlier: rows::operation(&row, 4 + rows::DEVICE)?,
     })
 }
 

@@ -38,7 +38,7 @@ pub(super) const CRLS: &str = "INSERT INTO crl (issuer_key, number, operation, r
     $4::bigint[], $5::bigint[]) AS w (issuer_key, number, operation, revocations, next_update)";
 
 /// One column of an array parameter.
-fn column<'a, T, R>(rows: &'a [T], of: impl Fn(&'a T) -> R) -> Vec<R> {
+pub(super) fn column<'a, T, R>(rows: &'a [T], of: impl Fn(&'a T) -> R) -> Vec<R> {
     rows.iter().map(of).collect()
 }
 

@@ -11,9 +11,10 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/0001_record.sql"),
     include_str!("../../../migrations/postgres/0002_leader.sql"),
+    include_str!("../../../migrations/postgres/0003_restore.sql"),
 ];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";

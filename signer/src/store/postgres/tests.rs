@@ -62,7 +62,7 @@ async fn empty(cluster: &Cluster) -> Settings {
 /// A new database in this program's schema.
 async fn database(cluster: &Cluster) -> Settings {
     let settings = empty(cluster).await;
-    assert_eq!(migrate(settings.clone()).await.unwrap(), 2);
+    assert_eq!(migrate(settings.clone()).await.unwrap(), 3);
     settings
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         Begun, Earlier, Intent, Limit, Refusal, StoreError,
-        decision::{Day, Standing, Step, begun, may_sign},
+        decision::{Day, Rules, Standing, Step, begun, may_sign},
         sqlite::{audit, columns::Count, complete, rows},
     },
 };
@@ -56,20 +56,24 @@ pub(super) fn begin(
     operations: Vec<Operation>,
     now: Timestamp,
 ) -> Result<Vec<Begun>, StoreError> {
-    let generation = rows::generation(connection)?;
+    let rules = Rules {
+        generation: rows::generation(connection)?,
+        held_until: rows::held_until(connection)?,
+    };
     operations
         .into_iter()
-        .map(|operation| begin_one(connection, operation, generation, now))
+        .map(|operation| begin_one(connection, operation, rules, now))
         .collect()
 }
 
 fn begin_one(
     connection: &Connection,
     operation: Operation,
-    generation: u64,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
-    match Step::of(&operation, earlier(connection, &operation)?, generation) {
+    let earlier = earlier(connection, &operation)?;
+    match Step::of(&operation, earlier, rules, now) {
         Step::Answer(begun) => Ok(begun),
         Step::Conflict(event) => {
             audit::append(connection, &event, now)?;

@@ -22,6 +22,10 @@ pub(super) const NEWEST: &str = "SELECT l.number, l.revocations, l.next_update, 
 pub(super) const REVOKED: &str = "SELECT serial, revoked_at, reason FROM revocation \
     WHERE issuer_key = ?1 AND not_after >= ?2 AND sequence <= ?3 ORDER BY sequence";
 
+/// Those of before a restore: in every CRL until they are surely past.
+pub(super) const LISTED: &str =
+    "SELECT serial, revoked_at, reason FROM listed WHERE issuer_key = ?1 AND not_after >= ?2";
+
 pub(super) fn crl_state(connection: &Connection, issuer: KeyId) -> Result<CrlState, StoreError> {
     let Count(last_number) = connection
         .prepare_cached(begin::LAST_CRL)?
@@ -55,13 +59,20 @@ pub(super) fn revoked(
     since: Timestamp,
 ) -> Result<Vec<RevokedCertificate>, StoreError> {
     let mut statement = connection.prepare_cached(REVOKED)?;
-    let entries = statement.query_map((issuer, since, Count(revocations)), |row| {
-        let ReasonCode(reason) = row.get(2)?;
-        Ok(RevokedCertificate {
-            serial: row.get(0)?,
-            at: row.get(1)?,
-            reason,
-        })
-    })?;
-    Ok(entries.collect::<Result<_, _>>()?)
+    let entries = statement.query_map((issuer, since, Count(revocations)), read_entry)?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let mut statement = connection.prepare_cached(LISTED)?;
+    for entry in statement.query_map((issuer, since), read_entry)? {
+        entries.push(entry?);
+    }
+    Ok(entries)
+}
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<RevokedCertificate> {
+    let ReasonCode(reason) = row.get(2)?;
+    Ok(RevokedCertificate {
+        serial: row.get(0)?,
+        at: row.get(1)?,
+        reason,
+    })
 }

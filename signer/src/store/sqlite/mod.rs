@@ -26,7 +26,7 @@ use crate::{
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
-        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
@@ -42,6 +42,7 @@ mod keys;
 mod pages;
 mod place;
 mod reads;
+mod restore;
 mod rows;
 mod schema;
 mod threads;
@@ -321,6 +322,20 @@ impl Store for SqliteStore {
         self.threads
             .read(move |connection| crls::revoked(connection, issuer, revocations, since))
             .await
+    }
+
+    async fn restore(
+        &self,
+        restoration: Restoration,
+        now: Timestamp,
+    ) -> Result<Restored, StoreError> {
+        self.threads
+            .write(move |connection| restore::restore(connection, &restoration, now))
+            .await
+    }
+
+    async fn held_until(&self) -> Result<Timestamp, StoreError> {
+        self.threads.read(rows::held_until).await
     }
 
     async fn sweep(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<Swept, StoreError> {

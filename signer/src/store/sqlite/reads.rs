@@ -16,9 +16,11 @@ pub(super) fn recall_order(
     jti: Uuid,
 ) -> Result<OrderRecall, StoreError> {
     let generation = rows::generation(connection)?;
+    let held_until = rows::held_until(connection)?;
     let Some(device) = rows::device_by_certificate(connection, certificate)? else {
         return Ok(OrderRecall {
             generation,
+            held_until,
             device: None,
             acceptance: None,
             earlier: None,
@@ -28,6 +30,7 @@ pub(super) fn recall_order(
     let earlier = rows::order(connection, institution, device.id, jti)?;
     Ok(OrderRecall {
         generation,
+        held_until,
         device: Some(device),
         acceptance,
         earlier,

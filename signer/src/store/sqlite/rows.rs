@@ -5,6 +5,7 @@ use semops_objects::institution::InstitutionId;
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     domain::{
         device::{Acceptance, Device, DeviceId, Revocation},
         key::KeyId,
@@ -17,6 +18,8 @@ use crate::{
 };
 
 pub(super) const GENERATION: &str = "SELECT value FROM generation WHERE one = 1";
+
+pub(super) const HOLD: &str = "SELECT until FROM hold WHERE one = 1";
 
 macro_rules! operation {
     ($order_jws:literal, $from:literal) => {
@@ -76,6 +79,13 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection
         .prepare_cached(GENERATION)?
         .query_row([], |row| row.get(0).map(|Count(value)| value))?)
+}
+
+/// Before when no order is co-signed.
+pub(super) fn held_until(connection: &Connection) -> Result<Timestamp, StoreError> {
+    Ok(connection
+        .prepare_cached(HOLD)?
+        .query_row([], |row| row.get(0))?)
 }
 
 /// What was recorded under an order's idempotency key.

@@ -8,9 +8,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::store::StoreError;
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0001_record.sql"),
     include_str!("../../../migrations/sqlite/0002_lists.sql"),
+    include_str!("../../../migrations/sqlite/0003_restore.sql"),
 ];
 
 /// How long a transaction waits for another process (an operator's command) that writes to the same file.
@@ -129,12 +130,12 @@ mod tests {
     fn migrating_is_idempotent_and_the_file_is_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
-        assert_eq!(migrate(&path).unwrap(), 2);
+        assert_eq!(migrate(&path).unwrap(), 3);
         let connection = open(&path).unwrap();
         connection
             .execute("UPDATE generation SET value = 7", [])
             .unwrap();
-        assert_eq!(migrate(&path).unwrap(), 2);
+        assert_eq!(migrate(&path).unwrap(), 3);
         let kept: u64 = connection
             .query_row("SELECT value FROM generation", [], |row| row.get(0))
             .map(i64::cast_unsigned)
@@ -159,20 +160,20 @@ mod tests {
         migrate(&path).unwrap();
         open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 3)
+            .pragma_update(None, "user_version", 4)
             .unwrap();
         assert!(matches!(
             open(&path),
             Err(StoreError::Schema {
-                found: 3,
-                needed: 2
+                found: 4,
+                needed: 3
             })
         ));
         assert!(matches!(
             migrate(&path),
             Err(StoreError::Schema {
-                found: 3,
-                needed: 2
+                found: 4,
+                needed: 3
             })
         ));
     }
@@ -189,7 +190,7 @@ mod tests {
             open(&path),
             Err(StoreError::Schema {
                 found: 0,
-                needed: 2
+                needed: 3
             })
         ));
         std::fs::write(&path, [7; 4096]).unwrap();
@@ -231,12 +232,12 @@ mod tests {
             refused,
             StoreError::Schema {
                 found: 1,
-                needed: 2
+                needed: 3
             }
         ));
         assert!(refused.to_string().contains("migrate"), "{refused}");
         for _ in 0..2 {
-            assert_eq!(migrate(&path).unwrap(), 2);
+            assert_eq!(migrate(&path).unwrap(), 3);
         }
         let connection = open(&path).unwrap();
         let keys: Vec<(String, String, i64, Option<i64>)> = connection

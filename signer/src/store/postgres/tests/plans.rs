@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 32] = [
+const HOT: [&str; 34] = [
     begin::IDS,
     complete::CERTIFY,
     complete::COUNT,
@@ -31,10 +31,12 @@ const HOT: [&str; 32] = [
     pages::PICTURE,
     reads::DEVICE,
     reads::GENERATION,
+    reads::RULES,
     reads::ORDER,
     reads::RECALL_ENROLLMENT,
     reads::RECALL_ORDER,
     record::OPERATIONS,
+    restore::LOST,
 ];
 
 /// The plan of a statement for any values.

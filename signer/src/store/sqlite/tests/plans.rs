@@ -2,8 +2,9 @@
 
 use super::*;
 
-const HOT: [&str; 45] = [
+const HOT: [&str; 52] = [
     rows::GENERATION,
+    rows::HOLD,
     rows::ORDER,
     rows::ENROLLMENT,
     rows::CRL,
@@ -33,6 +34,7 @@ const HOT: [&str; 45] = [
     complete::OVERDUE,
     crls::NEWEST,
     crls::REVOKED,
+    crls::LISTED,
     devices::ACCEPT,
     devices::RELEASE,
     devices::ISSUED,
@@ -44,6 +46,11 @@ const HOT: [&str; 45] = [
     documents::LOAD,
     documents::RAISE,
     keys::KEYS,
+    restore::EXTEND,
+    restore::KNOWN,
+    restore::OWNER,
+    restore::REMEMBER,
+    restore::PUBLISHED,
     pages::ISSUED,
     pages::ISSUED_TO,
     pages::ACCEPTED,
