@@ -50,7 +50,7 @@ async fn the_first_calls_with_buf_curl() -> Result<(), Failure> {
     follow(buf).await
 }
 
-/// Every guide is executed (the lines of `bench.md` by the command's own tests), and every relative link in one leads
+/// Every guide is executed (the lines of `bench.md` and `soak.md` by those commands' own tests), and every relative link in one leads
 /// somewhere.
 #[test]
 fn no_guide_is_left_out() -> Result<(), Failure> {
@@ -84,7 +84,8 @@ fn no_guide_is_left_out() -> Result<(), Failure> {
             "bench",
             "first-calls",
             "mno",
-            "security-team"
+            "security-team",
+            "soak"
         ]
     );
     Ok(())

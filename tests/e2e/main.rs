@@ -48,6 +48,7 @@ mod requests;
 mod restore;
 mod roles;
 mod secrecy;
+mod security;
 mod soak;
 mod standing_directory;
 mod status;
