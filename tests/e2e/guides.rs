@@ -50,8 +50,8 @@ async fn the_first_calls_with_buf_curl() -> Result<(), Failure> {
     follow(buf).await
 }
 
-/// Every guide is executed (the lines of `bench.md` and `soak.md` by those commands' own tests), and every relative link in one leads
-/// somewhere.
+/// Every guide is executed (the lines of `bench.md` and `soak.md` by those commands' own tests), and every relative link in
+/// one leads somewhere.
 #[test]
 fn no_guide_is_left_out() -> Result<(), Failure> {
     let folder = programs::workspace().join("signer/docs");
