@@ -12,6 +12,7 @@ use e2e::{
     refusal,
     story::Callers,
 };
+use signer::error::Reason;
 use tonic::Code;
 
 /// The names of google.rpc.Code; a healthy service shows few of them.
@@ -146,7 +147,8 @@ async fn what_the_dashboard_and_the_alerts_ask_for_is_there() -> Result<(), Fail
                 assert!(!there.is_empty(), "{label} of {query}");
                 for value in values.iter().filter(|value| *value != "$institution") {
                     let known = there.contains(value.as_str())
-                        || (label == "code" && CODES.contains(&value.as_str()));
+                        || (label == "code" && CODES.contains(&value.as_str()))
+                        || (label == "reason" && Reason::named(value).is_some());
                     assert!(known, "{label}={value} of {query}; there are {there:?}");
                 }
             }
