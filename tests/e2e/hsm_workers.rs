@@ -101,8 +101,9 @@ fn count(deployment: &Deployment, name: &str, institution: &str) -> Result<u64, 
 /// Waits until alfa's token is served by its worker processes again, so many having been replaced.
 async fn replaced(deployment: &Deployment, times: u64) -> Result<(), Failure> {
     until("another worker process", SOON, async || {
-        let workers = count(deployment, "semops_hsm_workers", "alfa")?;
+        // In this order: what serves after the last one was missed is another one.
         let replaced = count(deployment, "semops_hsm_workers_replaced_total", "alfa")?;
+        let workers = count(deployment, "semops_hsm_workers", "alfa")?;
         assert!(replaced <= times, "{replaced} of {times}");
         Ok((workers == 1 && replaced == times).then_some(()))
     })
