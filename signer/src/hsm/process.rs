@@ -63,7 +63,11 @@ impl Process {
         };
         let told = wire::put(&process.link, &begin, SendFlags::DONTWAIT);
         zeroize::Zeroize::zeroize(&mut begin.pin);
-        told.map(|()| process)
+        match told.as_ref().map_err(io::Error::kind) {
+            // It has ended already. How, its status says to whoever hears nothing from it.
+            Err(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(process),
+            _ => told.map(|()| process),
+        }
     }
 
     pub(super) fn id(&self) -> u32 {
