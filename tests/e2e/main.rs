@@ -40,6 +40,7 @@ mod money_limits;
 mod operator;
 mod overload;
 mod rate_limits;
+mod read_only_disk;
 mod recheck;
 mod refused_orders;
 mod reload;

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod collector;
 pub mod customer;
 pub mod deployment;
+pub mod disk;
 pub mod evidence;
 pub mod failure;
 pub mod faults;

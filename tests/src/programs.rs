@@ -176,6 +176,15 @@ pub fn libfaketime() -> Result<PathBuf, Failure> {
         .ok_or_else(missing)
 }
 
+/// strace, which answers a program's calls in the system's place.
+///
+/// # Errors
+/// It is not there.
+pub fn strace() -> Result<Command, Failure> {
+    present("strace", &["-V"], "strace")?;
+    Ok(Command::new("strace"))
+}
+
 fn present(program: &str, arguments: &[&str], package: &str) -> Result<(), Failure> {
     let tried = Command::new(program).args(arguments).output();
     if tried.is_ok_and(|output| output.status.success()) {

@@ -19,7 +19,7 @@ impl From<rusqlite::Error> for StoreError {
                 "its file cannot be opened: check that it and its folder belong to this user"
             }
             Some(ErrorCode::SystemIoFailure) => {
-                "its disk fails: see the kernel's log, then check the file system"
+                "its disk fails or has become read-only: see the kernel's log, check the file system, mount it for writing"
             }
             Some(ErrorCode::OutOfMemory) => "no memory is left for it: give the service more",
             Some(ErrorCode::FileLockingProtocolFailed | ErrorCode::NoLargeFileSupport) => {

@@ -61,4 +61,11 @@ rows! {
         holds: "what was recorded is answered; health says NOT_SERVING; once there is room the same order is co-signed",
         test: "faults::a_disk_that_takes_no_more_loses_nothing",
     }
+    DISK_READ_ONLY {
+        what: "disk read-only",
+        told: Status(Code::Unavailable, "STORE_UNAVAILABLE"),
+        text: "the record cannot be written or read now; call again with the same content",
+        holds: "what was recorded is answered; health says NOT_SERVING; once it can be written again the same order is co-signed, without a restart",
+        test: "read_only_disk::a_disk_that_becomes_read_only_loses_nothing",
+    }
 }
