@@ -1,6 +1,7 @@
 //! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, looks for new
-//! documents, audits what limits refused, measures how things stand, and publishes the CRLs that are due. Each of these, and
-//! each institution, has a loop of its own, so that a token that hangs holds up nobody else.
+//! documents, audits what limits refused, measures how things stand, asks to lead the work that one process does for all of
+//! the record, and publishes the CRLs that are due. Each of these, and each institution, has a loop of its own, so that a
+//! token that hangs holds up nobody else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -31,6 +32,8 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
     loops.spawn(async move { every_tick(&checked, &stopped, || checked.check()).await });
     let (observed, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&observed, &stopped, || observe(&observed)).await });
+    let (leading, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&leading, &stopped, || lead(&leading)).await });
     let (looking, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&looking, &stopped, || look(&looking)).await });
     let (refusing, stopped) = (Arc::clone(&authority), stop.clone());
@@ -80,6 +83,13 @@ async fn observe(authority: &Authority) {
     if let Err(error) = authority.observe().await {
         // That the store is not well is told by the check.
         debug!(%error, "how things stand could not be read");
+    }
+}
+
+async fn lead(authority: &Authority) {
+    if let Err(error) = authority.lead().await {
+        // As above.
+        debug!(%error, "whether this process leads the scheduled work is not known");
     }
 }
 

@@ -79,6 +79,14 @@ async fn connections_beyond_are_closed_and_open_ones_go_on() -> Result<(), Failu
         .map(|why| turned.count("semops_connections_refused_total", &[("reason", why)]));
     let turned: u64 = turned.iter().sum();
     assert_eq!(usize::try_from(turned)?, 2 * TRIED - room);
+    let numbers = Numbers::of(&deployment)?;
+    let [allowed, configured] = ["allowed", "configured"]
+        .map(|which| numbers.count(&format!("semops_connections_{which}"), &[]));
+    assert_eq!(configured, 1024);
+    assert!(
+        (room..FEW).contains(&usize::try_from(allowed)?),
+        "{allowed}"
+    );
 
     // On connections that were open before: the token signs, the record is written.
     let ask = before.asks(&customer::order("1.00", "CNY")?)?;

@@ -9,6 +9,7 @@ use e2e::{
     customer::{Customer, enrolment, order},
     deployment::{Deployment, replica::Replica},
     failure::Failure,
+    numbers::Numbers,
     phone::{Phone, pseudonym},
     recheck::recheck,
     refusal::{demand, reason},
@@ -19,6 +20,8 @@ use softhsm_setup::scheme::{Role, Scheme};
 use tonic::{Code, Status};
 
 const SOON: Duration = Duration::from_secs(60);
+const APART: &str = "semops_store_clock_apart_seconds";
+const LEADER: &str = "semops_leader";
 
 /// The example with EUR 100.00 a day for each device of alfa and beta.
 async fn two(cluster: &Cluster) -> Result<(Deployment, Replica), Failure> {
@@ -210,12 +213,25 @@ async fn a_replica_whose_clock_is_apart_signs_nothing() -> Result<(), Failure> {
         let ask = customer.asks(&order("1.00", "EUR")?)?;
         banks[1].cosign_order(ask).await?;
     }
+    let apart = || {
+        let apart = replica.numbers()?.sum(APART, &[]);
+        apart.ok_or_else(|| Failure::new("not measured"))
+    };
     hands.set(3)?;
     until("the log to say why", SOON, async || {
         Ok(replica.log().contains("set both by NTP").then_some(()))
     })
     .await?;
+    until("the clock to be measured", SOON, async || {
+        Ok((apart()? > 2.0).then_some(()))
+    })
+    .await?;
+    assert!(apart()? <= 3.0, "at least, and never more than it is");
     hands.set(0)?;
+    until("the clock to be right", SOON, async || {
+        Ok((apart()? < 0.5).then_some(()))
+    })
+    .await?;
     assert_eq!(recheck(&mut deployment).await?.authorizations, 4);
     replica.stop().await
 }
@@ -242,9 +258,12 @@ async fn scheduled_work_passes_from_one_that_dies_to_the_other() -> Result<(), F
         })
         .await?;
         if revocation == 1 {
+            let leads = Numbers::of(&deployment)?.count(LEADER, &[]);
+            assert_eq!(leads + replica.numbers()?.count(LEADER, &[]), 1);
             deployment.kill()?;
         }
     }
+    assert_eq!(replica.numbers()?.count(LEADER, &[]), 1);
     assert!(replica.log().contains("CRLs published"));
     assert!(deployment.count("SELECT term FROM lease").await? >= 2);
     deployment.start().await?;

@@ -12,7 +12,7 @@ use e2e::{
     customer::{self, Customer},
     deployment::Deployment,
     failure::Failure,
-    numbers::ask,
+    numbers::{Numbers, ask},
     recheck::recheck,
     refusal::demand,
     stored,
@@ -24,7 +24,7 @@ use semops_objects::Order;
 use semops_pki::crl::CertificateRevocationList;
 use semops_proto::{
     client::Client,
-    v1::{Authority, CosignOrderRequest, RevocationReason},
+    v1::{Authority, CosignOrderRequest, GetStatusRequest, RevocationReason},
 };
 use softhsm_setup::scheme::{Role, Scheme};
 use tonic::{Code, Status};
@@ -265,6 +265,13 @@ async fn during(deployment: &Deployment, before: &Before, most: i64) -> Result<(
         .await?;
     assert!(list.number() > before.published);
     assert_eq!(list.entries().len(), before.listed.len());
+    let shown = callers.bank.get_status(GetStatusRequest {}).await?;
+    assert!((1..=most).contains(&shown.held_seconds.into()), "{shown:?}");
+    let measured = Numbers::of(deployment)?.sum("semops_hold_seconds", &[]);
+    assert!(
+        measured > Some(0.0) && measured <= Some(f64::from(shown.held_seconds)),
+        "{measured:?}"
+    );
     let ready = ask(deployment.scheme().admin(), "GET", "/readyz")?;
     assert_eq!(ready.status, 200);
     assert!(
@@ -336,6 +343,9 @@ async fn a_restored_record_authorizes_nothing_twice_and_forgets_no_revocation()
     demand(stolen, Code::FailedPrecondition, "DEVICE_REVOKED")?;
     let (new, ask_new) = order(&before.kept, after)?;
     callers.bank.cosign_order(ask_new).await?;
+    let shown = callers.bank.get_status(GetStatusRequest {}).await?;
+    let measured = Numbers::of(&deployment)?.sum("semops_hold_seconds", &[]);
+    assert_eq!((shown.held_seconds, measured), (0, Some(0.0)));
     let state = stored::operation(&deployment, "authorization", Some(&new.jti.to_string()))?;
     assert_eq!(state.unwrap().state, "AUTHORIZED");
 

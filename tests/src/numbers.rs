@@ -61,7 +61,15 @@ impl Numbers {
     /// # Errors
     /// It does not answer, or not in Prometheus' text format.
     pub fn of(deployment: &Deployment) -> Result<Self, Failure> {
-        let answer = ask(deployment.scheme().admin(), "GET", "/metrics")?;
+        Self::at(deployment.scheme().admin())
+    }
+
+    /// What the server with this admin listener says now.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn at(admin: SocketAddr) -> Result<Self, Failure> {
+        let answer = ask(admin, "GET", "/metrics")?;
         if answer.status != 200 {
             return Err(Failure::new(format!("GET /metrics: {}", answer.head)));
         }

@@ -6,6 +6,7 @@ mod cosign;
 mod device;
 mod documents;
 mod enroll;
+mod lead;
 mod list_devices;
 mod observe;
 mod publish_crl;
@@ -193,6 +194,7 @@ impl Authority {
         metrics: Metrics,
     ) -> Result<Self, Error> {
         let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
+        let readiness = Readiness::held_until(store.held_until().await?);
         Ok(Self {
             setup,
             started_at: clock.now(),
@@ -205,7 +207,7 @@ impl Authority {
             snapshot: watch::Sender::new(Arc::new(snapshot)),
             crl_due: Notify::new(),
             replica: Uuid::new_v4(),
-            readiness: Readiness::default(),
+            readiness,
             metrics,
         })
     }

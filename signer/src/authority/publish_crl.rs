@@ -96,7 +96,7 @@ impl Authority {
             return Ok(false);
         }
         // Another replica makes it.
-        let Some(term) = self.store.lead(self.replica).await? else {
+        let Some(term) = self.lead().await? else {
             return Ok(false);
         };
         fault::point(Point::CrlDue);

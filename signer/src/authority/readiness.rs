@@ -37,6 +37,14 @@ enum Said {
 }
 
 impl Readiness {
+    /// Nothing was asked yet but before when no order is co-signed.
+    pub(super) fn held_until(until: Timestamp) -> Self {
+        Self {
+            held_until: AtomicI64::new(until.micros()),
+            ..Self::default()
+        }
+    }
+
     /// Notes the answer; gives the one before.
     fn note(&self, said: Said) -> Said {
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);

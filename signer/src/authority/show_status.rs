@@ -1,6 +1,8 @@
 //! Owns what a caller sees of the service: what runs, by which documents, how its institution's token fares, and how much
 //! of its limits is left.
 
+use std::time::Duration;
+
 use crate::{
     authority::{Authority, Context},
     clock::Timestamp,
@@ -25,6 +27,8 @@ pub struct StatusShown {
     pub token: TokenShown,
     /// What is left of the limits.
     pub limits: Left,
+    /// How long no order is co-signed yet, after the record was restored.
+    pub held: Duration,
 }
 
 /// A token, as its institution sees it.
@@ -57,6 +61,7 @@ impl Authority {
                 gauges,
             },
             limits: self.limits_left(ctx)?,
+            held: self.held(),
         })
     }
 }

@@ -123,6 +123,8 @@ catalogue! {
         "Logins to the token, that of the start included"
     HSM_HEALTH "semops_hsm_health" [Institution Reason]
         "1 for the health that the token has, 0 for the others"
+    FAULTY_SIGNATURES "semops_faulty_signatures_total" [Institution Operation]
+        "Signatures of the token that do not verify, by what was to be signed; none got out"
     LIMIT_ADMITTED "semops_limit_admitted_total" [Institution Scope]
         "Requests that the rate limits let through: caller with its institution, then device; public for strangers"
     LIMIT_REFUSED "semops_limit_refused_total" [Institution Scope]
@@ -131,6 +133,14 @@ catalogue! {
         "How long a group of rows took to be durable"
     STORE_ROWS "semops_store_commit_rows" [Operation]
         "Rows that were made durable together"
+    STORE_RETRIES "semops_store_retries_total" [Reason]
+        "Transactions and reads that the record's server had to be asked once more, by why"
+    STORE_CLOCK "semops_store_clock_apart_seconds" []
+        "How far the clock of the record's server is from this host's, at least; 0 where the record is a file"
+    HOLD "semops_hold_seconds" []
+        "For how long no order is co-signed yet, after the record was restored"
+    LEADER "semops_leader" []
+        "1 while this process does the scheduled work that one does for all of the record"
     INTENTS_PENDING "semops_intents_pending" []
         "Operations recorded and not ended"
     INTENTS_OVERDUE "semops_intents_overdue" []
@@ -153,6 +163,10 @@ catalogue! {
         "When the server's TLS certificate expires"
     CONNECTIONS_OPEN "semops_connections_open" []
         "gRPC connections with a TLS session"
+    CONNECTIONS_ALLOWED "semops_connections_allowed" []
+        "gRPC connections that there may be: those configured, or as many as the limit of open files leaves"
+    CONNECTIONS_CONFIGURED "semops_connections_configured" []
+        "gRPC connections that the configuration allows"
     CONNECTIONS_REFUSED "semops_connections_refused_total" [Reason]
         "gRPC connections that came to nothing"
     CONNECTIONS_ENDED "semops_connections_ended_total" [Reason]

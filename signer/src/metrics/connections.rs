@@ -2,13 +2,15 @@
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Meter, UpDownCounter},
+    metrics::{Counter, Gauge, Meter, UpDownCounter},
 };
 
-use super::{Metrics, catalog, counter, up_down};
+use super::{Metrics, catalog, counter, gauge, number, up_down};
 
 pub(super) struct Connections {
     open: UpDownCounter<i64>,
+    allowed: Gauge<u64>,
+    configured: Gauge<u64>,
     refused: Counter<u64>,
     ended: Counter<u64>,
 }
@@ -17,6 +19,8 @@ impl Connections {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
             open: up_down(meter, &catalog::CONNECTIONS_OPEN),
+            allowed: gauge(meter, &catalog::CONNECTIONS_ALLOWED),
+            configured: gauge(meter, &catalog::CONNECTIONS_CONFIGURED),
             refused: counter(meter, &catalog::CONNECTIONS_REFUSED),
             ended: counter(meter, &catalog::CONNECTIONS_ENDED),
         }
@@ -90,6 +94,13 @@ impl Metrics {
             let labels = [KeyValue::new("reason", why.name())];
             connections.ended.add(0, &labels);
         }
+    }
+
+    /// How many connections there may be, and how many the configuration allows.
+    pub fn room(&self, allowed: usize, configured: usize) {
+        let connections = &self.0.connections;
+        connections.allowed.record(number(allowed), &[]);
+        connections.configured.record(number(configured), &[]);
     }
 
     /// A connection is open.

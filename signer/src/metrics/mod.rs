@@ -13,7 +13,7 @@ mod standing;
 mod store;
 mod tokens;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use opentelemetry::{
     KeyValue,
@@ -34,7 +34,7 @@ pub use self::{
     flow::{Flow, Stage},
     rpc::{CLIENT_GONE, Rpc, UNKNOWN},
     standing::Swept,
-    store::Written,
+    store::{Retried, Written},
     tokens::{Call, TokenMeter, TokenState},
 };
 
@@ -112,6 +112,8 @@ impl Metrics {
         }));
         metrics.no_limit_refused_yet();
         metrics.no_connection_ended_yet();
+        metrics.nothing_retried_yet();
+        metrics.no_signature_faulty_yet();
         metrics
     }
 
@@ -119,6 +121,17 @@ impl Metrics {
     pub fn none() -> Self {
         Self::new(NoopMeterProvider::new().meter("none"), [])
     }
+}
+
+/// For the debug output of what holds it.
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn counter(meter: &Meter, spec: &Spec) -> Counter<u64> {

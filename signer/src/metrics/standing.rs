@@ -1,6 +1,8 @@
 //! Owns what is measured of how things stand: intents, documents, keys, CRLs, the process. The schedule refreshes it; a
 //! look at the numbers reads no store.
 
+use std::time::Duration;
+
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Gauge, Meter},
@@ -24,6 +26,7 @@ pub(super) struct Standing {
     crl_since: Gauge<u64>,
     crl_until: Gauge<u64>,
     server_until: Gauge<u64>,
+    leader: Gauge<u64>,
     build: Gauge<u64>,
     started: Gauge<u64>,
 }
@@ -41,6 +44,7 @@ impl Standing {
             crl_since: gauge(meter, &catalog::CRL_SINCE),
             crl_until: gauge(meter, &catalog::CRL_UNTIL),
             server_until: gauge(meter, &catalog::SERVER_UNTIL),
+            leader: gauge(meter, &catalog::LEADER),
             build: gauge(meter, &catalog::BUILD),
             started: gauge(meter, &catalog::STARTED),
         }
@@ -77,6 +81,11 @@ impl Metrics {
         for swept in [Swept::Expired, Swept::Overdue] {
             self.swept(swept, 0);
         }
+    }
+
+    /// Whether this process does the scheduled work that one does for all of the record.
+    pub fn leads(&self, leads: bool) {
+        self.0.standing.leader.record(u64::from(leads), &[]);
     }
 
     /// Operations recorded and not ended, and how many of them are past their time.
@@ -148,6 +157,19 @@ impl Metrics {
             .with_description(spec.help);
         gauge
             .with_callback(move |observer| observer.observe(u64::from(read()), &[]))
+            .build();
+    }
+
+    /// Has `read` asked for how long no order is co-signed yet, whenever the numbers are looked at.
+    pub fn observe_hold(&self, read: impl Fn() -> Duration + Send + Sync + 'static) {
+        let spec = &catalog::HOLD;
+        let gauge = self
+            .0
+            .meter
+            .f64_observable_gauge(spec.name)
+            .with_description(spec.help);
+        gauge
+            .with_callback(move |observer| observer.observe(read().as_secs_f64(), &[]))
             .build();
     }
 

@@ -4,19 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Histogram, Meter},
+    metrics::{Counter, Histogram, Meter},
 };
 use semops_objects::institution::InstitutionId;
 
 use super::{
     Metrics,
     catalog::{self, Spec},
-    seconds,
+    counter, seconds,
 };
+use crate::domain::operation::Kind;
 
 pub(super) struct Calls {
     waited: Histogram<f64>,
     took: Histogram<f64>,
+    faulty: Counter<u64>,
 }
 
 impl Calls {
@@ -24,6 +26,7 @@ impl Calls {
         Self {
             waited: seconds(meter, &catalog::HSM_WAIT),
             took: seconds(meter, &catalog::HSM_CALL),
+            faulty: counter(meter, &catalog::FAULTY_SIGNATURES),
         }
     }
 }
@@ -67,6 +70,25 @@ impl Metrics {
             waited: [label],
             metrics: self.clone(),
         }
+    }
+}
+
+impl Metrics {
+    /// Every institution's token, with none: a rise from nothing is seen by those who watch.
+    pub(super) fn no_signature_faulty_yet(&self) {
+        for institution in self.0.institutions.known.values() {
+            for kind in Kind::ALL {
+                let labels = [institution.clone(), KeyValue::new("operation", kind.name())];
+                self.0.calls.faulty.add(0, &labels);
+            }
+        }
+    }
+
+    /// The institution's token made a signature of this kind that does not verify.
+    pub fn faulty_signature(&self, institution: &InstitutionId, kind: Kind) {
+        let label = self.0.institutions.label(Some(institution));
+        let labels = [label, KeyValue::new("operation", kind.name())];
+        self.0.calls.faulty.add(1, &labels);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Owns StatusService: its messages from the use case.
 
+use std::time::Duration;
+
 use semops_proto::v1::{self, status_service_server::StatusService};
 use tonic::{Request, Response, Status};
 
@@ -47,7 +49,14 @@ fn shown(status: StatusShown) -> Result<v1::GetStatusResponse, Error> {
         limits: limits.collect(),
         in_flight: status.limits.in_flight,
         in_flight_limit: status.limits.in_flight_limit,
+        held_seconds: whole_seconds(status.held),
     })
+}
+
+/// Rounded up: 0 when nothing is left of it.
+fn whole_seconds(left: Duration) -> u32 {
+    let whole = left.as_millis().div_ceil(1000);
+    u32::try_from(whole).unwrap_or(u32::MAX)
 }
 
 fn token(token: TokenShown) -> Result<v1::Token, Error> {

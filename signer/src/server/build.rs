@@ -31,7 +31,8 @@ pub(super) struct Built {
 
 /// Opens the store and the tokens, checks both, and says what the tokens can do.
 pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, ServeError> {
-    let store = record::open(&config.store, READERS, Clock::system()).await?;
+    let store =
+        record::open_measured(&config.store, READERS, Clock::system(), metrics.clone()).await?;
     let (mut institutions, mut tokens) = (BTreeMap::new(), Vec::new());
     for institution in config.institutions {
         let (id, keys, token) = keys(institution);

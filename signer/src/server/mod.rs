@@ -121,6 +121,7 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     let hangup = Signals::hangup().map_err(ServeError::Signals)?;
     let room = Room::of(&config)?;
+    metrics.room(room.connections, config.grpc.max_connections);
     let doors = Doors::open(&config).await?;
     let (grpc, scheme, drain) = (config.grpc.clone(), config.scheme.clone(), config.drain);
     let Built {
@@ -251,8 +252,10 @@ impl House {
         scrape: Scrape,
     ) {
         let readiness = Readiness::of(authority, self.draining.clone());
-        let (observed, holding) = (readiness.clone(), readiness.clone());
+        let (observed, holding, measured) =
+            (readiness.clone(), readiness.clone(), readiness.clone());
         metrics.observe_ready(move || observed.unready().is_none());
+        metrics.observe_hold(move || measured.held());
         let Some((listener, _)) = door else { return };
         let router = http::admin::router(Admin {
             numbers: Box::new(move || Ok(scrape.text()?)),

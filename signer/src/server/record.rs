@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use crate::{
     clock::Clock,
     config,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         postgres::{self, PostgresStore, Settings},
@@ -12,7 +13,7 @@ use crate::{
     },
 };
 
-/// Opens it; `readers` is the number of threads that read a file.
+/// Opens it for an operator's command, of which nothing is measured; `readers` is the number of threads that read a file.
 ///
 /// # Errors
 /// It is not there, is of another schema, or would lose what it answers.
@@ -21,10 +22,23 @@ pub async fn open(
     readers: NonZeroUsize,
     clock: Clock,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    open_measured(store, readers, clock, Metrics::none()).await
+}
+
+/// Opens it for the service.
+///
+/// # Errors
+/// As for [`open`].
+pub(super) async fn open_measured(
+    store: &config::Store,
+    readers: NonZeroUsize,
+    clock: Clock,
+    metrics: Metrics,
+) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match store {
         config::Store::Sqlite(file) => Arc::new(SqliteStore::open(file, readers)?),
         config::Store::Postgres(postgres) => {
-            Arc::new(PostgresStore::open(of(postgres, clock)).await?)
+            Arc::new(PostgresStore::open(of(postgres, clock, metrics)).await?)
         }
     })
 }
@@ -36,11 +50,13 @@ pub async fn open(
 pub async fn migrate(store: &config::Store, clock: Clock) -> Result<u32, StoreError> {
     match store {
         config::Store::Sqlite(file) => sqlite::migrate(file),
-        config::Store::Postgres(postgres) => postgres::migrate(of(postgres, clock)).await,
+        config::Store::Postgres(postgres) => {
+            postgres::migrate(of(postgres, clock, Metrics::none())).await
+        }
     }
 }
 
-fn of(postgres: &config::Postgres, clock: Clock) -> Settings {
+fn of(postgres: &config::Postgres, clock: Clock, metrics: Metrics) -> Settings {
     Settings {
         hosts: postgres.hosts.clone(),
         database: postgres.database.clone(),
@@ -48,5 +64,6 @@ fn of(postgres: &config::Postgres, clock: Clock) -> Settings {
         password: postgres.password.clone(),
         tls: postgres.tls.clone(),
         clock,
+        metrics,
     }
 }

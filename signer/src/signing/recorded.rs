@@ -134,6 +134,8 @@ impl RecordedSigner {
                 Ok(Ending::Failed(Reason::Overdue.name()))
             }
             SigningError::FaultySignature(key) => {
+                let metrics = &self.metrics;
+                metrics.faulty_signature(&intent.institution, intent.kind);
                 disowned.key = Some(*key);
                 self.audit(disowned).await?;
                 Err(error)

@@ -61,8 +61,8 @@ mod tests {
         clock::Timestamp,
         domain::{document::DocumentKind, key::Purpose, operation::Kind},
         metrics::{
-            Call, Ended, Export, Metrics, Stage, Swept, TokenState, Turned, UNKNOWN, Written,
-            catalog,
+            Call, Ended, Export, Metrics, Retried, Stage, Swept, TokenState, Turned, UNKNOWN,
+            Written, catalog,
         },
         telemetry::bounded,
     };
@@ -129,6 +129,11 @@ mod tests {
         metrics.server_certificate(then);
         metrics.turned_away(Turned::Slow);
         metrics.disconnected(Ended::Age);
+        metrics.room(16, 32);
+        metrics.retried(Retried::Deadlock);
+        metrics.store_clock(took);
+        metrics.faulty_signature(of, Kind::Crl);
+        metrics.leads(true);
     }
 
     /// The series by name, each with its labels.
@@ -169,6 +174,7 @@ mod tests {
             ]
         });
         metrics.observe_ready(|| true);
+        metrics.observe_hold(|| Duration::from_secs(1));
         let found = series(&scrape);
         let names: BTreeSet<_> = found.keys().map(String::as_str).collect();
         assert_eq!(names, catalog::ALL.iter().map(|spec| spec.name).collect());

@@ -38,6 +38,7 @@ async fn every_role_reads_how_the_service_fares() -> Result<(), Failure> {
             (&status["in_flight"], &status["in_flight_limit"]),
             (&json!(1), &json!(4096))
         );
+        assert_eq!(status["held_seconds"], 0);
         let mechanisms = status["token"]["mechanisms"].as_array().unwrap();
         assert!(mechanisms.contains(&json!("CKM_ECDSA")), "{status}");
         let said = desk.table(caller, "status", 0)?;

@@ -45,6 +45,7 @@ async fn a_wrong_signature_never_gets_out() -> Result<(), Failure> {
     let numbers = Numbers::of(&drill.deployment)?;
     let counted = numbers.count("semops_rpc_requests_total", &told);
     assert_eq!(counted, u64::try_from(times)?);
+    assert_eq!(disowned(&drill, "alfa", "authorization")?, counted);
     assert_eq!(refusals(&drill, "alfa", "authorization")?, times);
     drill.end(WRONG.len()).await
 }
@@ -77,7 +78,16 @@ async fn a_wrong_signature_is_in_no_certificate_and_no_crl() -> Result<(), Failu
     assert_eq!(drill.faults.struck("crl")?, 1);
     assert_eq!(refusals(&drill, "mobilis", "device-certificate")?, 1);
     assert_eq!(refusals(&drill, "mobilis", "crl")?, 1);
+    for operation in ["device-certificate", "crl"] {
+        assert_eq!(disowned(&drill, "mobilis", operation)?, 1, "{operation}");
+    }
     drill.end(0).await
+}
+
+/// How many signatures for this operation are measured as thrown away.
+fn disowned(drill: &Drill, institution: &str, operation: &str) -> Result<u64, Failure> {
+    let of = [("institution", institution), ("operation", operation)];
+    Ok(Numbers::of(&drill.deployment)?.count("semops_faulty_signatures_total", &of))
 }
 
 /// How many audit events tell of a signature that was thrown away; each names its key.

@@ -1,6 +1,6 @@
 //! One more `signer` beside a deployment's own: the same record, tokens and certificates, other addresses.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use semops_proto::client::Client;
 use semopsctl::{connection, profile::Profile};
@@ -9,6 +9,7 @@ use softhsm_setup::scheme::Role;
 use crate::{
     deployment::{Deployment, START, address, process::Process},
     failure::Failure,
+    numbers::Numbers,
     programs::{self, Watched},
     until::until,
 };
@@ -18,6 +19,7 @@ use crate::{
 pub struct Replica {
     process: Process,
     endpoint: (String, String),
+    admin: SocketAddr,
     log: PathBuf,
 }
 
@@ -72,6 +74,7 @@ impl Deployment {
         Ok(Replica {
             process: Process::spawn(changed(command), &log)?,
             endpoint: (own.grpc().to_string(), addresses.grpc.to_string()),
+            admin: addresses.admin,
             log,
         })
     }
@@ -94,6 +97,14 @@ impl Replica {
         let profile = own.with_extension(format!("{}.toml", to.replace(':', "-")));
         fs::write(&profile, fs::read_to_string(&own)?.replace(from, to))?;
         Ok(connection::client(&Profile::load(&profile)?).await?)
+    }
+
+    /// What it measures now.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn numbers(&self) -> Result<Numbers, Failure> {
+        Numbers::at(self.admin)
     }
 
     /// The process.

@@ -26,7 +26,8 @@ const JSON: &str = "JSON: {\"version\", \"started_at\" (Unix seconds), \"clock\"
     \"description\", \"library\", \"health\": \"SERVING\" | \"FAILING\" | \"REPLACING\" | \"STUCK\" | \"FATAL\", \
     \"health_detail\", \"workers\", \"workers_replaced\", \"sessions\", \"session_limit\" or null, \"waiting\", \"waiting_limit\", \"mechanisms\": \
     []}, \"documents\": [{\"document\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}], \"limits\": \
-    [{\"scope\", \"burst\", \"requests\", \"seconds\", \"left\"}], \"in_flight\", \"in_flight_limit\"}";
+    [{\"scope\", \"burst\", \"requests\", \"seconds\", \"left\"}], \"in_flight\", \"in_flight_limit\", \"held_seconds\" (no order is \
+    co-signed for so long, after a restore; 0 at all other times)}";
 const SECOND: i64 = 1_000_000;
 
 /// Nothing to choose.
@@ -119,6 +120,7 @@ fn report(answer: &GetStatusResponse, clocks: &Clocks) -> Result<Report, Failure
         )
         .row("clock", clocks.text())
         .row_if("warning", warning)
+        .row_if("hold", hold(answer.held_seconds))
         .row("caller", &answer.caller);
     let report = token_rows(report, token);
     let report = report
@@ -128,6 +130,13 @@ fn report(answer: &GetStatusResponse, clocks: &Clocks) -> Result<Report, Failure
     Ok(match token.health() {
         TokenHealth::Serving => report,
         _ => report.next("tell the operator of the service what ails the token"),
+    })
+}
+
+/// After a restore, how long it takes until orders are co-signed again.
+fn hold(seconds: u32) -> Option<String> {
+    (seconds > 0).then(|| {
+        format!("no order is co-signed for {seconds} s: the record was put back from a backup")
     })
 }
 
@@ -231,6 +240,7 @@ fn members(answer: &GetStatusResponse, token: &Token, clocks: &Clocks) -> Value 
         "limits": limits.collect::<Vec<_>>(),
         "in_flight": answer.in_flight,
         "in_flight_limit": answer.in_flight_limit,
+        "held_seconds": answer.held_seconds,
     })
 }
 
@@ -293,6 +303,7 @@ mod tests {
             }],
             in_flight: 1,
             in_flight_limit: 256,
+            held_seconds: 0,
         }
     }
 
@@ -335,6 +346,13 @@ mod tests {
         );
         assert!(
             shown.ends_with("\nnext        tell the operator of the service what ails the token\n")
+        );
+        assert!(!shown.contains("\nhold "), "{shown}");
+        ailing.held_seconds = 629;
+        let held = report(&ailing, &clocks).unwrap().render(LINES);
+        assert!(
+            held.contains("\nhold      no order is co-signed for 629 s: "),
+            "{held}"
         );
         ailing.token = None;
         assert!(matches!(

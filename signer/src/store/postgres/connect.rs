@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     store::{
         StoreError,
         postgres::{
@@ -54,6 +55,8 @@ pub struct Settings {
     pub tls: Option<Arc<ClientConfig>>,
     /// What the server's clock is compared with.
     pub clock: Clock,
+    /// Where it is told how the server fares.
+    pub metrics: Metrics,
 }
 
 /// Makes connections.
@@ -63,6 +66,10 @@ pub(super) struct Connector(Settings);
 impl Connector {
     pub(super) fn new(settings: Settings) -> Self {
         Self(settings)
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// A connection to the primary in this program's schema, ready for work of this kind.

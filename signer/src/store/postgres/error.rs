@@ -5,13 +5,13 @@ use std::error::Error as _;
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::store::StoreError;
+use crate::{metrics::Retried, store::StoreError};
 
 /// Why a transaction did not do its work.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// Another was in its way, and it was rolled back: done again it may go well.
-    Again(StoreError),
+    Again(Retried, StoreError),
     /// The connection is gone; whether a commit that was under way took place is not known.
     Lost(StoreError),
     /// Done again it would fail again.
@@ -21,7 +21,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn into_error(self) -> StoreError {
         match self {
-            Self::Again(error) | Self::Lost(error) | Self::Final(error) => error,
+            Self::Again(_, error) | Self::Lost(error) | Self::Final(error) => error,
         }
     }
 }
@@ -39,11 +39,14 @@ impl From<Error> for Failure {
         };
         let text = said(&error);
         match *state {
-            SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => {
-                Self::Again(StoreError::Busy)
+            SqlState::T_R_SERIALIZATION_FAILURE => {
+                Self::Again(Retried::Serialization, StoreError::Busy)
             }
+            SqlState::T_R_DEADLOCK_DETECTED => Self::Again(Retried::Deadlock, StoreError::Busy),
             // Another replica recorded the same at the same time: seen again, it is what stands.
-            SqlState::UNIQUE_VIOLATION => Self::Again(StoreError::Violated(text)),
+            SqlState::UNIQUE_VIOLATION => {
+                Self::Again(Retried::Duplicate, StoreError::Violated(text))
+            }
             SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN
             | SqlState::CANNOT_CONNECT_NOW

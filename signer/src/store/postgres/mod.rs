@@ -99,6 +99,7 @@ impl Store for PostgresStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.generation().await?;
         on!(self.writes, s => async {
+            self.writes.metrics().store_clock(s.apart());
             s.in_time()?;
             s.execute(PULSE, &[]).await.map(drop)
         })

@@ -7,9 +7,12 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::store::{
-    StoreError,
-    postgres::{connect::Connector, error::Failure, session::Session},
+use crate::{
+    metrics::Metrics,
+    store::{
+        StoreError,
+        postgres::{connect::Connector, error::Failure, session::Session},
+    },
 };
 
 /// Connections to one server.
@@ -48,6 +51,10 @@ impl Pool {
 
     pub(super) const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.connector.metrics()
     }
 
     /// A connection, in the order in which they were asked for.

@@ -143,9 +143,14 @@ impl Session {
         Ok(())
     }
 
+    /// How far the clocks were apart at least when the transaction was opened.
+    pub(super) fn apart(&self) -> Duration {
+        self.opened().apart
+    }
+
     /// Whether the clocks agreed when the transaction was opened.
     pub(super) fn in_time(&self) -> Result<(), Failure> {
-        match self.opened().apart {
+        match self.apart() {
             apart if apart > APART => Err(StoreError::Clock(apart).into()),
             _ => Ok(()),
         }

@@ -17,6 +17,7 @@ use proptest::prelude::*;
 
 use super::{connect::Connector, session::Session, *};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::contract::{Inside, Made, World, contract, lists, money};
 
 mod outages;
@@ -44,6 +45,7 @@ fn settings(cluster: &Cluster, database: &str) -> Settings {
         password: None,
         tls: None,
         clock: Clock::system(),
+        metrics: Metrics::none(),
     }
 }
 

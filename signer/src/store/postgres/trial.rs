@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::store::{
-    StoreError,
-    postgres::{
-        error::{Failure, unavailable},
-        pool::{Kind, Lease, Pool},
-        session::Open,
+use crate::{
+    metrics::Retried,
+    store::{
+        StoreError,
+        postgres::{
+            error::{Failure, unavailable},
+            pool::{Kind, Lease, Pool},
+            session::Open,
+        },
     },
 };
 
@@ -87,12 +90,19 @@ impl<'a> Trial<'a> {
 
     /// The error to answer with, or nothing when the work is to be done once more.
     pub(super) fn failed(&mut self, failure: Failure) -> Option<StoreError> {
-        match failure {
-            Failure::Again(_) if self.again < AGAIN => self.again += 1,
+        let why = match failure {
+            Failure::Again(why, _) if self.again < AGAIN => {
+                self.again += 1;
+                why
+            }
             // A connection that lay idle while the server was away: another may do.
-            Failure::Lost(_) if !self.lost => self.lost = true,
+            Failure::Lost(_) if !self.lost => {
+                self.lost = true;
+                Retried::ConnectionLost
+            }
             failure => return Some(failure.into_error()),
-        }
+        };
+        self.pool.metrics().retried(why);
         None
     }
 
@@ -128,7 +138,7 @@ impl<'a> Trial<'a> {
     /// the last event that it wrote. The transaction's number alone does not tell, for a server that crashed may give it
     /// out again.
     async fn settle(&self, open: &Open, error: StoreError) -> Result<(), Failure> {
-        let again = Failure::Again(error);
+        let again = Failure::Again(Retried::ConnectionLost, error);
         let Some((seq, leaf)) = &open.event else {
             return Err(again);
         };
@@ -136,7 +146,7 @@ impl<'a> Trial<'a> {
             match self.look(&open.number, *seq, leaf).await {
                 Ok(Some(true)) => return Ok(()),
                 Ok(Some(false)) => return Err(again),
-                Ok(None) | Err(Failure::Lost(_) | Failure::Again(_)) => sleep(LOOK).await,
+                Ok(None) | Err(Failure::Lost(_) | Failure::Again(..)) => sleep(LOOK).await,
                 Err(failure) => return Err(failure),
             }
         }

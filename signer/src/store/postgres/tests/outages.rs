@@ -5,6 +5,9 @@ use std::{
     sync::atomic::{AtomicU8, AtomicUsize, Ordering},
 };
 
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener, UnixStream},
@@ -117,13 +120,51 @@ impl Way {
     }
 }
 
-/// Everything that writes, each with its commit lost in this way: it is done once, and answered as what it was.
-async fn done_once(loss: u8) {
+/// What is told of the server, as text.
+struct Told {
+    registry: Registry,
+    // What is recorded goes nowhere without it.
+    _provider: SdkMeterProvider,
+}
+
+impl Told {
+    fn new() -> (Self, Metrics) {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_counter_suffixes()
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build();
+        let provider = SdkMeterProvider::builder().with_reader(reader.unwrap());
+        let provider = provider.build();
+        let metrics = Metrics::new(provider.meter("test"), []);
+        let told = Self {
+            registry,
+            _provider: provider,
+        };
+        (told, metrics)
+    }
+
+    fn retries(&self, why: &str) -> u64 {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
+        let series = format!("semops_store_retries_total{{reason=\"{why}\"}} ");
+        let text = text.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.unwrap().parse().unwrap()
+    }
+}
+
+/// Everything that writes, each with its commit lost in this way: it is done once, and answered as what it was. So many of
+/// them are made once more.
+async fn done_once(loss: u8, again: u64) {
     let settings = database(&CLUSTER).await;
     let way = Way::to(&CLUSTER);
     let socket = way.folder.path().to_str().unwrap().to_owned();
+    let (told, metrics) = Told::new();
     let through = Settings {
         hosts: vec![(socket, cluster::PORT)],
+        metrics,
         ..settings.clone()
     };
     let world = World::start(Made {
@@ -176,6 +217,7 @@ async fn done_once(loss: u8) {
 
     assert_eq!(way.lost.load(Ordering::SeqCst), 7);
     let leaves = world.inside.leaves().await;
+    assert_eq!(told.retries("CONNECTION_LOST"), again);
     let told = |operation: &str, result: &str| {
         let about =
             |leaf: &&serde_json::Value| leaf["operation"] == operation && leaf["result"] == result;
@@ -198,12 +240,12 @@ async fn done_once(loss: u8) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_never_arrived_is_made_again() {
-    done_once(LOSE_COMMIT).await;
+    done_once(LOSE_COMMIT, 7).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_was_lost_is_not_made_twice() {
-    done_once(LOSE_ANSWER).await;
+    done_once(LOSE_ANSWER, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
