@@ -41,9 +41,13 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
         every_tick(&refusing, &stopped, || audit_refusals(&refusing)).await;
         audit_refusals(&refusing).await;
     });
-    loops.spawn(async move { every_tick(&authority, &stop, || sweep(&authority)).await });
+    let (sweeping, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&sweeping, &stopped, || sweep(&sweeping)).await });
     // A loop ends well only because all are told to.
     while let Some(Ok(())) = loops.join_next().await {}
+    if stop.is_cancelled() {
+        step_down(&authority).await;
+    }
 }
 
 async fn every_tick<F: Future<Output = ()>>(
@@ -70,6 +74,13 @@ async fn sweep(authority: &Authority) {
         Err(error) => {
             warn!(%error, "overdue intents could not be closed; the next tick tries again")
         }
+    }
+}
+
+/// Once all loops have ended, for each of them would lead again.
+async fn step_down(authority: &Authority) {
+    if let Err(error) = authority.step_down().await {
+        warn!(%error, "the lead could not be given up; another replica takes it when it has run out");
     }
 }
 

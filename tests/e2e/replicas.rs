@@ -263,11 +263,42 @@ async fn scheduled_work_passes_from_one_that_dies_to_the_other() -> Result<(), F
             deployment.kill()?;
         }
     }
+    // Said after it is seen.
+    until("the replica to say that it made it", SOON, async || {
+        Ok(replica.log().contains("CRLs published").then_some(()))
+    })
+    .await?;
     assert_eq!(replica.numbers()?.count(LEADER, &[]), 1);
-    assert!(replica.log().contains("CRLs published"));
     assert!(deployment.count("SELECT term FROM lease").await? >= 2);
     deployment.start().await?;
     assert_eq!(recheck(&mut deployment).await?.certificates, 2);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn scheduled_work_passes_from_one_that_is_stopped_at_once() -> Result<(), Failure> {
+    let cluster = Cluster::start()?;
+    // The first leads, for it was alone.
+    let (mut deployment, replica) = two(&cluster).await?;
+    let term = deployment.count("SELECT term FROM lease").await?;
+    let issuer = replica
+        .client(&deployment, "mobilis", Role::Enrolment)
+        .await?;
+    deployment.stop().await?;
+    // What it held would still be held for some seconds.
+    assert!(deployment.count("SELECT term FROM lease").await? > term);
+    let customer = Customer::enrolled_by(&issuer).await?;
+    customer
+        .revoked_by(&issuer, v1::RevocationReason::KeyCompromise)
+        .await?;
+    let listed = format!("{LISTED}1");
+    until("the CRL that lists it", SOON, async || {
+        Ok((deployment.count(&listed).await? > 0).then_some(()))
+    })
+    .await?;
+    assert!(!replica.log().contains("could not be given up"));
+    deployment.start().await?;
+    recheck(&mut deployment).await?;
     replica.stop().await
 }
 

@@ -18,6 +18,7 @@ mod show_documents;
 mod show_keys;
 mod show_status;
 mod snapshot;
+mod step_down;
 mod sweep;
 mod verify;
 

@@ -63,7 +63,8 @@ pub enum StoreError {
     Clock(Duration),
     /// Its schema is not the one this program was built for.
     #[error(
-        "the store's schema has version {found}, this program needs {needed}: run `signer --config FILE migrate`"
+        "the store's schema has version {found}, this program needs {needed}: {}",
+        if found < needed { "run `signer --config FILE migrate`" } else { "run the newer program that brought it there" }
     )]
     Schema {
         /// What was found.
@@ -347,6 +348,9 @@ pub trait Store: Send + Sync + 'static {
     /// Has `replica` do the scheduled work for some seconds, if no other does: its term then. Whoever asks again in time
     /// keeps it. A store that no other replica can share has one leader, in term 0.
     async fn lead(&self, replica: Uuid) -> Result<Option<Term>, StoreError>;
+
+    /// Ends the term of `replica`, if it leads: another may lead at once, and no CRL begins in that term any more.
+    async fn step_down(&self, replica: Uuid) -> Result<(), StoreError>;
 
     /// What a CRL of `issuer` is made from, in one read.
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError>;

@@ -133,3 +133,20 @@ pub(crate) async fn entries_stay_until_their_certificate_expired(world: World) {
     );
     assert_eq!(world.store.crl_state(issuer).await.unwrap().revocations, 1);
 }
+
+pub(crate) async fn who_steps_down_makes_room_for_another(world: World) {
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let term = world.store.lead(one).await.unwrap().unwrap();
+    // Only the leader can, and who does not lead changes nothing.
+    world.store.step_down(two).await.unwrap();
+    assert_eq!(world.store.lead(one).await.unwrap(), Some(term));
+    for leader in [one, one] {
+        world.store.step_down(leader).await.unwrap();
+    }
+    let next = world.store.lead(two).await.unwrap().unwrap();
+    let mut crl = world.crl(1, 0, T0);
+    if let Subject::Crl(record) = &mut crl.subject {
+        record.term = next;
+    }
+    world.record(crl, T0).await;
+}

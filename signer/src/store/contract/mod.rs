@@ -81,7 +81,7 @@ macro_rules! contract {
             devices::release_says_whether_it_stood, devices::the_issuer_alone_revokes_and_once,
             devices::a_stale_acceptance_is_refused, devices::a_recall_is_one_picture,
             crls::numbers_rise_and_are_taken_once, crls::the_newest_signed_crl_is_published,
-            crls::revocations_are_numbered_per_issuing_key, crls::entries_stay_until_their_certificate_expired,
+            crls::revocations_are_numbered_per_issuing_key, crls::entries_stay_until_their_certificate_expired, crls::who_steps_down_makes_room_for_another,
             restore::orders_are_held_and_nothing_else, restore::a_hold_is_extended_and_never_shortened,
             restore::what_was_published_is_taken_over, restore::taking_over_again_changes_nothing,
             documents::versions_follow_each_other, documents::the_newest_of_each_is_read,

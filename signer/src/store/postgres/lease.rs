@@ -18,6 +18,10 @@ const LEAD: &str = "UPDATE lease SET term = term + CASE WHEN holder = $1 THEN 0 
     expires_at = clock_timestamp() + make_interval(secs => $2) \
     WHERE one = 1 AND (holder = $1 OR expires_at <= clock_timestamp()) RETURNING term";
 
+// The term goes on by one, so that whoever comes next is not in the term of what this replica had prepared.
+const STEP_DOWN: &str = "UPDATE lease SET term = term + 1, holder = NULL, expires_at = '-infinity' \
+    WHERE one = 1 AND holder = $1";
+
 pub(super) async fn lead(session: &Session, replica: Uuid) -> Result<Option<Term>, Failure> {
     let parameters: [Parameter<'_>; 2] = [&replica, &SECONDS];
     match session.query(LEAD, &parameters).await?.first() {
@@ -27,4 +31,8 @@ pub(super) async fn lead(session: &Session, replica: Uuid) -> Result<Option<Term
         }
         None => Ok(None),
     }
+}
+
+pub(super) async fn step_down(session: &Session, replica: Uuid) -> Result<(), Failure> {
+    session.execute(STEP_DOWN, &[&replica]).await.map(drop)
 }

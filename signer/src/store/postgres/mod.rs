@@ -258,6 +258,10 @@ impl Store for PostgresStore {
         on!(self.writes, s => lease::lead(&s, replica))
     }
 
+    async fn step_down(&self, replica: Uuid) -> Result<(), StoreError> {
+        on!(self.writes, s => lease::step_down(&s, replica))
+    }
+
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {
         on!(self.reads, s => crls::state(&s, issuer))
     }

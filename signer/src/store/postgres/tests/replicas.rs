@@ -341,4 +341,16 @@ async fn one_leads_until_its_time_has_passed_and_its_crls_with_it() {
         "{late:?}"
     );
     world.record(crl(2, Term(2)), T0).await;
+
+    // Its time has not passed, but it steps down.
+    other.step_down(follower).await.unwrap();
+    let late = world.begin(crl(3, Term(2)), T0).await;
+    assert!(
+        matches!(late, Begun::Refused(Refusal::NotLeader)),
+        "{late:?}"
+    );
+    let next = world.store.lead(leader).await.unwrap().unwrap();
+    assert!(next.0 > 2, "{next:?}");
+    assert_eq!(other.lead(follower).await.unwrap(), None);
+    world.record(crl(3, next), T0).await;
 }
