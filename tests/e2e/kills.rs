@@ -2,7 +2,6 @@
 //! not is answered by the retry, and the record keeps its rules.
 
 mod drill;
-mod lives;
 
 use e2e::{failure::Failure, recheck::Checked};
 use signer::fault::Point;

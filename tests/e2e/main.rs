@@ -28,6 +28,7 @@ mod hsm_faults;
 mod hsm_workers;
 mod isolation;
 mod keys;
+mod lives;
 // Nothing dies at a point in a release.
 #[cfg(debug_assertions)]
 mod kills;
@@ -57,4 +58,5 @@ mod telemetry;
 mod tls;
 mod trust_documents;
 mod under_load;
+mod upgrade;
 mod verification;

@@ -1,5 +1,5 @@
 //! Owns a PostgreSQL server for tests: a private cluster in a folder that only its owner may enter, reached by its socket
-//! there. It ends, and its folder goes, when the process that started it ends, however that does.
+//! there; or a standby of another. It ends, and its folder goes, when the process that started it ends, however that does.
 //!
 //! PostgreSQL refuses to run as root: then it runs as Debian's user `postgres`.
 
@@ -42,10 +42,20 @@ umask 077
 trap '' INT
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"$1/initdb" --pgdata="$folder/data" --username="$2" --auth=trust --encoding=UTF8 --no-locale --no-sync --no-instructions \
-    >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
 programs=$1
-shift 2
+role=$2
+primary=$3
+shift 3
+create() {
+    if [ -n "$primary" ]; then
+        "$programs/pg_basebackup" --pgdata="$folder/data" --write-recovery-conf --checkpoint=fast --no-sync \
+            --dbname="host=$primary user=$role application_name=standby"
+    else
+        "$programs/initdb" --pgdata="$folder/data" --username="$role" --auth=trust --encoding=UTF8 --no-locale --no-sync \
+            --no-instructions
+    fi
+}
+create >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
 printf '%s\n' "$@" | sed "s/=\\(.*\\)/ = '\\1'/" >>"$folder/data/postgresql.conf"
 # A server that crashed leaves children behind for a moment, beside which no other starts.
 serve() {
@@ -102,12 +112,23 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn start_with(settings: &[&str]) -> io::Result<Self> {
+        Self::make("", &[&SETTINGS, settings].concat())
+    }
+
+    /// A standby of `primary`, with its settings and all that is in it; it streams by the name `standby`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn standby_of(primary: &Self) -> io::Result<Self> {
+        Self::make(&primary.folder.display().to_string(), &[])
+    }
+
+    fn make(primary: &str, settings: &[&str]) -> io::Result<Self> {
         let mut command = as_user();
         command.args(["sh", "-c", WATCH, "sh"]);
         command
             .arg(programs()?)
-            .arg(ROLE)
-            .args(SETTINGS)
+            .args([ROLE, primary])
             .args(settings);
         command.current_dir("/");
         let mut child = command
@@ -154,6 +175,39 @@ impl Cluster {
             .arg(&self.folder)
             .args(["--username", ROLE]);
         Ok(command)
+    }
+
+    /// Runs statements as an administrator would, each by itself; gives what they say, a line for each row.
+    ///
+    /// # Errors
+    /// The server is not there, or does not take one.
+    pub fn ask(&self, database: &str, statements: &[&str]) -> io::Result<String> {
+        let mut psql = self.program("psql")?;
+        psql.args([
+            "--dbname",
+            database,
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+        ]);
+        psql.arg("--set=ON_ERROR_STOP=1");
+        for statement in statements {
+            psql.args(["--command", statement]);
+        }
+        let said = psql.output()?;
+        if !said.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&said.stderr)));
+        }
+        Ok(String::from_utf8_lossy(&said.stdout).trim_end().to_owned())
+    }
+
+    /// The same in the administrator's own database.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run(&self, statements: &[&str]) -> io::Result<String> {
+        self.ask("postgres", statements)
     }
 
     /// SIGKILL to the server, with all its processes.

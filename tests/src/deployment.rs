@@ -13,7 +13,7 @@ pub mod replica;
 use std::{
     fs,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
 };
@@ -228,12 +228,13 @@ impl Deployment {
     /// # Errors
     /// It cannot be built.
     pub fn signer(&self) -> Result<Command, Failure> {
-        let mut command = Command::new(&programs::ours(Watched::No)?.signer);
-        command
-            .arg("--config")
-            .arg(self.directory.config())
-            .env_remove("SOFTHSM2_CONF");
-        Ok(command)
+        Ok(self.run_by(&programs::ours(Watched::No)?.signer))
+    }
+
+    /// The same with another version of the `signer`.
+    #[must_use]
+    pub fn run_by(&self, program: &Path) -> Command {
+        replica::run(program, &self.directory.config())
     }
 
     /// Runs the `signer` with these arguments to its end and gives its standard output.

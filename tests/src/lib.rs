@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod failure;
 pub mod faults;
 pub mod held;
+pub mod next;
 pub mod numbers;
 pub mod phone;
 pub mod programs;

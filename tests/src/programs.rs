@@ -88,10 +88,13 @@ struct Target {
     name: String,
 }
 
-fn build(watched: Watched) -> Result<Programs, Failure> {
+pub(crate) fn cargo() -> Command {
     // Set while cargo runs us; otherwise the cargo that built us.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
-    let mut command = Command::new(cargo);
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO"))))
+}
+
+fn build(watched: Watched) -> Result<Programs, Failure> {
+    let mut command = cargo();
     command
         .args(["build", "--message-format=json-render-diagnostics"])
         .arg("--manifest-path")

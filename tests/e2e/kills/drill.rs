@@ -1,33 +1,25 @@
 //! One death after the other in one deployment: a point is armed, the load goes on until the process dies there, it is
 //! started again, and all that it had answered is asked for again.
 
-use std::{
-    fs, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus, rc::Rc,
-    time::Duration,
-};
+use std::{fs, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus};
 
 use e2e::{
     cluster::Cluster,
     deployment::{Deployment, replica::Replica},
     failure::Failure,
-    recheck::{Checked, recheck},
+    recheck::Checked,
     story::Callers,
-    until::until,
 };
-use rusqlite::Connection;
 use rustix::process::Signal;
 use signer::fault::{Point, VARIABLE};
-use softhsm_setup::scheme::{Role, Scheme};
+use softhsm_setup::scheme::Scheme;
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinSet};
 
-use super::lives::{Ledger, Life, Next, client};
+use crate::lives::{Load, callers};
 
 const CLIENTS: usize = 4;
-const COUNT: &str = "SELECT count(*) FROM operation WHERE kind = 'authorization' AND state = ?1";
 /// Lives until the clients are no more at the same step.
 const SPREAD: usize = 2;
-const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
 /// What goes on while the deployment's own server dies.
 #[derive(Default)]
@@ -44,9 +36,7 @@ pub(super) struct Drill {
     folder: TempDir,
     /// Of the replica, if there is one: what one has answered the other answers too.
     callers: Callers,
-    clients: JoinSet<Result<(), Failure>>,
-    tell: watch::Sender<Next>,
-    ledger: Ledger,
+    load: Load,
     /// How many lives of the ledger were asked for again after a death.
     seen: usize,
     /// The version of alfa's policy in force.
@@ -82,27 +72,23 @@ impl Drill {
             deployment,
             beside,
             folder,
-            clients: JoinSet::new(),
-            tell: watch::Sender::new(Next::Rest),
-            ledger: Ledger::default(),
+            load: Load::new(),
             seen: 0,
             version: 1,
             deaths: 0,
         };
-        drill.load()?;
+        drill.load_policy()?;
         for number in 0..CLIENTS {
             let replica = drill.beside.replica.as_ref();
             let replica = replica.filter(|_| number % 2 == 1);
-            let callers = callers(&drill.deployment, replica).await?;
-            let (ledger, told) = (Rc::clone(&drill.ledger), drill.tell.subscribe());
-            drill.clients.spawn_local(client(callers, ledger, told));
+            drill.load.add(callers(&drill.deployment, replica).await?);
         }
         Ok(drill)
     }
 
     /// Dies when `point` has been reached that often.
     pub(super) async fn dies_at(&mut self, point: Point, times: usize) -> Result<(), Failure> {
-        self.lives(SPREAD).await?;
+        self.load.lives(SPREAD).await?;
         let dying = match point {
             // These are reached in the operator's process, beside the server.
             Point::LoadChecked | Point::LoadWritten | Point::LoadCommitted => {
@@ -113,7 +99,7 @@ impl Drill {
             _ => self.arm(point, times),
         };
         dying?;
-        self.load()?;
+        self.load_policy()?;
         let died = self.deployment.server()?.wait().await;
         died_by_kill(died.map_err(|failure| failure.in_step(point.name()))?)?;
         self.comes_back().await
@@ -121,46 +107,17 @@ impl Drill {
 
     /// Dies when so many lives more were lived: at no point in particular.
     pub(super) async fn dies_after(&mut self, lives: usize) -> Result<(), Failure> {
-        self.lives(lives).await?;
+        self.load.lives(lives).await?;
         self.deployment.kill()?;
         self.comes_back().await
     }
 
-    /// Sets the clients to work, and waits until so many lives more were lived.
-    async fn lives(&self, more: usize) -> Result<(), Failure> {
-        self.tell.send_replace(Next::Live);
-        let enough = self.ledger.borrow().len() + more;
-        until("more lives", LONG_ENOUGH, async || {
-            Ok((self.ledger.borrow().len() >= enough).then_some(()))
-        })
-        .await
-    }
-
     /// Ends the load, asks for everything again, and checks the whole record. Gives the number of deaths too.
     pub(super) async fn end(mut self) -> Result<(usize, Checked), Failure> {
-        self.tell.send_replace(Next::End);
-        while let Some(ended) = self.clients.join_next().await {
-            ended??;
-        }
-        self.seen = 0;
-        self.again(usize::MAX).await?;
-        let orders: usize = self.ledger.borrow().iter().map(|life| life.orders()).sum();
-        let record = Connection::open(self.deployment.record().await?)?;
-        // Every client persisted: no intent was left, and nothing was signed that nobody asked for.
-        for (state, expected) in [
-            ("AUTHORIZED", orders),
-            ("PENDING", 0),
-            ("EXPIRED", 0),
-            ("DENIED", 0),
-            ("FAILED", 0),
-        ] {
-            let found: u32 = record.query_row(COUNT, [state], |row| row.get(0))?;
-            assert_eq!(usize::try_from(found)?, expected, "{state}");
-        }
-        let checked = recheck(&mut self.deployment).await?;
-        assert_eq!(checked.authorizations, orders);
-        assert_eq!(checked.certificates, self.ledger.borrow().len());
-        assert!(checked.crls > 1, "{checked:?}");
+        let checked = self
+            .load
+            .end(&self.callers, &mut self.deployment, (0, 0))
+            .await?;
         Ok((self.deaths, checked))
     }
 
@@ -187,19 +144,14 @@ impl Drill {
     async fn comes_back(&mut self) -> Result<(), Failure> {
         self.disarm()?;
         self.deaths += 1;
-        let answered = self.ledger.borrow().len();
-        // Each client goes on until all that it asks for in its life is answered.
-        self.tell.send_replace(Next::Rest);
+        let answered = self.load.rest();
         start(&mut self.deployment, &armed(&self.folder)).await?;
         self.again(answered).await
     }
 
     /// Asks again for what is in the ledger, from where it was left to `end`.
     async fn again(&mut self, end: usize) -> Result<(), Failure> {
-        let lives: Vec<Rc<Life>> = {
-            let ledger = self.ledger.borrow();
-            ledger.iter().take(end).skip(self.seen).cloned().collect()
-        };
+        let lives = self.load.lived(self.seen, end);
         for life in &lives {
             life.again(&self.callers).await?;
         }
@@ -208,7 +160,7 @@ impl Drill {
     }
 
     /// The next version of alfa's policy comes into force beside the server.
-    fn load(&mut self) -> Result<(), Failure> {
+    fn load_policy(&mut self) -> Result<(), Failure> {
         let document = self.document()?;
         self.deployment.load("policy", &document)
     }
@@ -244,20 +196,6 @@ impl Drill {
         }
         Ok(())
     }
-}
-
-async fn callers(deployment: &Deployment, replica: Option<&Replica>) -> Result<Callers, Failure> {
-    let Some(replica) = replica else {
-        return Callers::connect(deployment).await;
-    };
-    let client = |institution, role| replica.client(deployment, institution, role);
-    Ok(Callers {
-        mobilis_enrolment: client("mobilis", Role::Enrolment).await?,
-        alfa_enrolment: client("alfa", Role::Enrolment).await?,
-        alfa_payments: client("alfa", Role::Payments).await?,
-        beta_enrolment: client("beta", Role::Enrolment).await?,
-        beta_payments: client("beta", Role::Payments).await?,
-    })
 }
 
 fn armed(folder: &TempDir) -> PathBuf {

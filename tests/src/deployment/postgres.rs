@@ -16,6 +16,7 @@ use crate::{
 /// Where the record is.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
+    /// Of the primary.
     socket: String,
     name: String,
 }
@@ -33,10 +34,12 @@ impl Database {
         Ok(client)
     }
 
-    fn store(&self) -> String {
+    fn store(&self, clusters: &[&Cluster]) -> String {
+        let host = |cluster: &&Cluster| format!("{}:{PORT}", cluster.socket().display());
+        let hosts: Vec<String> = clusters.iter().map(host).collect();
         format!(
-            "[store.postgres]\nhosts = [\"{}:{PORT}\"]\ndatabase = \"{}\"\nuser = \"{ROLE}\"",
-            self.socket, self.name
+            "[store.postgres]\nhosts = {hosts:?}\ndatabase = \"{}\"\nuser = \"{ROLE}\"",
+            self.name
         )
     }
 }
@@ -47,6 +50,16 @@ impl Deployment {
     /// # Errors
     /// A step failed.
     pub async fn keep_record_in(&mut self, cluster: &Cluster) -> Result<(), Failure> {
+        self.keep_record_in_one_of(&[cluster]).await
+    }
+
+    /// The same with a primary and its standbys.
+    ///
+    /// # Errors
+    /// A step failed.
+    pub async fn keep_record_in_one_of(&mut self, clusters: &[&Cluster]) -> Result<(), Failure> {
+        let cluster = clusters.first();
+        let cluster = cluster.ok_or_else(|| Failure::new("there is no primary"))?;
         let database = Database {
             socket: cluster.socket().display().to_string(),
             name: cluster.name(),
@@ -57,7 +70,7 @@ impl Deployment {
             .await?
             .batch_execute(&create)
             .await?;
-        self.configure("[store]\nsqlite = \"signer.db\"", &database.store())?;
+        self.configure("[store]\nsqlite = \"signer.db\"", &database.store(clusters))?;
         self.run(&["migrate"])?;
         for id in self.institutions()? {
             for kind in ["policy", "trust", "callers"] {
@@ -67,6 +80,27 @@ impl Deployment {
         }
         self.database = Some(database);
         Ok(())
+    }
+
+    /// Has the checks look for the record where it is now.
+    ///
+    /// # Errors
+    /// The record is a file.
+    pub fn record_moved_to(&mut self, cluster: &Cluster) -> Result<(), Failure> {
+        let database = self.database.as_mut();
+        let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
+        database.socket = cluster.socket().display().to_string();
+        Ok(())
+    }
+
+    /// The name of the record's database.
+    ///
+    /// # Errors
+    /// The record is a file.
+    pub fn database_name(&self) -> Result<String, Failure> {
+        let database = self.database.as_ref();
+        let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
+        Ok(database.name.clone())
     }
 
     /// A file in the form of the embedded store with all of the record as it stands now.
@@ -88,10 +122,21 @@ impl Deployment {
     /// # Errors
     /// The database does not take it, or the record is a file.
     pub async fn count(&self, sql: &str) -> Result<i64, Failure> {
+        Ok(self.inside().await?.query_one(sql, &[]).await?.try_get(0)?)
+    }
+
+    /// Runs statements in the record's database.
+    ///
+    /// # Errors
+    /// The database does not take them, or the record is a file.
+    pub async fn execute(&self, sql: &str) -> Result<(), Failure> {
+        Ok(self.inside().await?.batch_execute(sql).await?)
+    }
+
+    async fn inside(&self) -> Result<Client, Failure> {
         let database = self.database.as_ref();
         let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
-        let client = database.client(&database.name).await?;
-        Ok(client.query_one(sql, &[]).await?.try_get(0)?)
+        database.client(&database.name).await
     }
 }
 

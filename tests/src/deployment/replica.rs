@@ -1,7 +1,13 @@
 //! One more `signer` beside a deployment's own: the same record, tokens and certificates, other addresses.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
+use rustix::process::Signal;
 use semops_proto::client::Client;
 use semopsctl::{connection, profile::Profile};
 use softhsm_setup::scheme::Role;
@@ -20,6 +26,7 @@ pub struct Replica {
     process: Process,
     endpoint: (String, String),
     admin: SocketAddr,
+    config: PathBuf,
     log: PathBuf,
 }
 
@@ -32,15 +39,8 @@ impl Deployment {
         &mut self,
         changed: impl FnOnce(Command) -> Command,
     ) -> Result<Replica, Failure> {
-        let replica = self.spawn_replica(changed)?;
-        self.runs += 1;
-        let mut replica = replica;
-        until("the replica's service", START, async || {
-            replica.process.still_runs()?;
-            let asked = replica.client(self, "alfa", Role::Payments).await;
-            Ok(asked.is_ok().then_some(()))
-        })
-        .await?;
+        let mut replica = self.spawn_replica(changed)?;
+        replica.serves(self).await?;
         Ok(replica)
     }
 
@@ -66,21 +66,70 @@ impl Deployment {
             );
         }
         fs::write(&config, text)?;
-        let mut command = Command::new(&programs::ours(Watched::No)?.signer);
-        command
-            .arg("--config")
-            .arg(&config)
-            .env_remove("SOFTHSM2_CONF");
+        let command = run(&programs::ours(Watched::No)?.signer, &config);
         Ok(Replica {
             process: Process::spawn(changed(command), &log)?,
             endpoint: (own.grpc().to_string(), addresses.grpc.to_string()),
             admin: addresses.admin,
+            config,
             log,
         })
     }
 }
 
+/// A `signer` with this configuration and nothing else.
+pub(super) fn run(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("--config")
+        .arg(config)
+        .env_remove("SOFTHSM2_CONF");
+    command
+}
+
 impl Replica {
+    async fn serves(&mut self, deployment: &mut Deployment) -> Result<(), Failure> {
+        deployment.runs += 1;
+        until("the replica's service", START, async || {
+            self.process.still_runs()?;
+            let asked = self.client(deployment, "alfa", Role::Payments).await;
+            Ok(asked.is_ok().then_some(()))
+        })
+        .await
+    }
+
+    /// What runs `program` at its addresses.
+    #[must_use]
+    pub fn run_by(&self, program: &Path) -> Command {
+        run(program, &self.config)
+    }
+
+    /// SIGTERM: drains, demands exit code 0, and leaves its place to another.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub async fn drain(&mut self) -> Result<(), Failure> {
+        self.process.signal(Signal::TERM)?;
+        let ended = self.process.wait().await?;
+        if ended.success() {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the replica ended with {ended}")))
+    }
+
+    /// Runs this command where the process was that has ended, and waits until it serves.
+    ///
+    /// # Errors
+    /// It ends instead, or does not serve in time.
+    pub async fn start_again(
+        &mut self,
+        deployment: &mut Deployment,
+        command: Command,
+    ) -> Result<(), Failure> {
+        self.process = Process::spawn(command, &self.log)?;
+        self.serves(deployment).await
+    }
+
     /// A client of it: the caller of `institution` with this role.
     ///
     /// # Errors

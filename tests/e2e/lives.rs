@@ -1,28 +1,36 @@
-//! What clients do while the service dies: whole lives of devices, from the enrolment to the revocation, every call
-//! repeated until it is answered, and every answer kept.
+//! What clients do while the service dies or is replaced: whole lives of devices, from the enrolment to the revocation,
+//! every call repeated until it is answered, and every answer kept.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use e2e::{
     customer::{self, Customer},
+    deployment::{Deployment, replica::Replica},
     failure::Failure,
     phone::{Phone, pseudonym},
+    recheck::{Checked, recheck},
     refusal::{self, persist},
     story::Callers,
+    until::until,
 };
+use rusqlite::Connection;
 use semops_objects::Order;
 use semops_proto::v1;
-use tokio::sync::watch;
+use softhsm_setup::scheme::Role;
+use tokio::{sync::watch, task::JoinSet};
 use tonic::Code;
+
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+const COUNT: &str = "SELECT count(*) FROM operation WHERE kind = 'authorization' AND state = ?1";
 
 /// Seconds from iat to exp, the most there can be: no start on a busy machine takes that long.
 const LIFETIME: u64 = 600;
 
 /// All that were lived to the end, in that order.
-pub(super) type Ledger = Rc<RefCell<Vec<Rc<Life>>>>;
+type Ledger = Rc<RefCell<Vec<Rc<Life>>>>;
 
 /// A device's life, with every answer.
-pub(super) struct Life {
+pub(crate) struct Life {
     customer: Customer,
     enrolment: v1::EnrollDeviceRequest,
     enrolled: v1::EnrollDeviceResponse,
@@ -39,7 +47,7 @@ struct Ordered {
 
 /// What clients are to do when they have lived a life to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+enum Next {
     /// Live another.
     Live,
     /// Wait.
@@ -49,7 +57,7 @@ pub(super) enum Next {
 }
 
 /// Lives as it is told; every second device is revoked in the end.
-pub(super) async fn client(
+async fn client(
     callers: Callers,
     ledger: Ledger,
     mut told: watch::Receiver<Next>,
@@ -61,6 +69,110 @@ pub(super) async fn client(
         revoked = !revoked;
     }
     Ok(())
+}
+
+/// Clients at work. Each is bound to its thread.
+pub(crate) struct Load {
+    clients: JoinSet<Result<(), Failure>>,
+    tell: watch::Sender<Next>,
+    ledger: Ledger,
+}
+
+impl Load {
+    /// Of nobody yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            clients: JoinSet::new(),
+            tell: watch::Sender::new(Next::Rest),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// One client more.
+    pub(crate) fn add(&mut self, callers: Callers) {
+        let (ledger, told) = (Rc::clone(&self.ledger), self.tell.subscribe());
+        self.clients.spawn_local(client(callers, ledger, told));
+    }
+
+    /// Sets the clients to work, and waits until so many lives more were lived. They go on.
+    pub(crate) async fn lives(&mut self, more: usize) -> Result<(), Failure> {
+        self.tell.send_replace(Next::Live);
+        let enough = self.ledger.borrow().len() + more;
+        until("more lives", LONG_ENOUGH, async || {
+            if let Some(ended) = self.clients.try_join_next() {
+                ended??;
+            }
+            Ok((self.ledger.borrow().len() >= enough).then_some(()))
+        })
+        .await
+    }
+
+    /// Has each client go on until all that it asks for in its life is answered, and then wait. Gives the number of lives
+    /// that were lived by now.
+    pub(crate) fn rest(&self) -> usize {
+        self.tell.send_replace(Next::Rest);
+        self.ledger.borrow().len()
+    }
+
+    /// The lives from one place in the ledger to another.
+    pub(crate) fn lived(&self, from: usize, to: usize) -> Vec<Rc<Life>> {
+        let ledger = self.ledger.borrow();
+        ledger.iter().take(to).skip(from).cloned().collect()
+    }
+
+    /// Ends the load, asks `callers` for everything again, and checks the whole record, in which there are so many orders
+    /// and devices beside those of the load.
+    pub(crate) async fn end(
+        mut self,
+        callers: &Callers,
+        deployment: &mut Deployment,
+        (orders, devices): (usize, usize),
+    ) -> Result<Checked, Failure> {
+        self.tell.send_replace(Next::End);
+        while let Some(ended) = self.clients.join_next().await {
+            ended??;
+        }
+        let lives = self.lived(0, usize::MAX);
+        for life in &lives {
+            life.again(callers).await?;
+        }
+        let orders = orders + lives.iter().map(|life| life.orders()).sum::<usize>();
+        let record = Connection::open(deployment.record().await?)?;
+        // Every client persisted: no intent was left, and nothing was signed that nobody asked for.
+        for (state, expected) in [
+            ("AUTHORIZED", orders),
+            ("PENDING", 0),
+            ("EXPIRED", 0),
+            ("DENIED", 0),
+            ("FAILED", 0),
+        ] {
+            let found: u32 = record.query_row(COUNT, [state], |row| row.get(0))?;
+            assert_eq!(usize::try_from(found)?, expected, "{state}");
+        }
+        let checked = recheck(deployment).await?;
+        assert_eq!(checked.authorizations, orders);
+        assert_eq!(checked.certificates, devices + lives.len());
+        assert!(checked.crls > 1, "{checked:?}");
+        Ok(checked)
+    }
+}
+
+/// The callers of the deployment's own server, or of a replica.
+pub(crate) async fn callers(
+    deployment: &Deployment,
+    replica: Option<&Replica>,
+) -> Result<Callers, Failure> {
+    let Some(replica) = replica else {
+        return Callers::connect(deployment).await;
+    };
+    let client = |institution, role| replica.client(deployment, institution, role);
+    Ok(Callers {
+        mobilis_enrolment: client("mobilis", Role::Enrolment).await?,
+        alfa_enrolment: client("alfa", Role::Enrolment).await?,
+        alfa_payments: client("alfa", Role::Payments).await?,
+        beta_enrolment: client("beta", Role::Enrolment).await?,
+        beta_payments: client("beta", Role::Payments).await?,
+    })
 }
 
 impl Life {
@@ -99,12 +211,12 @@ impl Life {
     }
 
     /// How many of its orders were co-signed.
-    pub(super) fn orders(&self) -> usize {
+    pub(crate) fn orders(&self) -> usize {
         self.orders.len()
     }
 
     /// Asks for everything again: each answer is the one that was given, byte for byte.
-    pub(super) async fn again(&self, callers: &Callers) -> Result<(), Failure> {
+    pub(crate) async fn again(&self, callers: &Callers) -> Result<(), Failure> {
         for Ordered { order, ask, answer } in &self.orders {
             let bank = &callers.alfa_payments;
             let again = persist(async || bank.cosign_order(ask.clone()).await).await??;
