@@ -22,6 +22,7 @@ mod drain;
 mod duplicates;
 mod enrollment;
 mod environment;
+mod failover;
 mod faults;
 mod guides;
 mod hsm_faults;

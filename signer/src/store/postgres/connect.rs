@@ -1,11 +1,15 @@
-//! Owns how a server is reached, and what it must be before anything is recorded there: one that keeps what it has
-//! answered, also when it is replaced by its standby.
+//! Owns how servers are reached, and what the primary among them must be before anything is recorded there: one that keeps
+//! what it has answered, also when it is replaced by its standby.
 
 use std::{sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{io::AsyncRead, io::AsyncWrite, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 use tokio_postgres::{
     Client, Config, Connection, NoTls,
     config::{SslMode, SslNegotiation, TargetSessionAttrs},
@@ -20,20 +24,25 @@ use crate::{
         postgres::{
             error::{Failure, said, unavailable},
             pool::Kind,
+            primary::{Primaries, Primary},
             schema,
             session::Session,
         },
     },
 };
 
-/// The longest that is waited for a connection, of each host.
-const CONNECT: Duration = Duration::from_secs(2);
+/// The longest that is waited for a connection, of each host: one that takes connections and says nothing holds up no
+/// other.
+const CONNECT: Duration = Duration::from_secs(3);
 
 /// The longest wait for a lock, and the longest that a transaction may lie still, so that nothing of a replica that hangs
 /// holds up another. No statement_timeout: one that ends a commit's wait for a standby makes it seen here without being
 /// there.
 const BOUNDS: &str = "-c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0 \
     -c client_min_messages=warning";
+
+const UNREACHED: &str =
+    "it is not reached: check that the primary runs, and its hosts, ports and TLS root here";
 
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('fsync') = 'on', \
     current_setting('full_page_writes') = 'on', current_setting('synchronous_commit') IN ('on', 'remote_apply'), \
@@ -61,34 +70,73 @@ pub struct Settings {
 
 /// Makes connections.
 #[derive(Clone)]
-pub(super) struct Connector(Settings);
+pub(super) struct Connector {
+    settings: Settings,
+    primaries: Arc<Primaries>,
+}
 
 impl Connector {
     pub(super) fn new(settings: Settings) -> Self {
-        Self(settings)
+        Self {
+            settings,
+            primaries: Arc::default(),
+        }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.settings.metrics
     }
 
     /// A connection to the primary in this program's schema, ready for work of this kind.
-    pub(super) async fn connect(&self, kind: Kind) -> Result<Session, Failure> {
-        let session = self.reach().await?;
+    pub(super) async fn connect(&self, kind: Kind) -> Result<(Primary, Session), Failure> {
+        let (primary, session) = self.newest().await?;
         durable(&session).await?;
         schema::check(&session).await?;
+        self.primaries.prove(primary, &session).await?;
         if kind == Kind::Reads {
             session
                 .batch("SET default_transaction_read_only = on")
                 .await?;
         }
-        Ok(session)
+        Ok((primary, session))
+    }
+
+    /// Whether no newer primary was seen since.
+    pub(super) fn stands(&self, primary: Primary) -> bool {
+        self.primaries.stands(primary)
     }
 
     /// A connection to the primary, whatever it holds.
     pub(super) async fn reach(&self) -> Result<Session, Failure> {
-        let config = self.config();
-        let (client, task) = match &self.0.tls {
+        self.newest().await.map(|(_, session)| session)
+    }
+
+    /// Asks all hosts at once, and takes the primary among them.
+    async fn newest(&self) -> Result<(Primary, Session), Failure> {
+        let mut asked = JoinSet::new();
+        for (place, (host, port)) in self.settings.hosts.iter().cloned().enumerate() {
+            let connector = self.clone();
+            asked.spawn(async move {
+                let asking = timeout(CONNECT, connector.ask(&host, port));
+                (place, asking.await.unwrap_or_else(|_| Err(silent())))
+            });
+        }
+        let mut asked = asked.join_all().await;
+        asked.sort_by_key(|(place, _)| *place);
+        let (mut found, mut missed) = (Vec::new(), None);
+        for (_, answer) in asked {
+            match answer {
+                Ok(primary) => found.push(primary),
+                Err(failure) => missed = missed.or(Some(failure)),
+            }
+        }
+        let none = || missed.unwrap_or_else(silent);
+        self.primaries.choose(found)?.ok_or_else(none)
+    }
+
+    async fn ask(&self, host: &str, port: u16) -> Result<(Primary, Session), Failure> {
+        let config = self.config(host, port);
+        let (client, task) = match &self.settings.tls {
             Some(tls) => {
                 let tls = MakeRustlsConnect::new(ClientConfig::clone(tls));
                 let (client, connection) = config.connect(tls).await.map_err(unreached)?;
@@ -99,21 +147,20 @@ impl Connector {
                 spawned(client, connection)
             }
         };
-        Ok(Session::new(client, task, self.0.clock))
+        let session = Session::new(client, task, self.settings.clock);
+        Ok((Primary::of(&session).await?, session))
     }
 
-    fn config(&self) -> Config {
-        let settings = &self.0;
+    fn config(&self, host: &str, port: u16) -> Config {
+        let settings = &self.settings;
         let mut config = Config::new();
-        for (host, port) in &settings.hosts {
-            config.host(host).port(*port);
-        }
         config
+            .host(host)
+            .port(port)
             .dbname(&settings.database)
             .user(&settings.user)
             .application_name("signer")
             .options(BOUNDS)
-            .connect_timeout(CONNECT)
             .keepalives_idle(Duration::from_secs(10))
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .ssl_negotiation(SslNegotiation::Postgres)
@@ -145,9 +192,11 @@ fn unreached(error: tokio_postgres::Error) -> Failure {
     if error.code().is_some() {
         return Failure::Final(Failure::from(error).into_error());
     }
-    let advice =
-        "it is not reached: check that the primary runs, and its hosts, ports and TLS root here";
-    Failure::Final(unavailable(advice, &said(&error)))
+    Failure::Final(unavailable(UNREACHED, &said(&error)))
+}
+
+fn silent() -> Failure {
+    Failure::Final(unavailable(UNREACHED, "no answer"))
 }
 
 /// Whether what this server answers to a commit outlasts a crash, and its own end where it has standbys.

@@ -46,6 +46,7 @@ mod lease;
 mod locks;
 mod pages;
 mod pool;
+mod primary;
 mod reads;
 mod record;
 mod restore;

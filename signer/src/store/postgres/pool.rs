@@ -11,14 +11,14 @@ use crate::{
     metrics::Metrics,
     store::{
         StoreError,
-        postgres::{connect::Connector, error::Failure, session::Session},
+        postgres::{connect::Connector, error::Failure, primary::Primary, session::Session},
     },
 };
 
 /// Connections to one server.
 pub(super) struct Pool {
     connector: Connector,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<(Primary, Session)>>,
     places: Semaphore,
     kind: Kind,
 }
@@ -35,6 +35,7 @@ pub(super) enum Kind {
 /// A connection that is lent. It is closed when it is dropped, for what it was doing is not known then.
 pub(super) struct Lease<'a> {
     session: Session,
+    primary: Primary,
     pool: &'a Pool,
     _place: SemaphorePermit<'a>,
 }
@@ -62,23 +63,24 @@ impl Pool {
         let place = self.places.acquire().await;
         let place =
             place.map_err(|_| StoreError::Unavailable("its connections are closed".to_owned()))?;
-        let session = match self.idle() {
-            Some(session) => session,
+        let (primary, session) = match self.idle() {
+            Some(idle) => idle,
             None => self.connector.connect(self.kind).await?,
         };
         Ok(Lease {
             session,
+            primary,
             pool: self,
             _place: place,
         })
     }
 
-    fn idle(&self) -> Option<Session> {
+    fn idle(&self) -> Option<(Primary, Session)> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that were closed meanwhile are dropped.
-        while let Some(session) = idle.pop() {
-            if !session.is_closed() {
-                return Some(session);
+        // Those that were closed meanwhile are dropped, and those to a primary that was replaced.
+        while let Some((primary, session)) = idle.pop() {
+            if !session.is_closed() && self.connector.stands(primary) {
+                return Some((primary, session));
             }
         }
         None
@@ -93,7 +95,7 @@ impl Lease<'_> {
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        idle.push(self.session);
+        idle.push((self.primary, self.session));
     }
 }
 

@@ -79,8 +79,20 @@ async fn a_standby_is_waited_for_or_the_primary_refused() {
         matches!(&begun, Err(StoreError::Unavailable(text)) if text.contains("does not answer")),
         "{begun:?}"
     );
-    // Reads go on, and so does everything when it is back.
+    // Reads go on: what is shown is there.
     world.store.generation().await.unwrap();
+    // After a crash what nobody was told is shown as well, so nothing is, until the standby has it.
+    drop(admin);
+    cluster.kill().unwrap();
+    cluster.start_again().unwrap();
+    let shown = world.store.generation().await;
+    assert!(
+        matches!(&shown, Err(StoreError::Unavailable(text)) if text.contains("does not answer")),
+        "{shown:?}"
+    );
+    let admin = Database(settings).session().await;
+    let count = "SELECT 1 FROM operation WHERE kind = 'authorization' AND state = 'PENDING' HAVING count(*) = 2";
+    assert!(!admin.query(count, &[]).await.unwrap().is_empty());
     let _standby = Standby::of(&cluster);
     until(
         &admin,
@@ -88,4 +100,18 @@ async fn a_standby_is_waited_for_or_the_primary_refused() {
     )
     .await;
     world.store.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_primaries_of_one_timeline_none_is_taken() {
+    let (one, two) = (Cluster::start().unwrap(), Cluster::start().unwrap());
+    let (mut both, other) = (database(&one).await, database(&two).await);
+    assert_eq!(both.database, other.database);
+    // The same server twice is one.
+    both.hosts = [both.hosts.clone(), both.hosts].concat();
+    PostgresStore::open(both.clone()).await.unwrap();
+    both.hosts.extend(other.hosts);
+    let refused = PostgresStore::open(both).await.err().unwrap();
+    let why = "two servers say that they are the primary of timeline 1";
+    assert!(refused.to_string().contains(why), "{refused}");
 }
