@@ -9,6 +9,7 @@ use e2e::{
     deployment::Deployment,
     failure::Failure,
     refusal::{demand, persist},
+    terminal::Terminal,
     until::until,
 };
 use softhsm_setup::scheme::{Role, Scheme};
@@ -107,6 +108,11 @@ async fn failover() -> Result<(), Failure> {
         Ok(replica.log().contains(why).then_some(()))
     })
     .await?;
+    // Nor does a process that has seen no other: its first commit there waits for the standby.
+    let mut show = deployment.signer()?;
+    let said = Terminal::new()?.run(show.args(["policy", "show", "alfa"]))?;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("does not answer"), "{said:?}");
     standby.start_again()?;
     persist(async || bank.cosign_order(ask.clone()).await).await??;
     load.lives(SOME).await?;

@@ -47,9 +47,8 @@ async fn one_of_two_replicas_dies_at_every_point() -> Result<(), Failure> {
 
 async fn one_of_two(step: usize) -> Result<(), Failure> {
     let mut drill = Drill::begin_with_replica().await?;
-    // Which replica makes a CRL is their own matter: alone, it dies at these too.
-    let points = Point::ALL.iter();
-    let points = points.filter(|point| !point.name().starts_with("crl."));
+    // Which replica makes a CRL is their own matter.
+    let points = Point::ALL.iter().filter(|point| !of_leader(point));
     let points: Vec<_> = points.step_by(step).collect();
     for (number, point) in points.iter().enumerate() {
         drill.dies_at(**point, 1 + number % 3).await?;
@@ -58,6 +57,29 @@ async fn one_of_two(step: usize) -> Result<(), Failure> {
     assert_eq!(deaths, points.len());
     assert!(deaths >= 28 / step, "{deaths}");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_leader_of_two_dies_at_every_point_of_a_crl() -> Result<(), Failure> {
+    LocalSet::new().run_until(leaders()).await
+}
+
+async fn leaders() -> Result<(), Failure> {
+    let mut drill = Drill::begin_with_replica().await?;
+    let points: Vec<_> = Point::ALL.iter().filter(of_leader).collect();
+    for point in &points {
+        drill.leader_dies_at(**point).await?;
+    }
+    drill.terms(1 + points.len()).await?;
+    let (deaths, checked) = drill.end().await?;
+    assert_eq!((deaths, points.len()), (5, 5));
+    // Of the five, one at least was recorded before the death.
+    assert!(checked.crls > 2, "{checked:?}");
+    Ok(())
+}
+
+fn of_leader(point: &&Point) -> bool {
+    point.name().starts_with("crl.")
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The record is put back from a backup that is five minutes old: no order is ever authorized twice, no CRLNumber is used
 //! again, and who was revoked stays so.
 
+mod kept;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,29 +10,27 @@ use std::{
 };
 
 use e2e::{
-    clock::Hands,
     customer::{self, Customer},
     deployment::Deployment,
     failure::Failure,
     numbers::{Numbers, ask},
     recheck::recheck,
     refusal::demand,
-    stored,
     terminal::{Said, Terminal},
     until::until,
 };
-use rusqlite::Connection;
 use semops_objects::Order;
 use semops_pki::crl::CertificateRevocationList;
 use semops_proto::{
     client::Client,
     v1::{Authority, CosignOrderRequest, GetStatusRequest, RevocationReason},
 };
-use softhsm_setup::scheme::{Role, Scheme};
+use softhsm_setup::scheme::Role;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::crls::{crl, get};
+use kept::Site;
 
 /// How long a CRL may take after a revocation.
 const SOON: Duration = Duration::from_secs(20);
@@ -38,6 +38,9 @@ const SOON: Duration = Duration::from_secs(20);
 const LOST: i64 = 300;
 /// The hold.
 const HOLD: i64 = 630;
+
+const EVENTS: &str = "SELECT count(*) FROM audit";
+const AUTHORIZED: &str = "SELECT count(*) FROM operation WHERE kind = 'authorization' AND state = 'AUTHORIZED' AND object = ";
 
 /// The callers of one start of the service.
 struct Callers {
@@ -94,25 +97,6 @@ fn order(customer: &Customer, ahead: i64) -> Result<(Order, CosignOrderRequest),
     Ok((order, ask))
 }
 
-/// What an operator types, by the hands of whoever is at the terminal.
-fn backup(deployment: &Deployment, to: &Path) -> Result<(), Failure> {
-    let connection = Connection::open(deployment.database())?;
-    connection.execute("VACUUM INTO ?1", [to.to_str().unwrap()])?;
-    Ok(())
-}
-
-fn put_back(deployment: &Deployment, backup: &Path) -> Result<(), Failure> {
-    let database = deployment.database();
-    for end in ["-wal", "-shm"] {
-        let beside = PathBuf::from(format!("{}{end}", database.display()));
-        if beside.exists() {
-            fs::remove_file(beside)?;
-        }
-    }
-    fs::copy(backup, database)?;
-    Ok(())
-}
-
 /// Fetches all CRLs of the deployment into a directory, as verifiers do: those of the roots too.
 fn fetch(deployment: &Deployment, into: &Path) -> Result<(), Failure> {
     fs::create_dir(into)?;
@@ -130,26 +114,28 @@ fn fetch(deployment: &Deployment, into: &Path) -> Result<(), Failure> {
 }
 
 /// How many rows there are of what a restore writes, and the end of the hold.
-fn rows(deployment: &Deployment) -> Result<[i64; 6], Failure> {
-    let connection = Connection::open(deployment.database())?;
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    Ok([
-        number("SELECT count(*) FROM operation")?,
-        number("SELECT count(*) FROM crl")?,
-        number("SELECT count(*) FROM revocation")?,
-        number("SELECT count(*) FROM listed")?,
-        number("SELECT count(*) FROM audit")?,
-        number("SELECT until FROM hold")?,
-    ])
+async fn rows(site: &Site) -> Result<Vec<i64>, Failure> {
+    let mut rows = Vec::new();
+    for sql in [
+        "SELECT count(*) FROM operation",
+        "SELECT count(*) FROM crl",
+        "SELECT count(*) FROM revocation",
+        "SELECT count(*) FROM listed",
+        EVENTS,
+        "SELECT until FROM hold",
+    ] {
+        rows.push(site.count(sql).await?);
+    }
+    Ok(rows)
 }
 
-fn refused(deployment: &Deployment, hands: &Hands, directory: &Path) -> Result<Said, Failure> {
-    let mut command = hands.of(deployment.signer()?);
+async fn refused(site: &Site, directory: &Path) -> Result<Said, Failure> {
+    let mut command = site.signer()?;
     command.arg("--after-restore").arg(directory);
-    let before = rows(deployment)?;
+    let before = rows(site).await?;
     let said = Terminal::new()?.run(&mut command)?;
     assert_eq!(said.code, Some(64), "{said:?}");
-    assert_eq!(rows(deployment)?, before, "{said:?}");
+    assert_eq!(rows(site).await?, before, "{said:?}");
     Ok(said)
 }
 
@@ -175,7 +161,8 @@ struct Before {
     backup: PathBuf,
 }
 
-async fn before(deployment: &Deployment, hands: &Hands, at: &Path) -> Result<Before, Failure> {
+async fn before(site: &Site, at: &Path) -> Result<Before, Failure> {
+    let deployment = &site.deployment;
     let callers = Callers::of(deployment).await?;
     let (kept, thief) = (callers.customer().await?, callers.customer().await?);
     let (_, known) = order(&kept, 0)?;
@@ -184,10 +171,10 @@ async fn before(deployment: &Deployment, hands: &Hands, at: &Path) -> Result<Bef
     fetch(deployment, &older)?;
     let first = callers.revoked(&callers.customer().await?).await?;
     callers.listing(&[&first]).await?;
-    let backup_file = at.join("backup.db");
-    backup(deployment, &backup_file)?;
+    let backup = at.join("backup");
+    site.backup(&backup)?;
 
-    hands.set(LOST)?;
+    site.hands.set(LOST)?;
     let (_, lost) = order(&kept, LOST)?;
     callers.bank.cosign_order(lost.clone()).await?;
     let stolen = callers.revoked(&thief).await?;
@@ -205,13 +192,13 @@ async fn before(deployment: &Deployment, hands: &Hands, at: &Path) -> Result<Bef
         published: published.number(),
         older,
         newest,
-        backup: backup_file,
+        backup,
     })
 }
 
 /// What is missing, forged or older than the record itself is told all at once, and changes nothing.
-fn mistakes(deployment: &Deployment, hands: &Hands, before: &Before) -> Result<(), Failure> {
-    let base = format!("http://{}/crl", deployment.scheme().http());
+async fn mistakes(site: &Site, before: &Before) -> Result<(), Failure> {
+    let base = format!("http://{}/crl", site.deployment.scheme().http());
     let mixed = before.newest.with_file_name("mixed");
     fs::create_dir(&mixed)?;
     for entry in fs::read_dir(&before.newest)? {
@@ -226,7 +213,7 @@ fn mistakes(deployment: &Deployment, hands: &Hands, before: &Before) -> Result<(
     let old = "mobilis-device-ca of today";
     fs::copy(before.older.join(old), mixed.join(old))?;
     fs::write(mixed.join("notes"), "fetched by hand")?;
-    let said = refused(deployment, hands, &mixed)?.err;
+    let said = refused(site, &mixed).await?.err;
     for words in [
         "the published CRLs have 5 mistakes",
         &format!("the signing-ca of beta: no CRL of it is there: fetch {base}/beta-signing-ca.crl"),
@@ -239,9 +226,9 @@ fn mistakes(deployment: &Deployment, hands: &Hands, before: &Before) -> Result<(
     }
     let nothing = before.newest.with_file_name("nothing");
     fs::create_dir(&nothing)?;
-    let said = refused(deployment, hands, &nothing)?.err;
+    let said = refused(site, &nothing).await?.err;
     assert!(said.contains("have 6 mistakes"), "{said}");
-    let absent = refused(deployment, hands, &nothing.join("absent"))?.err;
+    let absent = refused(site, &nothing.join("absent")).await?.err;
     assert!(absent.contains("absent"), "{absent}");
     Ok(())
 }
@@ -285,27 +272,27 @@ async fn during(deployment: &Deployment, before: &Before, most: i64) -> Result<(
 #[tokio::test]
 async fn a_restored_record_authorizes_nothing_twice_and_forgets_no_revocation()
 -> Result<(), Failure> {
-    let hands = Hands::new()?;
-    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
-    let signer = |deployment: &Deployment| Ok::<_, Failure>(hands.of(deployment.signer()?));
-    deployment.start_with(signer(&deployment)?).await?;
+    restored(Site::with_a_file()?).await
+}
+
+#[tokio::test]
+async fn nor_does_a_restored_database() -> Result<(), Failure> {
+    restored(Site::with_a_database().await?).await
+}
+
+async fn restored(mut site: Site) -> Result<(), Failure> {
+    start(&mut site, None).await?;
     let terminal = Terminal::new()?;
-    let before = before(&deployment, &hands, &terminal.path("")).await?;
-    let revoked_at = stored::events(&deployment)?.len();
-    deployment.stop().await?;
-    put_back(&deployment, &before.backup)?;
-    assert!(stored::events(&deployment)?.len() < revoked_at);
+    let before = before(&site, &terminal.path("")).await?;
+    let events = site.count(EVENTS).await?;
+    site.deployment.stop().await?;
+    site.put_back(&before.backup)?;
+    assert!(site.count(EVENTS).await? < events);
 
-    mistakes(&deployment, &hands, &before)?;
+    mistakes(&site, &before).await?;
 
-    let restoring = |deployment: &Deployment, published: &Path| {
-        let mut command = signer(deployment)?;
-        command.arg("--after-restore").arg(published);
-        Ok::<_, Failure>(command)
-    };
-    let command = restoring(&deployment, &before.newest)?;
-    deployment.start_with(command).await?;
-    let said = deployment.log();
+    start(&mut site, Some(&before.newest)).await?;
+    let said = site.deployment.log();
     let thief = before.thief.device_id();
     for words in [
         format!("the next is {}\n", before.published + 1),
@@ -316,26 +303,29 @@ async fn a_restored_record_authorizes_nothing_twice_and_forgets_no_revocation()
     ] {
         assert!(said.contains(&words), "{words}: {said}");
     }
-    during(&deployment, &before, HOLD).await?;
+    during(&site.deployment, &before, HOLD).await?;
 
     // It stands in the record: a start without the flag keeps to it, one with it never shortens it.
-    deployment.stop().await?;
-    hands.set(LOST + 60)?;
-    deployment.start_with(signer(&deployment)?).await?;
-    during(&deployment, &before, HOLD - 60).await?;
+    site.deployment.stop().await?;
+    site.hands.set(LOST + 60)?;
+    start(&mut site, None).await?;
+    during(&site.deployment, &before, HOLD - 60).await?;
     let again = terminal.path("again");
-    fetch(&deployment, &again)?;
-    deployment.stop().await?;
-    let said = refused(&deployment, &hands, &before.newest)?.err;
+    fetch(&site.deployment, &again)?;
+    site.deployment.stop().await?;
+    let said = refused(&site, &before.newest).await?.err;
     assert!(said.contains("which the record itself holds"), "{said}");
-    let command = restoring(&deployment, &again)?;
-    deployment.start_with(command).await?;
-    let callers = Callers::of(&deployment).await?;
+    start(&mut site, Some(&again)).await?;
+    let callers = Callers::of(&site.deployment).await?;
     let left = held(callers.bank.cosign_order(before.lost.clone()).await)?;
     assert!(left > HOLD - 60, "{left}");
+    after(site, &before, &callers).await
+}
 
+/// The hold has ended.
+async fn after(mut site: Site, before: &Before, callers: &Callers) -> Result<(), Failure> {
     let after = LOST + 60 + HOLD + 20;
-    hands.set(after)?;
+    site.hands.set(after)?;
     let late = callers.bank.cosign_order(before.lost.clone()).await;
     demand(late, Code::FailedPrecondition, "ORDER_EXPIRED")?;
     let (_, stolen) = order(&before.thief, after)?;
@@ -343,15 +333,20 @@ async fn a_restored_record_authorizes_nothing_twice_and_forgets_no_revocation()
     demand(stolen, Code::FailedPrecondition, "DEVICE_REVOKED")?;
     let (new, ask_new) = order(&before.kept, after)?;
     callers.bank.cosign_order(ask_new).await?;
-    let shown = callers.bank.get_status(GetStatusRequest {}).await?;
-    let measured = Numbers::of(&deployment)?.sum("semops_hold_seconds", &[]);
-    assert_eq!((shown.held_seconds, measured), (0, Some(0.0)));
-    let state = stored::operation(&deployment, "authorization", Some(&new.jti.to_string()))?;
-    assert_eq!(state.unwrap().state, "AUTHORIZED");
+    let authorized = format!("{AUTHORIZED}'{}'", new.jti);
+    assert_eq!(site.count(&authorized).await?, 1);
 
-    hands.set(0)?;
-    let checked = recheck(&mut deployment).await?;
+    site.hands.set(0)?;
+    let checked = recheck(&mut site.deployment).await?;
     // Of those before the loss the record has one; the other can never come back.
     assert_eq!(checked.authorizations, 2);
     Ok(())
+}
+
+async fn start(site: &mut Site, restored: Option<&Path>) -> Result<(), Failure> {
+    let mut command = site.signer()?;
+    if let Some(published) = restored {
+        command.arg("--after-restore").arg(published);
+    }
+    site.deployment.start_with(command).await
 }

@@ -3,7 +3,9 @@
 //! test's own clock stays true.
 
 use std::{
-    fs,
+    ffi::OsString,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,7 +28,11 @@ impl Hands {
     /// libfaketime is missing.
     pub fn new() -> Result<Self, Failure> {
         let library = programs::libfaketime()?;
-        let folder = tempfile::Builder::new().prefix("semops-clock-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("semops-clock-")
+            // PostgreSQL reads it as another user.
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()?;
         let hands = Self { library, folder };
         hands.set(0)?;
         Ok(hands)
@@ -35,13 +41,20 @@ impl Hands {
     /// The same command, by this clock.
     #[must_use]
     pub fn of(&self, mut command: Command) -> Command {
+        command.envs(self.environment());
         command
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", self.file())
+    }
+
+    /// What makes a program go by it.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, OsString); 4] {
+        [
+            ("LD_PRELOAD", self.library.clone().into()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file().into()),
             // Read at each look at the clock.
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ]
     }
 
     /// Sets it so many seconds ahead of the right time, or behind it.

@@ -4,6 +4,7 @@
 //! PostgreSQL refuses to run as root: then it runs as Debian's user `postgres`.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -112,7 +113,15 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn start_with(settings: &[&str]) -> io::Result<Self> {
-        Self::make("", &[&SETTINGS, settings].concat())
+        Self::make("", &[&SETTINGS, settings].concat(), &[])
+    }
+
+    /// As [`Cluster::start`], in this environment.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in(environment: &[(&str, OsString)]) -> io::Result<Self> {
+        Self::make("", &SETTINGS, environment)
     }
 
     /// A standby of `primary`, with its settings and all that is in it; it streams by the name `standby`.
@@ -120,11 +129,22 @@ impl Cluster {
     /// # Errors
     /// As there.
     pub fn standby_of(primary: &Self) -> io::Result<Self> {
-        Self::make(&primary.folder.display().to_string(), &[])
+        Self::make(&primary.folder.display().to_string(), &[], &[])
     }
 
-    fn make(primary: &str, settings: &[&str]) -> io::Result<Self> {
+    fn make(
+        primary: &str,
+        settings: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> io::Result<Self> {
         let mut command = as_user();
+        // Only for what runs as that user: the other would leave things behind that it may not use.
+        command.arg("env");
+        for (name, value) in environment {
+            let mut word = OsString::from(format!("{name}="));
+            word.push(value);
+            command.arg(word);
+        }
         command.args(["sh", "-c", WATCH, "sh"]);
         command
             .arg(programs()?)

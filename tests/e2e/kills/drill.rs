@@ -1,14 +1,22 @@
 //! One death after the other in one deployment: a point is armed, the load goes on until the process dies there, it is
 //! started again, and all that it had answered is asked for again.
 
-use std::{fs, os::unix::process::ExitStatusExt as _, path::PathBuf, process::ExitStatus};
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
 
 use e2e::{
     cluster::Cluster,
     deployment::{Deployment, replica::Replica},
     failure::Failure,
+    programs::{self, Watched},
     recheck::Checked,
     story::Callers,
+    until::until,
 };
 use rustix::process::Signal;
 use signer::fault::{Point, VARIABLE};
@@ -20,6 +28,8 @@ use crate::lives::{Load, callers};
 const CLIENTS: usize = 4;
 /// Lives until the clients are no more at the same step.
 const SPREAD: usize = 2;
+/// A revocation, the lease of one that died, and some.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
 /// What goes on while the deployment's own server dies.
 #[derive(Default)]
@@ -48,7 +58,7 @@ impl Drill {
     /// A deployment with clients at work.
     pub(super) async fn begin() -> Result<Self, Failure> {
         let deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
-        Self::of(deployment, Beside::default()).await
+        Self::of(deployment, Beside::default(), tempfile::tempdir()?).await
     }
 
     /// The same with its record in a cluster, and a second replica that goes on while the first dies.
@@ -56,16 +66,24 @@ impl Drill {
         let cluster = Cluster::start()?;
         let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
         deployment.keep_record_in(&cluster).await?;
-        let replica = deployment.replica(|command| command).await?;
+        let folder = tempfile::tempdir()?;
+        let replica = deployment.replica(|mut command| {
+            command.env(VARIABLE, armed_beside(&folder));
+            command
+        });
+        let replica = replica.await?;
         let beside = Beside {
             replica: Some(replica),
             _cluster: Some(cluster),
         };
-        Self::of(deployment, beside).await
+        Self::of(deployment, beside, folder).await
     }
 
-    async fn of(mut deployment: Deployment, beside: Beside) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
+    async fn of(
+        mut deployment: Deployment,
+        beside: Beside,
+        folder: TempDir,
+    ) -> Result<Self, Failure> {
         start(&mut deployment, &armed(&folder)).await?;
         let mut drill = Self {
             callers: callers(&deployment, beside.replica.as_ref()).await?,
@@ -103,6 +121,47 @@ impl Drill {
         let died = self.deployment.server()?.wait().await;
         died_by_kill(died.map_err(|failure| failure.in_step(point.name()))?)?;
         self.comes_back().await
+    }
+
+    /// Of two replicas the one that leads dies, whichever that is, when it reaches this point of the scheduled work, which
+    /// the other never does.
+    pub(super) async fn leader_dies_at(&mut self, point: Point) -> Result<(), Failure> {
+        self.load.lives(SPREAD).await?;
+        for file in [armed(&self.folder), armed_beside(&self.folder)] {
+            self.arm_in(&file, point, 1)?;
+        }
+        let replica = self.beside.replica.take();
+        let mut replica = replica.ok_or_else(|| Failure::new("it is alone"))?;
+        let own = self.deployment.server()?;
+        let (status, beside) = until(point.name(), LONG_ENOUGH, async || {
+            let own = own.status()?.map(|status| (status, false));
+            let beside = replica.process().status()?.map(|status| (status, true));
+            Ok(own.or(beside))
+        })
+        .await?;
+        died_by_kill(status)?;
+        if !beside {
+            self.beside.replica = Some(replica);
+            return self.comes_back().await;
+        }
+        self.disarm()?;
+        self.deaths += 1;
+        let answered = self.load.rest();
+        let mut command = replica.run_by(&programs::ours(Watched::No)?.signer);
+        command.env(VARIABLE, armed_beside(&self.folder));
+        replica.start_again(&mut self.deployment, command).await?;
+        self.beside.replica = Some(replica);
+        self.again(answered).await
+    }
+
+    /// Waits until the lead has passed that often from one process to another.
+    pub(super) async fn terms(&self, often: usize) -> Result<(), Failure> {
+        let sql =
+            format!("SELECT count(*) FROM lease WHERE holder IS NOT NULL AND term >= {often}");
+        until("another leader", LONG_ENOUGH, async || {
+            Ok((self.deployment.count(&sql).await? == 1).then_some(()))
+        })
+        .await
     }
 
     /// Dies when so many lives more were lived: at no point in particular.
@@ -183,16 +242,21 @@ impl Drill {
     }
 
     fn arm(&self, point: Point, times: usize) -> Result<(), Failure> {
+        self.arm_in(&armed(&self.folder), point, times)
+    }
+
+    fn arm_in(&self, file: &Path, point: Point, times: usize) -> Result<(), Failure> {
         // Whole at once: the process may read at any moment.
         let next = self.folder.path().join("next");
         fs::write(&next, format!("{} {times}", point.name()))?;
-        Ok(fs::rename(next, armed(&self.folder))?)
+        Ok(fs::rename(next, file)?)
     }
 
     fn disarm(&self) -> Result<(), Failure> {
-        let file = armed(&self.folder);
-        if file.exists() {
-            fs::remove_file(file)?;
+        for file in [armed(&self.folder), armed_beside(&self.folder)] {
+            if file.exists() {
+                fs::remove_file(file)?;
+            }
         }
         Ok(())
     }
@@ -200,6 +264,10 @@ impl Drill {
 
 fn armed(folder: &TempDir) -> PathBuf {
     folder.path().join("armed")
+}
+
+fn armed_beside(folder: &TempDir) -> PathBuf {
+    folder.path().join("armed-beside")
 }
 
 async fn start(deployment: &mut Deployment, armed: &PathBuf) -> Result<(), Failure> {

@@ -56,6 +56,14 @@ impl Process {
         }
     }
 
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Sends SIGTERM, lets it drain, and demands that it ends well.
     ///
     /// # Errors
