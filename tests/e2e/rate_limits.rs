@@ -1,9 +1,10 @@
 //! Rate limits from outside: each scope says how long to wait and keeps its word, a policy takes effect beside the running
-//! server, and one institution's flood is its own.
+//! server, one institution's flood is its own, and replicas share them.
 
 mod flood;
 mod limited;
 mod public;
+mod shared;
 
 use std::time::Duration;
 

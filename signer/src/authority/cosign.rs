@@ -112,7 +112,7 @@ impl Authority {
 
         // 4 admit: what was begun was admitted then
         if pending.is_none() {
-            self.admit_device(ctx, proven.device())?;
+            self.admit_device(ctx, proven.device()).await?;
         }
 
         // 5 decide

@@ -7,6 +7,7 @@ mod device;
 mod documents;
 mod enroll;
 mod lead;
+mod lending;
 mod list_devices;
 mod observe;
 mod publish_crl;
@@ -32,10 +33,12 @@ use semops_pki::{certificate::Certificate, profile::Oids};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+pub use admit::{Admission, AdmittedBy};
 pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
 pub use documents::{LoadError, LoadedDocument, load_document};
 pub use enroll::Enrolled;
+use lending::Lending;
 pub use list_devices::DevicesShown;
 pub use publish_crl::{Ca, Published, crl_address};
 use readiness::Readiness;
@@ -76,6 +79,8 @@ pub struct Context {
     pub snapshot: Arc<Snapshot>,
     /// No wait goes beyond it.
     pub deadline: Instant,
+    /// By what it was let in.
+    pub admitted_by: AdmittedBy,
 }
 
 impl Context {
@@ -172,7 +177,8 @@ pub struct Authority {
     store: Arc<dyn Store>,
     signer: RecordedSigner,
     tokens: Tokens,
-    limits: Limits,
+    limits: Arc<Limits>,
+    lending: Option<Lending>,
     refusals: Refusals,
     clock: Clock,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -196,6 +202,8 @@ impl Authority {
     ) -> Result<Self, Error> {
         let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
         let readiness = Readiness::held_until(store.held_until().await?);
+        let limits = Arc::new(limits);
+        let lending = Lending::start(&store, &limits, &metrics).await?;
         Ok(Self {
             setup,
             started_at: clock.now(),
@@ -203,6 +211,7 @@ impl Authority {
             signer,
             tokens,
             limits,
+            lending,
             refusals: Refusals::default(),
             clock,
             snapshot: watch::Sender::new(Arc::new(snapshot)),

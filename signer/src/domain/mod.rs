@@ -9,4 +9,5 @@ pub mod limit;
 pub mod operation;
 pub mod outcome;
 pub mod pace;
+pub mod quota;
 pub mod reason;

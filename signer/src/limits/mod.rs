@@ -1,13 +1,19 @@
 //! Owns the rate limits: how many requests an institution, a caller and a device may make, and how many of an institution
 //! are under way. In memory alone; the keys are identities that were authenticated or proven, and each institution's are
-//! apart, so that none can make another's be forgotten. The only place that names governor.
+//! apart, so that none can make another's be forgotten. Where replicas share the record, it keeps what was spent, decides by
+//! [`lend`], and `shared` holds what it lent to this one. The only place that names governor.
 //!
 //! A refusal by a window is a promise: who waits as long as it says and is alone gets through, who comes earlier does not.
 
 mod keys;
+mod lend;
 mod place;
+mod purse;
+mod shared;
 mod spent;
 
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -26,11 +32,17 @@ use governor::{
 };
 use semops_objects::institution::InstitutionId;
 
-pub use self::place::Place;
 use self::{
     keys::Keys,
     place::Places,
+    shared::Purses,
     spent::{Spent, Wait},
+};
+pub use self::{
+    lend::lend,
+    place::Place,
+    purse::LEASE,
+    shared::{Asking, Drawn},
 };
 use crate::domain::{
     actor::SpiffeId,
@@ -108,6 +120,7 @@ struct Institution {
     ground: Ground,
     callers: Keys<SpiffeId>,
     devices: Keys<DeviceId>,
+    purses: Mutex<Purses>,
 }
 
 impl Limits {
@@ -243,6 +256,7 @@ impl<C: Clock> Limits<C> {
                 ground: Ground::new(&limits.institution),
                 callers: Keys::new(CALLERS),
                 devices: Keys::new(DEVICES),
+                purses: Mutex::new(Purses::new(&limits.institution)),
             })
         };
         let known = self.institutions.write();

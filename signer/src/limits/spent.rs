@@ -10,7 +10,10 @@ use governor::{
     state::{NotKeyed, StateStore},
 };
 
-use crate::domain::limit::{MAX_WINDOWS, Window, Windows};
+use crate::domain::{
+    limit::{MAX_WINDOWS, Window, Windows},
+    quota::Arrivals,
+};
 
 /// Of each window, when it will be as good as new: governor's theoretical arrival time, since the limits' start.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,24 @@ impl Spent {
             arrivals: [Nanos::new(0); MAX_WINDOWS],
             recovered_at: Nanos::new(0),
         }
+    }
+
+    /// What these arrivals say at `now`. No window has more to come back than its burst: what a clock that was set back left
+    /// beyond that is forgotten.
+    pub(super) fn stood(windows: &Windows, arrivals: Arrivals, now: Nanos) -> Self {
+        let mut spent = Self::nothing(windows);
+        let each = windows.iter().zip(arrivals).zip(&mut spent.arrivals);
+        for ((window, stood), arrival) in each {
+            let whole = window.interval().saturating_mul(window.burst().get());
+            *arrival = Nanos::from(stood).min(now + whole);
+            spent.recovered_at = spent.recovered_at.max(*arrival);
+        }
+        spent
+    }
+
+    /// Its arrivals.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        self.arrivals.map(Duration::from)
     }
 
     /// What it is under these windows: the same, or nothing when they have changed.

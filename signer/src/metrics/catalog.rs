@@ -129,6 +129,12 @@ catalogue! {
         "Requests that the rate limits let through: caller with its institution, then device; public for strangers"
     LIMIT_REFUSED "semops_limit_refused_total" [Institution Scope]
         "Requests that a rate limit refused, by whose limit it was"
+    QUOTA_ASKED "semops_quota_asked_total" [Institution Scope]
+        "Requests that this replica asked the record to lend of a quota that replicas share"
+    QUOTA_LENT "semops_quota_lent_total" [Institution Scope]
+        "Requests that the record lent it; what is not used within a second is forfeited"
+    QUOTA_FAILED "semops_quota_failures_total" []
+        "Times that the record could not be asked for quotas: no new order is co-signed meanwhile"
     STORE_COMMIT "semops_store_commit_duration_seconds" [Operation]
         "How long a group of rows took to be durable"
     STORE_ROWS "semops_store_commit_rows" [Operation]

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    authority::{Authority, Context, Snapshot},
+    authority::{AdmittedBy, Authority, Context, Snapshot},
     domain::actor::{Actor, Origin},
     error::Error,
     ids::RequestId,
@@ -50,6 +50,7 @@ pub(crate) struct Call {
     pub(crate) deadline: Deadline,
     /// Among the institution's requests under way, until the work is done; none where no limit holds.
     pub(crate) place: Option<Arc<Place>>,
+    pub(crate) admitted_by: AdmittedBy,
     pub(crate) span: RequestSpan,
 }
 
@@ -63,6 +64,7 @@ impl Call {
             },
             snapshot: Arc::clone(&self.snapshot),
             deadline: self.deadline.at,
+            admitted_by: self.admitted_by,
         }
     }
 }

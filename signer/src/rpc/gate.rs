@@ -18,7 +18,7 @@ use tower::Service;
 use tracing::info;
 
 use crate::{
-    authority::Snapshot,
+    authority::{AdmittedBy, Snapshot},
     domain::actor::SpiffeId,
     error::{Error, Reason},
     ids::RequestId,
@@ -147,10 +147,11 @@ impl Gate {
         }
         let authority = &self.desk.authority;
         // Before anything is read, from the store or from the caller.
-        let place = if method.is_none_or(Method::is_limited) {
-            Some(Arc::new(authority.admit(&snapshot, caller.id(), id)?))
+        let (place, admitted_by) = if method.is_none_or(Method::is_limited) {
+            let admission = authority.admit(&snapshot, caller.id(), id).await?;
+            (Some(Arc::new(admission.place)), admission.by)
         } else {
-            None
+            (None, AdmittedBy::Quota)
         };
         let (snapshot, caller) = match method {
             Some(method) if method.compares_generation() => (snapshot, caller),
@@ -166,6 +167,7 @@ impl Gate {
             snapshot,
             deadline,
             place,
+            admitted_by,
             span: told.span.clone(),
         })
     }

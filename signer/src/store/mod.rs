@@ -21,6 +21,7 @@ use crate::{
         key::KeyId,
         operation::{Kind, Operation, Term},
         outcome::{Ending, Outcome},
+        quota::{Lend, Lent, QuotaAsk},
         reason,
     },
 };
@@ -351,6 +352,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends the term of `replica`, if it leads: another may lead at once, and no CRL begins in that term any more.
     async fn step_down(&self, replica: Uuid) -> Result<(), StoreError>;
+
+    /// Lends requests of quotas in advance, in one transaction: to each ask, in order, what `decide` makes of what stands at
+    /// the store's clock, and that is what stands from then on. Not durable: a crash may give the last moment's back. None
+    /// from a store that no other replica can share.
+    async fn lend(&self, asks: &[QuotaAsk], decide: Lend) -> Result<Option<Vec<Lent>>, StoreError>;
 
     /// What a CRL of `issuer` is made from, in one read.
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError>;

@@ -138,6 +138,17 @@ impl Deployment {
         let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
         database.client(&database.name).await
     }
+
+    /// Has the record's database do something.
+    ///
+    /// # Errors
+    /// It does not take it, or the record is a file.
+    pub async fn tell(&self, sql: &str) -> Result<(), Failure> {
+        let database = self.database.as_ref();
+        let database = database.ok_or_else(|| Failure::new("the record is a file"))?;
+        let client = database.client(&database.name).await?;
+        Ok(client.batch_execute(sql).await?)
+    }
 }
 
 /// What makes a record of the embedded store.

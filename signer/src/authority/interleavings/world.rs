@@ -307,6 +307,7 @@ fn context(authority: &Authority, institution: &str) -> Context {
         },
         snapshot: authority.snapshot(),
         deadline: Instant::now() + Duration::from_secs(30),
+        admitted_by: AdmittedBy::Quota,
     }
 }
 

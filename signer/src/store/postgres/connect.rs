@@ -93,10 +93,14 @@ impl Connector {
         durable(&session).await?;
         schema::check(&session).await?;
         self.primaries.prove(primary, &session).await?;
-        if kind == Kind::Reads {
-            session
-                .batch("SET default_transaction_read_only = on")
-                .await?;
+        match kind {
+            Kind::Reads => {
+                session
+                    .batch("SET default_transaction_read_only = on")
+                    .await?
+            }
+            Kind::Writes => {}
+            Kind::Lends => session.batch("SET synchronous_commit = off").await?,
         }
         Ok((primary, session))
     }

@@ -22,6 +22,7 @@ use crate::{
         key::KeyId,
         operation::{Operation, Term},
         outcome::Outcome,
+        quota::{Lend, Lent, QuotaAsk},
     },
     fault::{self, Point},
     store::{
@@ -47,6 +48,7 @@ mod locks;
 mod pages;
 mod pool;
 mod primary;
+mod quota;
 mod reads;
 mod record;
 mod restore;
@@ -76,6 +78,7 @@ const PULSE: &str = "UPDATE pulse SET beat = beat + 1 WHERE one = 1";
 pub struct PostgresStore {
     reads: Pool,
     writes: Pool,
+    lends: Pool,
 }
 
 impl PostgresStore {
@@ -88,7 +91,8 @@ impl PostgresStore {
         let connector = connect::Connector::new(settings);
         let store = Self {
             reads: Pool::new(connector.clone(), Kind::Reads, READERS),
-            writes: Pool::new(connector, Kind::Writes, WRITERS),
+            writes: Pool::new(connector.clone(), Kind::Writes, WRITERS),
+            lends: Pool::new(connector, Kind::Lends, 1),
         };
         store.generation().await?;
         Ok(store)
@@ -261,6 +265,10 @@ impl Store for PostgresStore {
 
     async fn step_down(&self, replica: Uuid) -> Result<(), StoreError> {
         on!(self.writes, s => lease::step_down(&s, replica))
+    }
+
+    async fn lend(&self, asks: &[QuotaAsk], decide: Lend) -> Result<Option<Vec<Lent>>, StoreError> {
+        on!(self.lends, s => quota::lend(&s, asks, decide)).map(Some)
     }
 
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {

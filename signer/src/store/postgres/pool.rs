@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Reads,
     /// Transactions.
     Writes,
+    /// Transactions that need not outlast a crash: they wait for no disk and no standby.
+    Lends,
 }
 
 /// A connection that is lent. It is closed when it is dropped, for what it was doing is not known then.

@@ -11,10 +11,11 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_record.sql"),
     include_str!("../../../migrations/postgres/0002_leader.sql"),
     include_str!("../../../migrations/postgres/0003_restore.sql"),
+    include_str!("../../../migrations/postgres/0004_quota.sql"),
 ];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";

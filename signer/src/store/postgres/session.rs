@@ -37,6 +37,8 @@ pub(super) struct Session {
 pub(super) struct Open {
     /// Its number.
     pub(super) number: String,
+    /// When it was opened, on the server's clock, since 1970.
+    pub(super) at: Duration,
     /// How far the clocks were apart at least when it was opened.
     apart: Duration,
     /// The last audit event that it wrote: every transaction that changes anything writes one.
@@ -136,6 +138,7 @@ impl Session {
         let (number, theirs): (String, Timestamp) = (started.try_get(0)?, started.try_get(1)?);
         self.note(Open {
             number,
+            at: Timestamp::from_micros(0).until(theirs),
             // Theirs was read between the two.
             apart: theirs.until(before).max(after.until(theirs)),
             event: None,

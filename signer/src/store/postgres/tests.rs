@@ -22,6 +22,7 @@ use crate::store::contract::{Inside, Made, World, contract, lists, money};
 
 mod outages;
 mod plans;
+mod quotas;
 mod replicas;
 mod schemas;
 mod standbys;
@@ -33,6 +34,9 @@ mod tls;
 mod cluster;
 
 use cluster::Cluster;
+
+/// The version of the schema that this program needs.
+const VERSION: u32 = 4;
 
 /// One server for all tests of the process; each has a database of its own.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());
@@ -64,7 +68,7 @@ async fn empty(cluster: &Cluster) -> Settings {
 /// A new database in this program's schema.
 async fn database(cluster: &Cluster) -> Settings {
     let settings = empty(cluster).await;
-    assert_eq!(migrate(settings.clone()).await.unwrap(), 3);
+    assert_eq!(migrate(settings.clone()).await.unwrap(), VERSION);
     settings
 }
 

@@ -52,7 +52,7 @@ impl<'a> Trial<'a> {
     pub(super) async fn begin(&self) -> Result<Lease<'a>, Failure> {
         self.bounded(async {
             let lease = self.pool.lease().await?;
-            if self.pool.kind() == Kind::Writes {
+            if self.pool.kind() != Kind::Reads {
                 lease.begin().await?;
             }
             Ok(lease)
@@ -107,7 +107,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn commit(&self, lease: Lease<'_>) -> Result<(), Failure> {
-        if self.pool.kind() == Kind::Writes {
+        if self.pool.kind() != Kind::Reads {
             match self.bounded(lease.batch("COMMIT")).await {
                 Err(Failure::Lost(error)) => {
                     let open = lease.opened();

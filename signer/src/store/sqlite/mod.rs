@@ -21,6 +21,7 @@ use crate::{
         key::KeyId,
         operation::{Operation, Term},
         outcome::Outcome,
+        quota::{Lend, Lent, QuotaAsk},
     },
     fault::{self, Point},
     store::{
@@ -310,6 +311,10 @@ impl Store for SqliteStore {
     async fn step_down(&self, _replica: Uuid) -> Result<(), StoreError> {
         // The next service that is given the file leads anyway.
         Ok(())
+    }
+
+    async fn lend(&self, _: &[QuotaAsk], _: Lend) -> Result<Option<Vec<Lent>>, StoreError> {
+        Ok(None)
     }
 
     async fn crl_state(&self, issuer: KeyId) -> Result<CrlState, StoreError> {

@@ -210,6 +210,15 @@ async fn what_is_unreadable_is_corrupt() {
 }
 
 #[tokio::test]
+async fn no_replica_shares_a_file_so_nothing_is_lent_of_it() {
+    let made = make();
+    assert_eq!(
+        made.store.lend(&[], crate::limits::lend).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
 async fn dropping_the_store_closes_the_file() {
     let (made, path) = make_file();
     made.store.ping().await.unwrap();

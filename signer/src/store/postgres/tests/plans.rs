@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 34] = [
+const HOT: [&str; 38] = [
     begin::IDS,
     complete::CERTIFY,
     complete::COUNT,
@@ -29,6 +29,10 @@ const HOT: [&str; 34] = [
     pages::ISSUED,
     pages::ISSUED_TO,
     pages::PICTURE,
+    quota::FORGET,
+    quota::SPEND,
+    quota::SPEND_FIRST,
+    quota::STAND,
     reads::DEVICE,
     reads::GENERATION,
     reads::RULES,

@@ -79,8 +79,13 @@ async fn a_standby_is_waited_for_or_the_primary_refused() {
         matches!(&begun, Err(StoreError::Unavailable(text)) if text.contains("does not answer")),
         "{begun:?}"
     );
-    // Reads go on: what is shown is there.
+    // Reads go on, for what is shown is there, and quotas are lent.
     world.store.generation().await.unwrap();
+    let ask = quotas::ask("alfa", 1, &[(1, 1, 60)], 1);
+    for left in [1, 0] {
+        let lent = quotas::lent(&*world.store, std::slice::from_ref(&ask)).await;
+        assert_eq!(lent[0].requests, left);
+    }
     // After a crash what nobody was told is shown as well, so nothing is, until the standby has it.
     drop(admin);
     cluster.kill().unwrap();
