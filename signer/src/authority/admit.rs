@@ -152,6 +152,8 @@ impl Authority {
                     Err(Undrawn::Unasked(_)) if left(ctx).is_zero() => {
                         return Err(Error::DeadlineExceeded);
                     }
+                    // Somebody holds the rows: that is no queue.
+                    Err(Undrawn::Unasked(StoreError::Busy)) => return Err(late().into()),
                     Err(Undrawn::Unasked(error)) => return Err(error.into()),
                 }
             }
