@@ -114,18 +114,7 @@ impl<C: Clock> Limits<C> {
                 purse.take(now);
                 purse.ask_ahead(now)
             };
-            let quota = |windows: &Windows| Quota {
-                institution: caller.institution().clone(),
-                scope,
-                windows: *windows,
-            };
-            asks.extend(requests.map(|requests| Asking {
-                ask: QuotaAsk {
-                    quota: quota(purse.windows()),
-                    requests,
-                },
-                at: now,
-            }));
+            asks.extend(requests.map(|requests| asking(caller, scope, purse, requests, now)));
         }
         if !lacking {
             return Drawn::Through(asks);
@@ -194,6 +183,18 @@ impl<C: Clock> Limits<C> {
             in_flight: institution.ground.places.taken(),
             in_flight_limit: limits.in_flight.get(),
         }
+    }
+}
+
+fn asking(caller: &SpiffeId, scope: Scope, purse: &Purse, requests: u32, at: Nanos) -> Asking {
+    let quota = Quota {
+        institution: caller.institution().clone(),
+        scope,
+        windows: *purse.windows(),
+    };
+    Asking {
+        ask: QuotaAsk { quota, requests },
+        at,
     }
 }
 

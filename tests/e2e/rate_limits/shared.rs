@@ -219,6 +219,18 @@ impl Drop for Standby {
     }
 }
 
+/// Waits until the primary has so many standbys, each of which it waits for.
+async fn standbys(deployment: &Deployment, wanted: i64) -> Result<(), Failure> {
+    until("the standby to come or go", SOON, async || {
+        let [all, synchronous] = ["true", "sync_state = 'sync'"]
+            .map(|state| format!("SELECT count(*) FROM pg_stat_replication WHERE {state}"));
+        let all = deployment.count(&all).await?;
+        let synchronous = deployment.count(&synchronous).await?;
+        Ok((all == wanted && synchronous == wanted).then_some(()))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_standby_is_gone_what_stands_is_told() -> Result<(), Failure> {
     let cluster = Cluster::start()?;
@@ -227,24 +239,14 @@ async fn while_the_standby_is_gone_what_stands_is_told() -> Result<(), Failure> 
     let names = "ALTER SYSTEM SET synchronous_standby_names = 'standby'";
     deployment.tell(names).await?;
     deployment.tell("SELECT pg_reload_conf()").await?;
-    let standbys = async |state: &str| {
-        let count = format!("SELECT count(*) FROM pg_stat_replication WHERE {state}");
-        deployment.count(&count).await
-    };
-    until("the standby", SOON, async || {
-        Ok((standbys("sync_state = 'sync'").await? > 0).then_some(()))
-    })
-    .await?;
+    standbys(&deployment, 1).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let first = order("1.00", "CNY")?;
     let ask = customer.asks(&first)?;
     let cosigned = banks[0].cosign_order(ask.clone()).await?;
 
     drop(standby);
-    until("the standby to be missed", SOON, async || {
-        Ok((standbys("true").await? == 0).then_some(()))
-    })
-    .await?;
+    standbys(&deployment, 0).await?;
     let (new, told) = tokio::join!(
         banks[0].cosign_order(customer.asks(&order("1.00", "CNY")?)?),
         async {
@@ -264,10 +266,7 @@ async fn while_the_standby_is_gone_what_stands_is_told() -> Result<(), Failure> 
     assert!(deployment.count(lent).await? > 0);
 
     let _standby = Standby::of(&cluster)?;
-    until("the standby", SOON, async || {
-        Ok((standbys("sync_state = 'sync'").await? > 0).then_some(()))
-    })
-    .await?;
+    standbys(&deployment, 1).await?;
     recheck(&mut deployment).await?;
     replica.stop().await
 }
