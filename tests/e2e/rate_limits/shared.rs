@@ -25,7 +25,7 @@ use super::{SOON, bundle, cosign, limited::keeps_its_word, policy, scheme};
 
 /// How long a lease lasts: what the bound adds to the time of a flood.
 const LEASE: Duration = Duration::from_secs(1);
-const FLOOD: Duration = Duration::from_secs(2);
+const FLOOD: Duration = Duration::from_secs(3);
 /// Customers that order as fast as they can at each replica.
 const CUSTOMERS: usize = 4;
 
@@ -65,15 +65,16 @@ async fn flood(
                     }
                 }
             }
-            assert!(refused > 0, "this machine is too slow for a flood");
-            Ok::<_, Failure>(signed)
+            Ok::<_, Failure>((signed, refused))
         });
     }
-    let mut all = 0;
-    for signed in tasks.join_all().await {
-        all += signed?;
+    let (mut signed, mut refused) = (0, 0);
+    for one in tasks.join_all().await {
+        let one = one?;
+        (signed, refused) = (signed + one.0, refused + one.1);
     }
-    Ok((all, began.elapsed()))
+    assert!(refused > signed, "this machine is too slow for a flood");
+    Ok((signed, began.elapsed()))
 }
 
 /// Floods under a new version of the policy with such a window. No more is signed than it gives in the time and a lease, and
@@ -111,10 +112,10 @@ async fn replicas_together_give_an_institution_its_quota_and_one_alone_all_of_it
     for _ in 0..banks.len() * CUSTOMERS {
         customers.push(Arc::new(Customer::of_alfa(&deployment).await?));
     }
-    let together = gives_its_quota(&deployment, 2, (40, 20), &banks, &customers).await?;
+    let together = gives_its_quota(&deployment, 2, (10, 5), &banks, &customers).await?;
     replica.process().signal(rustix::process::Signal::KILL)?;
     replica.process().wait().await?;
-    let alone = gives_its_quota(&deployment, 3, (20, 20), &banks[..1], &customers).await?;
+    let alone = gives_its_quota(&deployment, 3, (12, 4), &banks[..1], &customers).await?;
 
     // What the record says is as exact as what one process would say.
     let narrow = "{ burst = 3, requests = 2, seconds = 3 }";
