@@ -34,6 +34,13 @@ enum Waiting {
 }
 
 impl Waiting {
+    fn is_wanted(&self) -> bool {
+        match self {
+            Self::Purse(_) => true,
+            Self::One(_, reply) => !reply.is_closed(),
+        }
+    }
+
     const fn ask(&self) -> &QuotaAsk {
         match self {
             Self::Purse(asking) => &asking.ask,
@@ -103,7 +110,12 @@ impl Lender {
     async fn run(mut self) {
         let mut waiting = Vec::with_capacity(GROUP);
         while self.asked.recv_many(&mut waiting, GROUP).await > 0 {
-            self.lend(mem::take(&mut waiting)).await;
+            let mut waiting = mem::take(&mut waiting);
+            // Whoever has gone meanwhile spends nothing.
+            waiting.retain(Waiting::is_wanted);
+            if !waiting.is_empty() {
+                self.lend(waiting).await;
+            }
         }
     }
 
