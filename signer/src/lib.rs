@@ -4,6 +4,7 @@ pub mod authority;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod edges;
 pub mod error;
 pub mod fault;
 pub mod hsm;

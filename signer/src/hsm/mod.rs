@@ -12,6 +12,7 @@ mod local;
 mod monitor;
 mod place;
 mod process;
+mod rehearsal;
 mod report;
 mod start;
 mod supervisor;
@@ -34,6 +35,7 @@ pub use self::health::Health;
 #[cfg(test)]
 pub(crate) use self::local::{LocalToken, local};
 pub use self::monitor::{Monitor, Watch};
+pub use self::rehearsal::Rehearsal;
 pub use self::report::{KeyReport, TokenReport};
 pub use self::start::start;
 pub use self::token::Gauges;

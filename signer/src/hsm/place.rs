@@ -18,6 +18,11 @@ use crate::metrics::{TRACES, TokenMeter};
 
 /// Jobs that are sent beyond those in a call, so that a thread that is done finds the next one at once.
 const AHEAD: usize = 1;
+/// So many answers a second may come that nobody asked for; of each thread one in some seconds tells that its session was
+/// lost or found again.
+const MOST_UNASKED: u32 = 100;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// One worker process, or the lack of it.
 #[derive(Default)]
@@ -32,6 +37,8 @@ pub(super) struct Place {
     pub(super) logins: u64,
     /// When it answered last.
     answered: Option<Instant>,
+    /// Answers that nobody asked for, since when they are counted.
+    unasked: Option<(Instant, u32)>,
 }
 
 /// A job that was sent.
@@ -58,6 +65,7 @@ impl Place {
         self.link = Some(link);
         (self.threads, self.sessions, self.logins) = (threads, threads, 1);
         self.answered = Some(Instant::now());
+        self.unasked = None;
     }
 
     /// It serves no more; what it had is given back.
@@ -122,6 +130,16 @@ impl Place {
         let sent = self.under_way.remove(at);
         self.begin(meter);
         sent
+    }
+
+    /// It answered what it was not asked; whether it does so too often.
+    pub(super) fn babbles(&mut self) -> bool {
+        let now = Instant::now();
+        let recent = |(since, _): &(Instant, u32)| now.duration_since(*since) < SECOND;
+        let (since, before) = self.unasked.filter(recent).unwrap_or((now, 0));
+        let count = before.saturating_add(1);
+        self.unasked = Some((since, count));
+        count > MOST_UNASKED
     }
 
     /// Those that are in no call.

@@ -41,11 +41,37 @@ pub(super) struct Supervisor {
 }
 
 /// Why a process did not come to serve.
-enum NoStart {
+pub(super) enum NoStart {
     Refused(Refused),
     Ended(Fault),
     Process(std::io::Error),
     Stopped,
+}
+
+impl NoStart {
+    /// It said that it refuses, or what is not understood.
+    pub(super) fn said(refused: Option<Refused>) -> Self {
+        let odd = || Fault::new(WORKER, "said what was not understood");
+        refused.map_or_else(|| Self::Ended(odd()), Self::Refused)
+    }
+
+    /// What that means for the token; nothing if all is to end.
+    pub(super) fn failure(self) -> Option<Failure> {
+        let worker = |code: String| Failure::new(Class::Restart, WORKER, code);
+        Some(match self {
+            Self::Stopped => return None,
+            Self::Refused(Refused {
+                failure: Some(failure),
+                ..
+            }) => failure.into(),
+            Self::Refused(Refused { text, .. }) => worker(text),
+            Self::Ended(fault) => Failure {
+                fault,
+                class: Class::Restart,
+            },
+            Self::Process(error) => worker(format!("not started: {error}")),
+        })
+    }
 }
 
 impl Supervisor {
@@ -117,18 +143,8 @@ impl Supervisor {
                 Ok(Received::End) | Err(_) => return Err(NoStart::Ended(process.end())),
             }
         };
-        let report = match begun {
-            Begun {
-                refused: Some(refused),
-                ..
-            } => return Err(NoStart::Refused(refused)),
-            Begun { report, .. } => report.and_then(|r| r.of(&self.told, &self.settings.module)),
-        };
-        let Some(report) = report else {
-            let code = "said what was not understood";
-            return Err(NoStart::Ended(Fault::new(WORKER, code)));
-        };
-        self.welcome(&process, report);
+        let report = begun.report(&self.told, &self.settings);
+        self.welcome(&process, report.map_err(NoStart::said)?);
         Ok(process)
     }
 
@@ -215,19 +231,8 @@ impl Supervisor {
     }
 
     fn not_replaced(&self, no: NoStart) {
-        let worker = |code: String| Failure::new(Class::Restart, WORKER, code);
-        let failure = match no {
-            NoStart::Stopped => return,
-            NoStart::Refused(Refused {
-                failure: Some(failure),
-                ..
-            }) => failure.into(),
-            NoStart::Refused(Refused { text, .. }) => worker(text),
-            NoStart::Ended(fault) => Failure {
-                fault,
-                class: Class::Restart,
-            },
-            NoStart::Process(error) => worker(format!("not started: {error}")),
+        let Some(failure) = no.failure() else {
+            return;
         };
         let (institution, fault) = (&self.token.institution, &failure.fault);
         let (class, advice) = (failure.class, fault.advice());

@@ -200,7 +200,7 @@ impl TokenPool {
         };
         let logins = std::mem::take(&mut place.logins);
         let under_way = place.leave();
-        state.logins += logins;
+        state.logins = state.logins.saturating_add(logins);
         if state.condition.is_stopping() {
             drop(state);
             let jobs = under_way.into_iter().map(|sent| sent.job);
@@ -312,7 +312,8 @@ impl TokenPool {
             signatures: count(&self.counters.signatures),
             expired: count(&self.counters.expired),
             failures: count(&self.counters.failures),
-            logins: state.logins + state.places.iter().map(|place| place.logins).sum::<u64>(),
+            logins: (state.places.iter())
+                .fold(state.logins, |sum, place| sum.saturating_add(place.logins)),
             longest_call: state.longest_call(),
         }
     }

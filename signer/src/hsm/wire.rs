@@ -1,6 +1,8 @@
 //! Owns what crosses the socket between the service and a worker process: plain data, one message a packet
 //! (SOCK_SEQPACKET), so that the threads of a worker process take their work from the socket themselves.
 
+mod said;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -10,10 +12,9 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use zeroize::Zeroizing;
 
-use super::error::Fault;
+use super::Key;
 use super::failure::{Class, Failure};
-use super::report::{KeyReport, TokenReport};
-use super::{Key, Token};
+use super::report::TokenReport;
 use crate::domain::key::KeyId;
 
 /// The longest message, octets: a token's report lists its mechanisms and keys.
@@ -214,20 +215,6 @@ impl From<&Failure> for WireFailure {
     }
 }
 
-impl From<WireFailure> for Failure {
-    fn from(failure: WireFailure) -> Self {
-        let class = match failure.class() {
-            WireClass::Fatal => Class::Fatal,
-            WireClass::Retry => Class::Retry,
-            WireClass::Relogin => Class::Relogin,
-            WireClass::Restart => Class::Restart,
-            WireClass::Reject => Class::Reject,
-        };
-        let fault = Fault::new(failure.call, failure.code);
-        Self { fault, class }
-    }
-}
-
 impl From<&Key> for WireKey {
     fn from(key: &Key) -> Self {
         Self {
@@ -275,33 +262,6 @@ impl From<&TokenReport> for Report {
             mechanisms: report.mechanisms.clone(),
             keys: keys.collect(),
         }
-    }
-}
-
-impl Report {
-    /// The report on this token; nothing if a key in it has no id.
-    pub(super) fn of(self, token: &Token, module: &std::path::Path) -> Option<TokenReport> {
-        let key = |key: WireKeyReport| {
-            let attributes = key.attributes.into_iter().map(|a| (a.name, a.value));
-            Some(KeyReport {
-                id: KeyId::new(key.id.try_into().ok()?),
-                label: key.label,
-                attributes: attributes.collect(),
-            })
-        };
-        Some(TokenReport {
-            institution: token.institution.clone(),
-            module: module.to_owned(),
-            library: self.library,
-            slot: self.slot,
-            label: token.label.clone(),
-            token: self.token,
-            session_limit: self.session_limit,
-            threads: usize::try_from(self.threads).unwrap_or(usize::MAX),
-            read_only: self.read_only,
-            mechanisms: self.mechanisms,
-            keys: self.keys.into_iter().map(key).collect::<Option<_>>()?,
-        })
     }
 }
 

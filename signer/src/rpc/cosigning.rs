@@ -4,10 +4,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::{authorization::Authorization, order::OrderJws, trust::Verdict};
 use semops_proto::v1::{self, cosigning_service_server::CosigningService};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     authority::{BankReferences, Cosign},
-    domain::outcome::{Outcome, State},
+    domain::{
+        device::DeviceId,
+        outcome::{Outcome, State},
+    },
     error::Error,
     rpc::{call::Desk, field},
 };
@@ -38,16 +42,14 @@ impl CosigningService for Cosigning {
         &self,
         request: Request<v1::GetAuthorizationRequest>,
     ) -> Result<Response<v1::GetAuthorizationResponse>, Status> {
-        let parse = |message: v1::GetAuthorizationRequest| {
-            Ok((
-                field::device_id(&message.device_id)?,
-                field::jti(&message.jti)?,
-            ))
-        };
         self.0
-            .run(request, parse, |authority, ctx, (device, jti)| async move {
-                state(authority.authorization(&ctx, device, jti).await?)
-            })
+            .run(
+                request,
+                authorization_request,
+                |authority, ctx, (device, jti)| async move {
+                    state(authority.authorization(&ctx, device, jti).await?)
+                },
+            )
             .await
     }
 
@@ -55,16 +57,19 @@ impl CosigningService for Cosigning {
         &self,
         request: Request<v1::VerifyAuthorizationRequest>,
     ) -> Result<Response<v1::VerifyAuthorizationResponse>, Status> {
-        let parse = |message: v1::VerifyAuthorizationRequest| Ok(message.authorization_jws);
         self.0
-            .run(request, parse, |authority, ctx, jws: String| async move {
-                Ok(verdict(authority.verify(&ctx, &jws)?))
-            })
+            .run(
+                request,
+                verify_request,
+                |authority, ctx, jws: String| async move {
+                    Ok(verdict(authority.verify(&ctx, &jws)?))
+                },
+            )
             .await
     }
 }
 
-fn cosign_request(message: v1::CosignOrderRequest) -> Result<Cosign, Error> {
+pub(super) fn cosign_request(message: v1::CosignOrderRequest) -> Result<Cosign, Error> {
     let order = OrderJws::parse(&message.order_jws)
         .map_err(|error| field::invalid(format!("order_jws.{}", error.field()), error.rule()))?;
     let end_to_end_id = message
@@ -82,6 +87,19 @@ fn cosign_request(message: v1::CosignOrderRequest) -> Result<Cosign, Error> {
             uetr,
         },
     })
+}
+
+pub(super) fn authorization_request(
+    message: v1::GetAuthorizationRequest,
+) -> Result<(DeviceId, Uuid), Error> {
+    Ok((
+        field::device_id(&message.device_id)?,
+        field::jti(&message.jti)?,
+    ))
+}
+
+pub(super) fn verify_request(message: v1::VerifyAuthorizationRequest) -> Result<String, Error> {
+    Ok(message.authorization_jws)
 }
 
 fn state(outcome: Outcome) -> Result<v1::GetAuthorizationResponse, Error> {

@@ -14,7 +14,7 @@ pub(crate) struct Deadline {
 
 /// A `grpc-timeout` that is not 1-8 digits and a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadTimeout;
+pub struct BadTimeout;
 
 impl Deadline {
     /// The deadline of a request that arrived at `arrived`.
@@ -26,17 +26,23 @@ impl Deadline {
         longest: Duration,
         arrived: Instant,
     ) -> Result<Self, BadTimeout> {
-        let time = match headers.get("grpc-timeout") {
-            Some(value) => {
-                let asked = parse(value.as_bytes()).ok_or(BadTimeout)?;
-                asked.saturating_sub(margin(asked)).min(longest)
-            }
-            None => longest,
-        };
+        let time = time(headers, longest)?;
         Ok(Self {
             at: arrived.checked_add(time).unwrap_or(arrived),
         })
     }
+}
+
+/// The time that a request with these headers may take; never more than `longest`.
+///
+/// # Errors
+/// The header is there and malformed.
+pub fn time(headers: &HeaderMap, longest: Duration) -> Result<Duration, BadTimeout> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(longest);
+    };
+    let asked = parse(value.as_bytes()).ok_or(BadTimeout)?;
+    Ok(asked.saturating_sub(margin(asked)).min(longest))
 }
 
 /// How long before the client's deadline it is answered.

@@ -18,12 +18,10 @@ impl DocumentService for Documents {
         &self,
         request: Request<v1::GetDocumentRequest>,
     ) -> Result<Response<v1::GetDocumentResponse>, Status> {
-        let parse =
-            |message: v1::GetDocumentRequest| Ok((kind(message.kind)?, given(message.version)));
         self.0
             .run(
                 request,
-                parse,
+                document_request,
                 |authority, ctx, (kind, version)| async move {
                     let stored = authority.document(&ctx, kind, version).await?;
                     Ok(v1::GetDocumentResponse {
@@ -39,18 +37,30 @@ impl DocumentService for Documents {
         &self,
         request: Request<v1::ListDocumentVersionsRequest>,
     ) -> Result<Response<v1::ListDocumentVersionsResponse>, Status> {
-        let parse = |message: v1::ListDocumentVersionsRequest| {
-            Ok((kind(message.kind)?, given(message.below)))
-        };
         self.0
-            .run(request, parse, |authority, ctx, (kind, below)| async move {
-                let versions = authority.document_versions(&ctx, kind, below).await?;
-                Ok(v1::ListDocumentVersionsResponse {
-                    documents: versions.into_iter().map(named).collect(),
-                })
-            })
+            .run(
+                request,
+                versions_request,
+                |authority, ctx, (kind, below)| async move {
+                    let versions = authority.document_versions(&ctx, kind, below).await?;
+                    Ok(v1::ListDocumentVersionsResponse {
+                        documents: versions.into_iter().map(named).collect(),
+                    })
+                },
+            )
             .await
     }
+}
+
+/// A kind, and a version of it.
+type Which = (DocumentKind, Option<u64>);
+
+pub(super) fn document_request(message: v1::GetDocumentRequest) -> Result<Which, Error> {
+    Ok((kind(message.kind)?, given(message.version)))
+}
+
+pub(super) fn versions_request(message: v1::ListDocumentVersionsRequest) -> Result<Which, Error> {
+    Ok((kind(message.kind)?, given(message.below)))
 }
 
 /// Versions begin at 1; 0 names none.

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     authority::{self, DeviceShown},
-    domain::device::{self, Reference},
+    domain::device::{self, DeviceId, Reference},
     error::{Error, Reason},
     rpc::{
         call::Desk,
@@ -46,20 +46,17 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<v1::AcceptDeviceRequest>,
     ) -> Result<Response<v1::AcceptDeviceResponse>, Status> {
-        let parse = |message: v1::AcceptDeviceRequest| {
-            let id = field::device_id(&message.device_id)?;
-            Ok((
-                id,
-                field::reference("account_reference", &message.account_reference)?,
-            ))
-        };
         self.0
-            .run(request, parse, |authority, ctx, (id, account)| async move {
-                let device = shown(authority.accept(&ctx, id, account).await?);
-                Ok(v1::AcceptDeviceResponse {
-                    device: Some(device),
-                })
-            })
+            .run(
+                request,
+                accept_request,
+                |authority, ctx, (id, account)| async move {
+                    let device = shown(authority.accept(&ctx, id, account).await?);
+                    Ok(v1::AcceptDeviceResponse {
+                        device: Some(device),
+                    })
+                },
+            )
             .await
     }
 
@@ -67,9 +64,8 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<v1::ReleaseDeviceRequest>,
     ) -> Result<Response<v1::ReleaseDeviceResponse>, Status> {
-        let parse = |message: v1::ReleaseDeviceRequest| field::device_id(&message.device_id);
         self.0
-            .run(request, parse, |authority, ctx, id| async move {
+            .run(request, release_request, |authority, ctx, id| async move {
                 authority.release(&ctx, id).await?;
                 Ok(v1::ReleaseDeviceResponse {})
             })
@@ -80,19 +76,17 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<v1::RevokeDeviceRequest>,
     ) -> Result<Response<v1::RevokeDeviceResponse>, Status> {
-        let parse = |message: v1::RevokeDeviceRequest| {
-            Ok((
-                field::device_id(&message.device_id)?,
-                revocation_reason(message.reason)?,
-            ))
-        };
         self.0
-            .run(request, parse, |authority, ctx, (id, reason)| async move {
-                let device = shown(authority.revoke(&ctx, id, reason).await?);
-                Ok(v1::RevokeDeviceResponse {
-                    device: Some(device),
-                })
-            })
+            .run(
+                request,
+                revoke_request,
+                |authority, ctx, (id, reason)| async move {
+                    let device = shown(authority.revoke(&ctx, id, reason).await?);
+                    Ok(v1::RevokeDeviceResponse {
+                        device: Some(device),
+                    })
+                },
+            )
             .await
     }
 
@@ -100,9 +94,8 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<v1::GetDeviceRequest>,
     ) -> Result<Response<v1::GetDeviceResponse>, Status> {
-        let parse = |message: v1::GetDeviceRequest| field::device_id(&message.device_id);
         self.0
-            .run(request, parse, |authority, ctx, id| async move {
+            .run(request, device_request, |authority, ctx, id| async move {
                 let device = shown(authority.device(&ctx, id).await?);
                 Ok(v1::GetDeviceResponse {
                     device: Some(device),
@@ -139,7 +132,9 @@ impl EnrollmentService for Enrollment {
     }
 }
 
-fn enroll_request(message: v1::EnrollDeviceRequest) -> Result<(Vec<u8>, Reference), Error> {
+pub(super) fn enroll_request(
+    message: v1::EnrollDeviceRequest,
+) -> Result<(Vec<u8>, Reference), Error> {
     let csr = message.certification_request;
     if csr.is_empty() || csr.len() > MAX_REQUEST {
         let description =
@@ -154,6 +149,32 @@ fn enroll_request(message: v1::EnrollDeviceRequest) -> Result<(Vec<u8>, Referenc
         csr,
         field::reference("subscriber_reference", &message.subscriber_reference)?,
     ))
+}
+
+pub(super) fn accept_request(
+    message: v1::AcceptDeviceRequest,
+) -> Result<(DeviceId, Reference), Error> {
+    Ok((
+        field::device_id(&message.device_id)?,
+        field::reference("account_reference", &message.account_reference)?,
+    ))
+}
+
+pub(super) fn release_request(message: v1::ReleaseDeviceRequest) -> Result<DeviceId, Error> {
+    field::device_id(&message.device_id)
+}
+
+pub(super) fn revoke_request(
+    message: v1::RevokeDeviceRequest,
+) -> Result<(DeviceId, crl::Reason), Error> {
+    Ok((
+        field::device_id(&message.device_id)?,
+        revocation_reason(message.reason)?,
+    ))
+}
+
+pub(super) fn device_request(message: v1::GetDeviceRequest) -> Result<DeviceId, Error> {
+    field::device_id(&message.device_id)
 }
 
 fn revocation_reason(code: i32) -> Result<crl::Reason, Error> {

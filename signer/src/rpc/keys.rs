@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     authority::KeyShown,
     domain::key::{KeyId, KeyState, Purpose},
+    error::Error,
     rpc::{call::Desk, field},
 };
 
@@ -36,14 +37,17 @@ impl KeyService for Keys {
         &self,
         request: Request<v1::GetKeyRequest>,
     ) -> Result<Response<v1::GetKeyResponse>, Status> {
-        let parse = |message: v1::GetKeyRequest| field::parsed::<KeyId>("key_id", &message.key_id);
         self.0
-            .run(request, parse, |authority, ctx, id| async move {
+            .run(request, key_request, |authority, ctx, id| async move {
                 let key = shown(authority.key(&ctx, id).await?);
                 Ok(v1::GetKeyResponse { key: Some(key) })
             })
             .await
     }
+}
+
+pub(super) fn key_request(message: v1::GetKeyRequest) -> Result<KeyId, Error> {
+    field::parsed("key_id", &message.key_id)
 }
 
 fn shown(key: KeyShown) -> v1::Key {

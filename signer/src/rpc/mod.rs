@@ -18,6 +18,7 @@ mod health;
 mod keys;
 mod method;
 pub(crate) mod peer;
+mod reading;
 mod routes;
 mod service_status;
 mod span;
@@ -29,6 +30,11 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    deadline::{BadTimeout, time},
+    reading::{Read, read_request},
+};
 
 use self::{
     call::Desk,

@@ -51,7 +51,7 @@ impl TrustService for Trust {
 
 /// A CA by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum NamedCa {
+pub(super) enum NamedCa {
     DeviceRoot,
     SigningRoot,
     Institution(InstitutionId, Purpose),
@@ -67,7 +67,7 @@ impl NamedCa {
     }
 }
 
-fn named_ca(message: v1::GetCrlRequest) -> Result<NamedCa, Error> {
+pub(super) fn named_ca(message: v1::GetCrlRequest) -> Result<NamedCa, Error> {
     use v1::Authority as A;
     let institution = |purpose| {
         Ok(NamedCa::Institution(

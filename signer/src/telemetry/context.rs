@@ -20,14 +20,15 @@ pub(crate) fn continue_trace(span: &Span, headers: &HeaderMap) {
     if span.is_disabled() {
         return;
     }
-    if let Some(context) = read(headers) {
+    if let Some(context) = trace_context(headers) {
         let parent = opentelemetry::Context::new().with_remote_span_context(context);
         // It fails without a collector, and then there is nothing to be continued.
         let _ = span.set_parent(parent);
     }
 }
 
-fn read(headers: &HeaderMap) -> Option<SpanContext> {
+/// The trace that these headers name; nothing if they name none, or a malformed one.
+pub fn trace_context(headers: &HeaderMap) -> Option<SpanContext> {
     let mut parents = headers.get_all("traceparent").iter();
     let (Some(parent), None) = (parents.next(), parents.next()) else {
         return None;
@@ -97,7 +98,7 @@ mod tests {
         for (name, value) in sent {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        read(&headers)
+        trace_context(&headers)
     }
 
     fn parent(text: &str) -> Option<SpanContext> {

@@ -25,6 +25,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+pub use self::context::trace_context;
 use self::delivery::Delivery;
 pub(crate) use self::{context::continue_trace, scrape::Scrape};
 use crate::{

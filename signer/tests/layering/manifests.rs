@@ -99,9 +99,11 @@ const CRATES: &[Crate] = &[
     Crate {
         manifest: "tests/fuzzed/Cargo.toml",
         ours: &[
+            "fault-module",
             "semops-objects",
             "semops-pki",
             "semops-proto",
+            "semopsctl",
             "signer",
             "softhsm-setup",
         ],

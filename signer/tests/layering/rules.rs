@@ -34,6 +34,8 @@ pub(crate) const ARROWS: &[(&str, &[&str])] = &[
             "signing", "store",
         ],
     ),
+    // What of the two is shown to whoever fuzzes.
+    ("edges", &["rpc", "telemetry"]),
     ("schedule", &["authority", "clock", "domain", "error"]),
     (
         "rpc",

@@ -16,6 +16,17 @@ mod watch;
 
 use cryptoki_sys::{CK_FUNCTION_LIST_PTR_PTR, CK_RV, CKR_ARGUMENTS_BAD, CKR_OK};
 
+/// The rules of a control file's text, in their order, each with its name and its effect as the log has it: whoever has
+/// written one can see whether it would be read.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn rules(text: &str) -> Result<Vec<(String, String)>, String> {
+    let control = control::Control::parse(text)?;
+    let shown = |rule: rule::Rule| (rule.name, rule.effect.to_string());
+    Ok(control.rules.into_iter().map(shown).collect())
+}
+
 /// Gives the function list, as every PKCS#11 library does (PKCS#11 v2.40 s5.4, C_GetFunctionList).
 ///
 /// # Safety

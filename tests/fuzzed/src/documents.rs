@@ -1,11 +1,13 @@
-//! What must hold of the files that people write: policy, register of callers, the service's configuration and the scheme
-//! from which a deployment is made.
+//! What must hold of the files that people write: policy, register of callers, the service's configuration, the scheme
+//! from which a deployment is made, a caller's connection profile and the control file of a drill.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use semops_pki::algorithm::sha256;
+use semopsctl::profile::{Profile, ServerIdentity};
 use signer::config::Config;
 use signer::domain::actor::SpiffeId;
 use signer::policy::{Policy, Register};
@@ -104,6 +106,75 @@ impl Drop for Folder {
         // What is left in the system's temporary folder harms nobody.
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A connection profile; its files are not read yet.
+pub fn profile(bytes: &[u8]) -> Verdict {
+    let folder = Folder::new();
+    let load = |bytes: &[u8]| {
+        let file = folder.0.join("profile.toml");
+        fs::write(&file, bytes).unwrap();
+        Profile::load(&file)
+    };
+    let profile = match load(bytes) {
+        Ok(profile) => profile,
+        Err(mistake) => {
+            assert!(mistake.to_string().contains("profile.toml"));
+            return Refused;
+        }
+    };
+    let written: toml::Table = toml::from_str(str::from_utf8(bytes).unwrap()).unwrap();
+    let text = |key: &str| written[key].as_str().unwrap();
+    assert_eq!(profile.endpoint(), text("endpoint"));
+    let uri: http::Uri = profile.endpoint().parse().unwrap();
+    assert_eq!(uri.scheme_str(), Some("https"));
+    assert!(uri.path() == "/" && uri.query().is_none());
+    assert_eq!(uri.authority().unwrap().as_str(), profile.authority());
+    assert!(uri.port_u16().is_some_and(|port| port > 0));
+    match profile.server() {
+        ServerIdentity::Spiffe(id) => assert_eq!(id, text("server")),
+        ServerIdentity::Name(name) => {
+            let (name, text) = (name.to_str(), text("server"));
+            let address = |text: &str| text.parse::<IpAddr>().ok();
+            assert!(name == text || address(&name).is_some_and(|ip| address(text) == Some(ip)));
+        }
+    }
+    assert!((1..=300).contains(&profile.timeout().as_secs()));
+    let paths = [profile.root(), profile.certificate(), profile.key()];
+    for (path, key) in paths.iter().zip(["root", "certificate", "key"]) {
+        assert!(
+            path.is_absolute()
+                && path.ends_with(Path::new(text(key)).file_name().unwrap_or_default())
+        );
+    }
+    assert!(load(&[b"surprise = 1\n", bytes].concat()).is_err());
+    Accepted
+}
+
+/// The control file of the module for drills.
+pub fn control(bytes: &[u8]) -> Verdict {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return Refused;
+    };
+    let rules = match fault_module::rules(text) {
+        Ok(rules) => rules,
+        Err(mistake) => {
+            assert!(!mistake.is_empty());
+            return Refused;
+        }
+    };
+    let names: BTreeSet<&str> = rules.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.len(), rules.len());
+    for (name, effect) in &rules {
+        // Both stand in the lines of the log, between spaces, and are counted there.
+        assert!((1..=40).contains(&name.len()) && !name.contains(char::is_whitespace));
+        assert!(!effect.is_empty() && !effect.contains(char::is_control));
+    }
+    assert_eq!(fault_module::rules(&format!("{text}\n")), Ok(rules));
+    assert!(fault_module::rules(&format!("surprise = 1\n{text}")).is_err());
+    let twice = "\n[[fault]]\nname = \"a\"\neffect = \"remove\"\n".repeat(2);
+    assert!(fault_module::rules(&(text.to_owned() + &twice)).is_err());
+    Accepted
 }
 
 /// The declarative file of a scheme.

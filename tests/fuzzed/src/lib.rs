@@ -12,10 +12,12 @@
 )]
 
 pub mod documents;
+pub mod edges;
 pub mod material;
 pub mod messages;
 pub mod objects;
 pub mod trust;
+pub mod workers;
 pub mod x509;
 
 /// What a parser said of some bytes.
@@ -47,18 +49,23 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("certificate_chain", x509::certificate_chain),
     ("certification_request", x509::certification_request),
     ("configuration", documents::configuration),
+    ("control", documents::control),
     ("crl", x509::crl),
     ("field", messages::field),
+    ("headers", edges::headers),
     ("jws", objects::jws),
     ("message", messages::message),
     ("money", objects::money),
     ("offer", objects::offer),
     ("order", objects::order),
     ("policy", documents::policy),
+    ("profile", documents::profile),
     ("public_key", x509::public_key),
+    ("request", edges::request),
     ("scheme", documents::scheme),
     ("signature", x509::signature),
     ("trust", trust::trust),
+    ("worker", workers::worker),
 ];
 
 /// Runs the target `name` on `bytes`, for the fuzzer.

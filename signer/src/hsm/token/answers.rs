@@ -26,16 +26,20 @@ pub(in crate::hsm) enum Verdict {
 
 impl TokenPool {
     /// Takes the answer of the worker process at `place`.
-    pub(in crate::hsm) fn answered(&self, place: usize, answer: wire::Answer) -> Verdict {
-        let ending = answer.ending();
-        let failures: Vec<Failure> = answer.failures.into_iter().map(Failure::from).collect();
+    pub(in crate::hsm) fn answered(&self, place: usize, mut answer: wire::Answer) -> Verdict {
+        let (ending, failures) = (answer.ending(), answer.failures());
         let mut state = self.state();
         let Some(at) = state.places.get_mut(place) else {
             return Verdict::End;
         };
-        at.sessions = usize::try_from(answer.sessions).unwrap_or(usize::MAX);
+        let sessions = usize::try_from(answer.sessions).unwrap_or(usize::MAX);
+        at.sessions = sessions.min(at.threads);
         at.logins = answer.logins;
         let sent = at.answered(answer.id, &self.meter);
+        if sent.is_none() && at.babbles() {
+            at.close();
+            return Verdict::Replace(Fault::new(WORKER, "answers what it was not asked"));
+        }
         for failure in &failures {
             state.condition.failed(failure.clone());
         }

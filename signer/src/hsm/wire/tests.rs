@@ -4,6 +4,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use semops_pki::local_key::LocalKey;
 
 use super::*;
+use crate::hsm::report::KeyReport;
+use crate::hsm::{Settings, Token};
 
 fn pair() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     let kind = (AddressFamily::UNIX, SocketType::SEQPACKET);
@@ -14,6 +16,19 @@ fn taken<T: Message + Default>(socket: &impl AsFd) -> T {
     match take(socket, &mut vec![0; LONGEST]).unwrap() {
         Received::Message(message) => message,
         Received::Nothing | Received::End => unreachable!("a message was sent"),
+    }
+}
+
+fn settings(threads: usize) -> Settings {
+    Settings {
+        program: Settings::THIS_PROGRAM.into(),
+        module: "/module.so".into(),
+        environment: Vec::new(),
+        network: false,
+        workers: 1,
+        hung: Duration::from_secs(10),
+        threads,
+        queue: 1,
     }
 }
 
@@ -99,9 +114,18 @@ fn reports_and_failures_come_out_as_they_went_in() {
         }],
     };
     let packet = Report::from(&report).encode_to_vec();
-    let again = Report::decode(packet.as_slice()).unwrap();
-    let again = again.of(&token, "/module.so".as_ref()).unwrap();
+    let said = || Report::decode(packet.as_slice()).unwrap();
+    let settings = settings(3);
+    let again = said().of(&token, &settings).unwrap();
     assert_eq!(format!("{again:?}"), format!("{report:?}"));
+    // Of other threads or keys than it was told it has nothing to say.
+    for threads in [0, 4, u32::MAX] {
+        assert!(Report { threads, ..said() }.of(&token, &settings).is_none());
+    }
+    let others = [vec![], vec![said().keys[0].clone(); 2]];
+    for keys in others {
+        assert!(Report { keys, ..said() }.of(&token, &settings).is_none());
+    }
     for class in [
         Class::Fatal,
         Class::Retry,
@@ -113,4 +137,48 @@ fn reports_and_failures_come_out_as_they_went_in() {
         let again = Failure::from(WireFailure::from(&failure));
         assert_eq!((again.class, again.fault), (class, failure.fault));
     }
+}
+
+/// What the module says in it may be meant for whoever reads the log.
+#[test]
+fn what_a_worker_says_is_one_short_line_each_and_few_of_them() {
+    let long = format!("CKR_\n{}", "x".repeat(5_000));
+    let failure = WireFailure {
+        call: "C_Sign\r\u{1b}[2J".into(),
+        code: long.clone(),
+        class: 99,
+    };
+    let mut answer = Answer {
+        failures: vec![failure; 500],
+        ..Answer::default()
+    };
+    let failures = answer.failures();
+    assert_eq!((failures.len(), answer.failures.len()), (16, 0));
+    let (last, said) = (&failures[15], "C_Sign  [2J: CKR_ xxx");
+    assert!(last.fault.to_string().starts_with(said), "{}", last.fault);
+    assert_eq!((last.fault.code().len(), last.class), (1_000, Class::Fatal));
+    let token = Token {
+        institution: "alfa".parse().unwrap(),
+        label: "alfa".to_owned(),
+        pin: "1234".into(),
+        keys: Vec::new(),
+    };
+    let begun = |report, refused| Begun { report, refused }.report(&token, &settings(2));
+    let report = Report {
+        library: long.clone(),
+        token: long.clone(),
+        mechanisms: vec![long.clone()],
+        threads: 1,
+        ..Report::default()
+    };
+    let report = begun(Some(report), None).unwrap().to_string();
+    assert_eq!((report.lines().count(), report.len() < 4_000), (7, true));
+    let refused = Refused {
+        text: long,
+        failure: None,
+    };
+    let refused = begun(Some(Report::default()), Some(refused)).unwrap_err();
+    assert_eq!(refused.unwrap().text.lines().count(), 1);
+    assert!(begun(Some(Report::default()), None).unwrap_err().is_none());
+    assert!(begun(None, None).unwrap_err().is_none());
 }

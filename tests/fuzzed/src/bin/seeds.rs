@@ -6,6 +6,9 @@
     reason = "it is run by hand, and ends at the first surprise"
 )]
 
+#[path = "seeds/edges.rs"]
+mod edges;
+
 use std::fs;
 use std::path::Path;
 
@@ -39,6 +42,7 @@ fn main() {
     texts();
     documents();
     messages();
+    edges::all();
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
