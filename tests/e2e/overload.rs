@@ -35,11 +35,11 @@ use crate::{
 const COSIGN: &str = "/semops.signer.v1.CosigningService/CosignOrder";
 const BUNDLE: &str = "/semops.signer.v1.TrustService/GetTrustBundle";
 
-/// One signature in so many milliseconds, and ten times as many orders.
-const SIGNATURE_MS: u64 = 40;
-const LOAD: &str = "--rate 250/s --spacing fixed --max-in-flight 300 --duration 6s --warm-up 0s --enrolments 0 \
-                    --orders-per-phone 1000 --verify-every 4 --json-out report.json";
-const QUEUE: u64 = 16;
+/// So many wait for the token. Those that wait when a load ends are done after it and count, so they are few.
+const QUEUE: u64 = 8;
+/// Of beta's calls, all but one and one in a hundred are answered within so many seconds, as the metrics spell
+/// it: half of what SEMOPS gives a payment from end to end.
+const SOON: &str = "5";
 /// What a flood may cost: its requests come and go, and none of them is kept.
 const MEMORY_KIB: u64 = 64 * 1024;
 
@@ -53,12 +53,25 @@ fn resident(drill: &mut Drill) -> Result<u64, Failure> {
 }
 
 /// What is seen while the flood lasts.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     /// Orders at beta, each of them co-signed.
     at_beta: usize,
+    /// The calls in which they were asked for, and those of them that were answered soon.
+    calls: u64,
+    soon: u64,
     deepest: u64,
     memory: u64,
+}
+
+/// How many of beta's calls of CosignOrder were answered, and how many of them soon.
+fn calls_of_beta(drill: &Drill) -> Result<(u64, u64), Failure> {
+    let numbers = Numbers::of(&drill.deployment)?;
+    let (method, of) = (("method", COSIGN), ("institution", "beta"));
+    let count = numbers.count("semops_rpc_duration_seconds_count", &[method, of]);
+    let bucket = [method, of, ("le", SOON)];
+    let soon = numbers.count("semops_rpc_duration_seconds_bucket", &bucket);
+    Ok((count, soon))
 }
 
 /// Asks for one thing after the other while `load` runs.
@@ -66,6 +79,7 @@ async fn beside(drill: &mut Drill, load: &mut Child) -> Result<Seen, Failure> {
     let (_, known) = drill.order()?;
     let answer = drill.cosign(&known).await?;
     let before = resident(drill)?;
+    let calls = calls_of_beta(drill)?;
     let mut seen = Seen::default();
     while load.try_wait()?.is_none() {
         let ask = drill.customer.asks(&order_from("beta", "0.01", "CNY")?)?;
@@ -77,47 +91,90 @@ async fn beside(drill: &mut Drill, load: &mut Child) -> Result<Seen, Failure> {
         seen.deepest = seen.deepest.max(depth);
         seen.memory = seen.memory.max(resident(drill)?.saturating_sub(before));
     }
+    let after = calls_of_beta(drill)?;
+    (seen.calls, seen.soon) = (after.0 - calls.0, after.1 - calls.1);
     Ok(seen)
 }
 
-#[tokio::test]
-async fn ten_times_what_can_be_done_leaves_what_can_be_done() -> Result<(), Failure> {
-    let configuration = [
-        ("threads = 2", "threads = 1"),
-        ("queue = 256", &format!("queue = {QUEUE}")),
-    ];
-    let rule = format!("calls = ['C_Sign']\neffect = {{ delay_ms = {SIGNATURE_MS} }}");
-    let slow = Fault::at("alfa", "slow", &rule);
-    let mut drill = Drill::with(&configuration, &[slow]).await?;
-    let at_rest = drill.faults.struck("slow")?;
-    let terminal = Terminal::new()?;
+/// For so many seconds, `semopsctl bench` sends so many orders a second, whatever becomes of them.
+fn load(
+    drill: &Drill,
+    terminal: &Terminal,
+    (rate, seconds): (u64, u64),
+    file: &str,
+) -> Result<Running, Failure> {
+    let line = format!(
+        "--rate {rate}/s --spacing fixed --max-in-flight 300 --duration {seconds}s --warm-up 0s --enrolments 0 \
+         --orders-per-phone 1000 --verify-every 16 --json-out {file}"
+    );
     let mut command = Desk {
         deployment: &drill.deployment,
         terminal: Terminal::new()?,
     }
-    .bench(LOAD)?;
+    .bench(&line)?;
     command.current_dir(terminal.path(""));
-    let load = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut load = Running(load);
-    let seen = beside(&mut drill, &mut load.0).await?;
-    load.report()?;
-    let report: Value = serde_json::from_slice(&terminal.read("report.json")?)?;
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    Ok(Running(command.spawn()?))
+}
 
+/// What came of the orders of a load: co-signed, and refused because the queue was full. Nothing else did.
+fn outcomes(report: &Value) -> (u64, u64) {
     let sent = &report["measured"]["kinds"]["cosign"]["sent"];
-    let sent = sent.as_u64().unwrap();
-    let done = count(&report, "cosign", "OK", None);
+    let done = count(report, "cosign", "OK", None);
     let full = Some("HSM_QUEUE_FULL");
-    let refused = count(&report, "cosign", "RESOURCE_EXHAUSTED", full);
+    let refused = count(report, "cosign", "RESOURCE_EXHAUSTED", full);
     assert_eq!(
-        done + refused,
-        sent,
+        Some(done + refused),
+        sent.as_u64(),
         "nothing is late, nothing is lost: {report}"
     );
-    // A tenth of them could be done at best.
-    assert!(done * 100 >= sent * 9, "{done} of {sent}: {report}");
+    (done, refused)
+}
+
+/// In a build for debugging that shares its processors with other scenarios: what can be done is so little that the token
+/// decides how much that is. Still the two loads do not get the same processors, so that eight tenths are demanded here, and
+/// nine where nothing else runs.
+#[tokio::test]
+async fn ten_times_what_can_be_done_leaves_what_can_be_done() -> Result<(), Failure> {
+    ten_times(40, 6, 8).await
+}
+
+#[tokio::test]
+#[ignore = "for a release build that has the machine for itself: `.ci/long overload`"]
+async fn ten_times_two_hundred_a_second_leaves_two_hundred() -> Result<(), Failure> {
+    ten_times(5, 20, 9).await
+}
+
+/// As many orders as can be done, where a signature takes so long and one is made at a time; then ten times as many for
+/// the same time, of which so many tenths of the former must be done.
+async fn ten_times(signature_ms: u64, seconds: u64, tenths: u64) -> Result<(), Failure> {
+    let best_rate = 1_000 / signature_ms;
+    let configuration = [
+        ("threads = 2", "threads = 1"),
+        ("queue = 256", &format!("queue = {QUEUE}")),
+    ];
+    let rule = format!("calls = ['C_Sign']\neffect = {{ delay_ms = {signature_ms} }}");
+    let slow = Fault::at("alfa", "slow", &rule);
+    let mut drill = Drill::with(&configuration, &[slow]).await?;
+    let terminal = Terminal::new()?;
+    let read = |file: &str| -> Result<Value, Failure> {
+        Ok(serde_json::from_slice(&terminal.read(file)?)?)
+    };
+    load(&drill, &terminal, (best_rate, seconds), "best.json")?.report()?;
+    let (best, _) = outcomes(&read("best.json")?);
+    let at_rest = drill.faults.struck("slow")?;
+    let flooding = (10 * best_rate, seconds);
+    let mut flood = load(&drill, &terminal, flooding, "flood.json")?;
+    let seen = beside(&mut drill, &mut flood.0).await?;
+    flood.report()?;
+    let report = read("flood.json")?;
+    let (done, refused) = outcomes(&report);
+    println!("{best} co-signed at best; {done} in the flood, {refused} refused; {seen:?}");
+
+    assert!(
+        done * 10 >= best * tenths,
+        "{done}, {best} at best: {report}"
+    );
     assert!(refused > done, "{report}");
     let outcomes = report["measured"]["outcomes"].as_array().unwrap();
     let told = outcomes
@@ -134,10 +191,12 @@ async fn ten_times_what_can_be_done_leaves_what_can_be_done() -> Result<(), Fail
     assert!((1..=QUEUE).contains(&seen.deepest), "{}", seen.deepest);
     assert!(seen.memory < MEMORY_KIB, "{} KiB more", seen.memory);
     assert!(seen.at_beta > 20, "{}", seen.at_beta);
+    assert_eq!(seen.calls, u64::try_from(seen.at_beta)?);
+    assert!(seen.calls - seen.soon <= 1 + seen.calls / 100, "{seen:?}");
 
     drill.faults.heal()?;
     drill.answered(1).await?;
-    let alfas = usize::try_from(done)? + 2;
+    let alfas = usize::try_from(best + done)? + 2;
     drill.checked(alfas + seen.at_beta).await.map(drop)
 }
 
@@ -252,15 +311,24 @@ async fn slow_readers_hold_up_themselves() -> Result<(), Failure> {
 /// One institution opens as many connections as it gets, and does nothing with them: others find room, and what each costs
 /// is bounded.
 #[tokio::test]
-async fn a_thousand_connections_of_one_harm_nobody_else() -> Result<(), Failure> {
-    const SHARE: usize = 1_000;
-    const MORE: usize = 50;
+async fn thousands_of_connections_of_one_harm_nobody_else() -> Result<(), Failure> {
+    const SHARE: usize = 4_000;
+    const MORE: usize = 48;
+    // What the service keeps of a connection that is open and idle.
+    const EACH_KIB: usize = 96;
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
     setrlimit(Resource::Nofile, raised)?;
+    // Both ends count: the service shares out what this process may have open.
+    let needed = u64::try_from(2 * SHARE + 1_000)?;
+    assert!(
+        limit.maximum.is_none_or(|most| most >= needed),
+        "the system lets a process open {:?} files, and {needed} are needed: raise the hard limit (`ulimit -Hn`)",
+        limit.maximum
+    );
     let places = format!("max_connections = {}", 2 * SHARE);
     let mut drill = Drill::with(&[("max_connections = 1024", &places)], &[]).await?;
     let of = |institution| {
@@ -269,13 +337,12 @@ async fn a_thousand_connections_of_one_harm_nobody_else() -> Result<(), Failure>
     };
     let (alfa, beta) = (of("alfa"), of("beta"));
     let before = resident(&mut drill)?;
-    let open = served(&drill.deployment, &alfa, SHARE + MORE).await?;
+    let part = || served(&drill.deployment, &alfa, (SHARE + MORE) / 4);
+    let (a, b, c, d) = tokio::join!(part(), part(), part(), part());
+    let wires = [a?, b?, c?, d?];
+    let open: usize = wires.iter().map(Vec::len).sum();
     // Its callers have some of its places already.
-    assert!(
-        (SHARE - MORE..=SHARE).contains(&open.len()),
-        "{}",
-        open.len()
-    );
+    assert!((SHARE - MORE..=SHARE).contains(&open), "{open}");
     let turned = [("reason", "SHARE_TAKEN")];
     let turned = Numbers::of(&drill.deployment)?.count("semops_connections_refused_total", &turned);
     assert!(turned > 0);
@@ -283,7 +350,9 @@ async fn a_thousand_connections_of_one_harm_nobody_else() -> Result<(), Failure>
     drill.answered(10).await?;
     drill.beta_notices_nothing().await?;
     let grown = resident(&mut drill)?.saturating_sub(before);
-    assert!(grown < 4 * MEMORY_KIB, "{grown} KiB more");
-    drop(open);
+    println!("{grown} KiB more for {open} connections");
+    let most = u64::try_from(open * EACH_KIB)?;
+    assert!(grown < most, "{grown} KiB more");
+    drop(wires);
     drill.end(10).await
 }
