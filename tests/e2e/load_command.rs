@@ -80,6 +80,83 @@ async fn both_loops_report_what_the_record_says() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn what_a_load_does_to_another_institution_is_told() -> Result<(), Failure> {
+    const RATE: u64 = 10;
+    const SECONDS: u64 = 3;
+    let mut deployment = Deployment::new().await?;
+    let desk = Desk {
+        deployment: &deployment,
+        terminal: Terminal::new()?,
+    };
+    let common = "--duration 3s --warm-up 0s --enrolments 0 --verify-every 4";
+    let said = desk.types(&format!("{common} --concurrency 2 --json-out best.json"))?;
+    assert!(said.succeeded(), "{said:?}");
+    let profile = |institution: &str, role, name| {
+        let id: InstitutionId = institution.parse().map_err(Failure::during(institution))?;
+        let files = deployment.directory().caller(&id, role, name);
+        Ok::<_, Failure>(files.profile.display().to_string())
+    };
+    let (backend, ra) = (
+        profile("beta", Role::Payments, "backend")?,
+        profile("beta", Role::Enrolment, "ra")?,
+    );
+    let said = desk.types(&format!(
+        "{common} --concurrency 8 --best best.json --beside {backend} --beside-acceptance {ra} --beside-rate {RATE}/s \
+         --json-out report.json"
+    ))?;
+    assert!(said.succeeded(), "{said:?}");
+    let (best, report) = (desk.json("best.json")?, desk.json("report.json")?);
+    let beside = &report["beside"];
+    assert_eq!(beside["institution"], "beta");
+    let p99 = ["alone", "beside"].map(|half| {
+        let half = &beside[half];
+        let count = |member: &str| half[member].as_u64().unwrap();
+        assert_eq!(
+            count("sent") + count("not_sent"),
+            RATE * SECONDS,
+            "{report}"
+        );
+        assert!(count("cosigned") > 0, "{report}");
+        half["latency_ms"]["p99"].as_f64().unwrap()
+    });
+    let ratio = beside["p99_ratio"].as_f64().unwrap();
+    assert!((ratio - p99[1] / p99[0]).abs() < 1e-9, "{report}");
+    assert!(said.out.contains(" times its p99; "), "{}", said.out);
+
+    let rate = |report: &Value| {
+        let rate = &report["measured"]["kinds"]["cosign"]["per_second"];
+        rate.as_f64().unwrap()
+    };
+    assert_eq!(report["best"]["per_second"], rate(&best));
+    let ratio = report["best"]["ratio"].as_f64().unwrap();
+    assert!(
+        (ratio - rate(&report) / rate(&best)).abs() < 1e-9,
+        "{report}"
+    );
+    assert!(said.out.contains(" of the earlier run's "), "{}", said.out);
+
+    let own = profile("alfa", Role::Payments, "backend")?;
+    let own_ra = profile("alfa", Role::Enrolment, "ra")?;
+    for (line, expected) in [
+        (
+            format!("--beside {own} --beside-acceptance {own_ra}"),
+            "a caller of alfa itself",
+        ),
+        (
+            format!("--beside {backend}"),
+            "beta's enrolment caller: --beside-acceptance PROFILE",
+        ),
+        ("--beside-rate 5/s".to_owned(), "--beside <PROFILE>"),
+        ("--best /dev/null".to_owned(), "no report of a run"),
+    ] {
+        let said = desk.types(&line)?;
+        assert_eq!(said.code, Some(2), "{line}: {said:?}");
+        assert!(said.err.contains(expected), "{line}: {said:?}");
+    }
+    recorded(&mut deployment, &[&best, &report]).await
+}
+
+#[tokio::test]
 async fn refusals_are_counted_by_reason_and_explained() -> Result<(), Failure> {
     // A phone's day has room for one such order.
     let scheme = Scheme::EXAMPLE.replace("EUR = \"500.00\"", "EUR = \"150.00\"");

@@ -2,12 +2,14 @@
 //! as they come (open loop); every answer checked, every request accounted for.
 
 pub mod authorities;
+pub mod best;
 pub mod callers;
 pub mod ceiling;
 pub mod cpu;
 pub mod drivers;
 pub mod live;
 pub mod load;
+pub mod neighbour;
 pub mod order;
 pub mod outcome;
 pub mod pace;

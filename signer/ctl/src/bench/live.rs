@@ -43,6 +43,16 @@ impl Live {
         }
     }
 
+    /// Shows nothing, for what runs beside something that is shown.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self {
+            shown: Shown::Nothing,
+            total: 1,
+            last: None,
+        }
+    }
+
     /// A step that takes a while.
     pub fn step(&self, what: &str) {
         match &self.shown {

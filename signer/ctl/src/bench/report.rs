@@ -18,6 +18,9 @@
 //! client         cpu_seconds, cpu_us_per_request, processors (used, of the machine's)
 //! ceiling        null | {command, before, after: {signatures, seconds, per_second, threads} or null, failed, mean_per_second,
 //!                spread, cosigned_to_raw, signatures_to_raw}
+//! best           null | {per_second (of the earlier run), ratio (of this run's to that)}
+//! beside         null | {institution, phones, alone and beside: {seconds, sent, done, not_sent, outcomes, cosigned, latency_ms},
+//!                done_share (of the orders beside the load), p50_ratio, p99_ratio (beside the load to alone)}
 //! ```
 //!
 //! `code` is that of gRPC, or `NONE` where there was no answer. Latency in an open loop counts from the moment at which a
@@ -28,8 +31,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::{
+    best::Best,
     ceiling::Ceiling,
     load::Ended,
+    neighbour::Compared,
     outcome::Outcome,
     plan::{Driving, Plan},
     schedule::Kind,
@@ -60,6 +65,10 @@ pub struct Run {
     pub checked: Checked,
     /// The raw loop beside it.
     pub ceiling: Option<Ceiling>,
+    /// An earlier run.
+    pub best: Option<Best>,
+    /// Another institution beside it.
+    pub beside: Option<Compared>,
 }
 
 /// What was checked in the answers.
@@ -121,6 +130,22 @@ impl Run {
         Some((ratio(cosigned)?, ratio(cosigned.saturating_add(certified))?))
     }
 
+    /// Co-signed per second to those of the earlier run.
+    #[must_use]
+    pub fn goodput(&self) -> Option<f64> {
+        let best = self.best?;
+        let rate = self.rate(self.measured().of(Kind::Cosign).done())?;
+        Some(rate / best.per_second)
+    }
+
+    /// Answers that cannot be relied on, those to another institution too.
+    #[must_use]
+    pub fn wrong(&self) -> u64 {
+        let beside = self.beside.as_ref().map_or(0, Compared::wrong);
+        let own = self.times(|outcome| *outcome == Outcome::Wrong);
+        own.saturating_add(beside)
+    }
+
     /// Processor time of this program: in all, and for each request that was measured.
     #[must_use]
     pub fn cpu(&self) -> Option<(Duration, f64)> {
@@ -153,11 +178,16 @@ impl Run {
             "checks": {
                 "authorizations": self.checked.authorizations,
                 "signatures_verified": self.checked.signatures,
-                "wrong_answers": self.times(|outcome| *outcome == Outcome::Wrong),
+                "wrong_answers": self.wrong(),
                 "first_wrong": self.checked.first_wrong,
             },
             "client": self.client(),
             "ceiling": self.ceiling_json(),
+            "best": self.best.map(|best| json!({
+                "per_second": best.per_second,
+                "ratio": self.goodput(),
+            })),
+            "beside": self.beside.as_ref().map(Compared::json),
         })
     }
 
@@ -250,7 +280,8 @@ impl Run {
     }
 }
 
-fn phase(tallies: &Tallies, not_sent: u64) -> Value {
+/// A phase: what was sent, and what came of it.
+pub(super) fn phase(tallies: &Tallies, not_sent: u64) -> Value {
     let outcomes: Vec<Value> = tallies
         .outcomes()
         .map(|(kind, outcome, count)| {
@@ -271,7 +302,8 @@ fn phase(tallies: &Tallies, not_sent: u64) -> Value {
     })
 }
 
-fn latency(latency: Latency) -> Value {
+/// In milliseconds.
+pub(super) fn latency(latency: Latency) -> Value {
     json!({
         "p50": latency.p50,
         "p90": latency.p90,

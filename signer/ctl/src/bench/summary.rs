@@ -1,6 +1,7 @@
 //! What people read of a run: its rates and latencies, what came of each request, and what to do next.
 
 use super::{
+    neighbour::Compared,
     outcome::Outcome,
     plan::Driving,
     report::Run,
@@ -26,6 +27,7 @@ pub fn report(run: &Run) -> Report {
         Some(table) => report.table(table),
         None => report,
     };
+    let report = beside(report, run);
     let [_, not_sent] = run.ended.recorder.not_sent;
     let missed = format!("{not_sent} requests that were due: no place was free for them");
     let instead = format!(
@@ -38,6 +40,33 @@ pub fn report(run: &Run) -> Report {
         .words("checked", &checked(run))
         .row_if("client", client(run));
     next(ceiling(report, run), run)
+}
+
+/// Another institution, and an earlier run.
+fn beside(report: Report, run: &Run) -> Report {
+    let report = match &run.beside {
+        None => report,
+        Some(compared) => report
+            .table(compared.table())
+            .row_if("beside", told(compared)),
+    };
+    let rate = run.rate(run.measured().of(Kind::Cosign).done());
+    let goodput = run.best.zip(run.goodput()).map(|(best, ratio)| {
+        format!(
+            "{:.1} orders co-signed per second, {ratio:.3} of the earlier run's {:.1}",
+            rate.unwrap_or_default(),
+            best.per_second
+        )
+    });
+    report.row_if("goodput", goodput)
+}
+
+fn told(compared: &Compared) -> Option<String> {
+    let (p50, p99) = compared.latency_ratios()?;
+    let share = 100.0 * compared.done_share()?;
+    Some(format!(
+        "{p50:.2} times its p50 alone, {p99:.2} times its p99; {share:.1} % co-signed"
+    ))
 }
 
 /// What was driven, for the picture.
@@ -235,7 +264,7 @@ fn next(mut report: Report, run: &Run) -> Report {
 fn steps(run: &Run) -> [Option<String>; 7] {
     let sent = run.ended.sent;
     let share = |count: u64| 100.0 * number(count) / number(sent.max(1));
-    let wrong = run.times(|outcome| *outcome == Outcome::Wrong);
+    let wrong = run.wrong();
     let because = |reasons: &[&str]| {
         run.times(|outcome| {
             outcome

@@ -12,16 +12,18 @@ use semops_objects::InstitutionId;
 use semops_proto::v1::GetTrustBundleRequest;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::args::Cast;
 pub use self::args::{ABOUT, Args};
+use self::args::{Cast, Payers};
 use crate::{
     bench::{
         authorities::Authorities,
+        best::Best,
         callers::{Callers, Connections},
         ceiling::{self, Ceiling, RawLoop},
         drivers,
         live::Live,
         load::{self, Ended, Load},
+        neighbour::{Compared, Neighbour},
         plan::Plan,
         plot::Figure,
         report::{Checked, Run},
@@ -32,6 +34,7 @@ use crate::{
     failure::Failure,
     files,
     output::Report,
+    profile::Profile,
 };
 
 /// Runs the load; `clock` is that of the phones.
@@ -41,36 +44,36 @@ use crate::{
 pub async fn run(args: &Args, json: bool, clock: fn() -> SystemTime) -> Result<Report, Failure> {
     let now = clock();
     let cast = args.cast()?;
-    let plan = args.plan(cast.payer.clone())?;
+    let plan = args.plan(cast.payers.institution.clone())?;
+    let best = args.best.as_deref().map(Best::read).transpose()?;
     writable(args)?;
     let mut live = Live::on_stderr(json, plan.total());
     let command = ceiling::words(&args.ceiling);
     let raw = before(args, &command, &live).await?;
     live.step("connecting");
-    let callers = connect(&cast, &plan).await?;
-    let authorities = authorities(&callers, &cast.payer, now).await?;
-    let work = Work::new(plan.clone(), callers, authorities, clock);
-    let (work, prepared) = prepare(work, &mut live).await?;
-    let load = Load::new(work);
-    let ended = drive(&load, &mut live).await?;
-    let ceiling = match raw {
-        None => None,
-        Some(before) => Some(Ceiling {
-            after: after(&command, &ended, &live).await,
-            command,
-            before,
-        }),
-    };
+    let made = ready(
+        &cast.enrolment,
+        &cast.payers,
+        plan.clone(),
+        clock,
+        &mut live,
+    );
+    let (work, prepared) = made.await?;
+    let neighbour = neighbour(args, &cast, &plan, clock, &mut live).await?;
+    let (ended, beside) = drive(&work, neighbour, &mut live).await?;
+    let ceiling = after(raw, command, &ended, &live).await;
     live.end();
     let run = Run {
         plan,
         issuer: cast.issuer.to_string(),
         started: now,
         prepared,
-        stand_ins: load.work.stand_ins(),
-        checked: checked(&load.work),
+        stand_ins: work.stand_ins(),
+        checked: checked(&work, beside.as_ref()),
         ended,
         ceiling,
+        best,
+        beside,
     };
     save(args, &run)
 }
@@ -98,12 +101,24 @@ fn writable(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn connect(cast: &Cast, plan: &Plan) -> Result<Callers, Failure> {
-    Ok(Callers {
-        enrolment: Connections::open(&cast.enrolment, plan.connections).await?,
-        acceptance: Connections::open(&cast.acceptance, plan.connections).await?,
-        payments: Connections::open(&cast.payments, plan.connections).await?,
-    })
+/// Connections for a plan, and its first phones.
+async fn ready(
+    enrolment: &Profile,
+    payers: &Payers,
+    plan: Plan,
+    clock: fn() -> SystemTime,
+    live: &mut Live,
+) -> Result<(Arc<Work>, Prepared), Failure> {
+    let callers = Callers {
+        enrolment: Connections::open(enrolment, plan.connections).await?,
+        acceptance: Connections::open(&payers.acceptance, plan.connections).await?,
+        payments: Connections::open(&payers.payments, plan.connections).await?,
+    };
+    let authorities = authorities(&callers, &payers.institution, clock()).await?;
+    let work = Arc::new(Work::new(plan, callers, authorities, clock));
+    let phones = setup::first_phones(work.plan());
+    let prepared = setup::make(&work, phones, live).await?;
+    Ok((work, prepared))
 }
 
 /// The keys by which authorizations are verified, fetched once.
@@ -125,38 +140,79 @@ async fn authorities(
     )
 }
 
-async fn prepare(work: Work, live: &mut Live) -> Result<(Arc<Work>, Prepared), Failure> {
-    let work = Arc::new(work);
-    let phones = setup::first_phones(work.plan());
-    let prepared = setup::make(&work, phones, live).await?;
-    Ok((work, prepared))
+/// The institution beside the load, if there is one.
+async fn neighbour(
+    args: &Args,
+    cast: &Cast,
+    plan: &Plan,
+    clock: fn() -> SystemTime,
+    live: &mut Live,
+) -> Result<Option<Neighbour>, Failure> {
+    let Some(payers) = &cast.beside else {
+        return Ok(None);
+    };
+    let plan = args.plan_beside(plan, payers.institution.clone())?;
+    let made = ready(&cast.enrolment, payers, plan, clock, live).await?;
+    Ok(Some(Neighbour::of(made)))
 }
 
-async fn drive(load: &Arc<Load>, live: &mut Live) -> Result<Ended, Failure> {
+/// The load; before it and beside it the other institution, if there is one.
+async fn drive(
+    work: &Arc<Work>,
+    neighbour: Option<Neighbour>,
+    live: &mut Live,
+) -> Result<(Ended, Option<Compared>), Failure> {
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| Failure::usage(format!("signals: {error}"), "try again"))?;
-    live.begins();
-    load::run(Arc::clone(load), drivers::start(load), live, async || {
+    let mut interrupts = async || {
         interrupt.recv().await;
-    })
-    .await
+    };
+    live.begins();
+    let alone = match &neighbour {
+        None => None,
+        Some(neighbour) => Some(neighbour.alone(live, &mut interrupts).await?),
+    };
+    if alone.is_some() {
+        live.begins();
+    }
+    let load = Load::new(Arc::clone(work));
+    let drivers = drivers::start(&load);
+    let load = load::run(load, drivers, live, interrupts);
+    let Some((neighbour, alone)) = neighbour.zip(alone) else {
+        return Ok((load.await?, None));
+    };
+    let (ended, compared) = neighbour.beside(alone, load).await?;
+    Ok((ended, Some(compared)))
 }
 
 /// The raw loop after the load; a user who ended the load early does not wait for it.
-async fn after(command: &[String], ended: &Ended, live: &Live) -> Result<RawLoop, String> {
-    if ended.interrupted {
-        return Err("not measured, for the load was ended early".to_owned());
-    }
-    live.step("raw C_Sign loop, after the load");
-    ceiling::measure(command).await
+async fn after(
+    before: Option<RawLoop>,
+    command: Vec<String>,
+    ended: &Ended,
+    live: &Live,
+) -> Option<Ceiling> {
+    let before = before?;
+    let after = if ended.interrupted {
+        Err("not measured, for the load was ended early".to_owned())
+    } else {
+        live.step("raw C_Sign loop, after the load");
+        ceiling::measure(&command).await
+    };
+    Some(Ceiling {
+        command,
+        before,
+        after,
+    })
 }
 
-fn checked(work: &Work) -> Checked {
+fn checked(work: &Work, beside: Option<&Compared>) -> Checked {
+    let elsewhere = || beside.and_then(|compared| compared.first_wrong.clone());
     Checked {
         authorizations: work.checks.authorizations(),
         signatures: work.checks.signatures(),
         keys_known: work.can_verify(),
-        first_wrong: work.checks.first_wrong(),
+        first_wrong: work.checks.first_wrong().or_else(elsewhere),
     }
 }
 

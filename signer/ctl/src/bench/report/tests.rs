@@ -101,6 +101,8 @@ fn run(driving: Driving) -> Run {
             before: raw(950.0),
             after: Ok(raw(850.0)),
         }),
+        best: None,
+        beside: None,
     }
 }
 
@@ -200,6 +202,78 @@ fn ratios_are_to_the_mean_of_both_raw_loops() {
             .render(LINES)
             .contains("--ceiling 'softhsm-setup")
     );
+}
+
+/// 20 orders a second for five seconds, each answered after so many milliseconds but the last, which is not.
+fn half(milliseconds: u64) -> Ended {
+    let mut recorder = Recorder::new(SECOND);
+    for number in 0..100_u64 {
+        let outcome = match number {
+            99 => Outcome::TOO_LATE,
+            _ => Outcome::Done,
+        };
+        recorder.record(&Sample {
+            kind: Kind::Cosign,
+            outcome,
+            due: Duration::from_millis(number * 50),
+            latency: Duration::from_millis(milliseconds),
+            retry_after: None,
+        });
+    }
+    Ended {
+        interrupted: false,
+        after: 5 * SECOND,
+        cpu: None,
+        sent: 100,
+        recorder,
+    }
+}
+
+#[test]
+fn another_institution_is_compared_with_itself_and_a_run_with_an_earlier_one() {
+    let mut run = run(CLOSED);
+    let json = run.json();
+    assert_eq!(
+        (&json["best"], &json["beside"]),
+        (&Value::Null, &Value::Null)
+    );
+    run.best = Some(Best { per_second: 100.0 });
+    let mut other = plan(CLOSED);
+    other.terms.payer = "beta".parse().unwrap();
+    run.beside = Some(Compared {
+        plan: other,
+        phones: 40,
+        alone: half(4),
+        beside: half(6),
+        first_wrong: None,
+    });
+    let json = run.json();
+    assert_eq!(json["best"]["per_second"], 100.0);
+    assert!((json["best"]["ratio"].as_f64().unwrap() - 0.9).abs() < 1e-9);
+    let beside = &json["beside"];
+    assert_eq!(beside["institution"], "beta");
+    for half in ["alone", "beside"] {
+        let half = &beside[half];
+        assert_eq!((&half["sent"], &half["cosigned"]), (&json!(80), &json!(79)));
+        assert_eq!(half["seconds"], 4.0);
+    }
+    for ratio in ["p50_ratio", "p99_ratio"] {
+        assert!(
+            (beside[ratio].as_f64().unwrap() - 1.5).abs() < 0.01,
+            "{json}"
+        );
+    }
+    assert!((beside["done_share"].as_f64().unwrap() - 79.0 / 80.0).abs() < 1e-9);
+    let lines = summary::report(&run).render(LINES);
+    let flat = lines.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "goodput 90.0 orders co-signed per second, 0.900 of the earlier run's 100.0",
+        "ANOTHER INSTITUTION DONE NOT DONE P50 MS P99 MAX beta alone 79 1 4.0",
+        "beta beside the load 79 1 6.0",
+        "beside 1.50 times its p50 alone, 1.50 times its p99; 98.8 % co-signed",
+    ] {
+        assert!(flat.contains(said), "{said}\n{lines}");
+    }
 }
 
 #[test]

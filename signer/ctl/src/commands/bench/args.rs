@@ -1,6 +1,9 @@
 //! The options of `bench`, and who and what they name.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use semops_objects::{Amount, Channel, InstitutionId, Payee};
 
@@ -32,7 +35,12 @@ JSON: {\"schema\": \"semops-bench-v1\", \"started_at\" (Unix seconds), \"ended\"
 {\"p50\", \"p90\", \"p99\", \"p99.9\", \"max\"}}}, \"series\": [{\"from\", \"to\" (seconds), \"in_flight\", and for each kind \
 {\"done\", \"not_done\", \"per_second\", \"p50_ms\", \"p99_ms\"}}], \"checks\": {\"authorizations\", \"signatures_verified\", \
 \"wrong_answers\", \"first_wrong\"}, \"client\": {\"cpu_seconds\", \"cpu_us_per_request\", \"processors\"}, \"ceiling\": null | \
-{\"command\", \"before\", \"after\", \"failed\", \"mean_per_second\", \"spread\", \"cosigned_to_raw\", \"signatures_to_raw\"}}";
+{\"command\", \"before\", \"after\", \"failed\", \"mean_per_second\", \"spread\", \"cosigned_to_raw\", \"signatures_to_raw\"}, \
+\"best\": null | {\"per_second\", \"ratio\"}, \"beside\": null | {\"institution\", \"phones\", \"alone\" and \"beside\": {\"seconds\", \"sent\", \"done\", \
+\"not_sent\", \"outcomes\", \"cosigned\", \"latency_ms\"}, \"done_share\", \"p50_ratio\", \"p99_ratio\"}}";
+
+/// Orders of the institution beside it that may be under way; their wait for a place would count.
+const IN_FLIGHT_BESIDE: usize = 1_000;
 
 /// The load.
 #[derive(Debug, clap::Args)]
@@ -100,40 +108,115 @@ pub struct Args {
     /// after the load: its words parted by white space, or the option once for each word. No shell reads it
     #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
     pub(super) ceiling: Vec<String>,
+    /// Profile of another institution's payments caller: it has orders co-signed at a steady rate, first alone for as long
+    /// as the load will take, then beside it. What the load does to it is told
+    #[arg(long, value_name = "PROFILE")]
+    pub(super) beside: Option<PathBuf>,
+    /// Profile of the caller that accepts phones for that institution (role enrolment); that of --enrolment if it is of the
+    /// same institution
+    #[arg(long, value_name = "PROFILE", requires = "beside")]
+    pub(super) beside_acceptance: Option<PathBuf>,
+    /// Its orders per second, equally spaced
+    #[arg(long, value_name = "RATE", value_parser = plan::rate, default_value = "20/s", requires = "beside")]
+    pub(super) beside_rate: f64,
+    /// A file that --json-out wrote: the rate of co-signed orders is told as a share of that one's
+    #[arg(long, value_name = "FILE")]
+    pub(super) best: Option<PathBuf>,
 }
 
 /// Who takes part.
 pub(super) struct Cast {
     pub(super) issuer: InstitutionId,
-    pub(super) payer: InstitutionId,
     pub(super) enrolment: Profile,
+    pub(super) payers: Payers,
+    /// Of another institution.
+    pub(super) beside: Option<Payers>,
+}
+
+/// Who has orders co-signed at one institution.
+pub(super) struct Payers {
+    pub(super) institution: InstitutionId,
     pub(super) acceptance: Profile,
     pub(super) payments: Profile,
 }
 
+/// An option and what it names.
+type Named<'a, T> = (&'static str, T);
+
 impl Args {
     pub(super) fn cast(&self) -> Result<Cast, Failure> {
-        let (enrolment, payments) = (
-            Profile::load(&self.enrolment)?,
-            Profile::load(&self.payments)?,
-        );
+        let enrolment = Profile::load(&self.enrolment)?;
         let issuer = Identity::of(&enrolment, "enrolment", "--enrolment")?.institution;
-        let payer = Identity::of(&payments, "payments", "--payments")?.institution;
-        let path = self.acceptance.as_deref().unwrap_or(&self.enrolment);
-        let acceptance = Profile::load(path)?;
-        let acceptor = Identity::of(&acceptance, "enrolment", "--acceptance")?.institution;
-        if acceptor != payer {
+        let payers = self.payers(
+            ("--payments", &self.payments),
+            ("--acceptance", self.acceptance.as_deref()),
+        )?;
+        let beside = match &self.beside {
+            None => None,
+            Some(payments) => Some(self.payers(
+                ("--beside", payments),
+                ("--beside-acceptance", self.beside_acceptance.as_deref()),
+            )?),
+        };
+        let same = |beside: &Payers| beside.institution == payers.institution;
+        if beside.as_ref().is_some_and(same) {
             return Err(Failure::usage(
-                format!("the phones of {payer}'s payers would be accepted by {acceptor}"),
-                &format!("name the profile of {payer}'s enrolment caller: --acceptance PROFILE"),
+                format!("--beside: a caller of {} itself", payers.institution),
+                "name the profile of another institution's payments caller",
             ));
         }
         Ok(Cast {
             issuer,
-            payer,
             enrolment,
+            payers,
+            beside,
+        })
+    }
+
+    fn payers(
+        &self,
+        payments: Named<'_, &Path>,
+        acceptance: Named<'_, Option<&Path>>,
+    ) -> Result<Payers, Failure> {
+        let (option, path) = payments;
+        let payments = Profile::load(path)?;
+        let institution = Identity::of(&payments, "payments", option)?.institution;
+        let (option, path) = acceptance;
+        let acceptance = Profile::load(path.unwrap_or(&self.enrolment))?;
+        let acceptor = Identity::of(&acceptance, "enrolment", option)?.institution;
+        if acceptor != institution {
+            return Err(Failure::usage(
+                format!("the phones of {institution}'s payers would be accepted by {acceptor}"),
+                &format!("name the profile of {institution}'s enrolment caller: {option} PROFILE"),
+            ));
+        }
+        Ok(Payers {
+            institution,
             acceptance,
             payments,
+        })
+    }
+
+    /// What another institution does beside this plan.
+    pub(super) fn plan_beside(&self, plan: &Plan, payer: InstitutionId) -> Result<Plan, Failure> {
+        let first = &plan.terms.payer;
+        let to = if self.to == payer { first } else { &self.to };
+        let payee = Payee::new(to.clone(), "bench", "Bench")
+            .map_err(|rule| Failure::usage(format!("--to: {rule}"), "change it"))?;
+        Ok(Plan {
+            driving: Driving::Open {
+                per_second: self.beside_rate,
+                spacing: Spacing::Fixed,
+                in_flight: IN_FLIGHT_BESIDE,
+            },
+            connections: 1,
+            enrolments: 0,
+            terms: Terms {
+                payer,
+                payee,
+                ..plan.terms.clone()
+            },
+            ..plan.clone()
         })
     }
 
@@ -214,7 +297,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("semopsctl bench --"))
             .collect();
-        let [closed, open] = lines.as_slice() else {
+        let [closed, open, flood] = lines.as_slice() else {
             panic!("{lines:?}");
         };
         let closed = parsed(closed).plan("alfa".parse().unwrap()).unwrap();
@@ -227,5 +310,13 @@ mod tests {
             in_flight: 1_000,
         };
         assert_eq!(open.driving, expected);
+        let flood = parsed(flood);
+        let plan = flood.plan("alfa".parse().unwrap()).unwrap();
+        // Orders to beta, and those of beta to alfa.
+        let beside = flood.plan_beside(&plan, "beta".parse().unwrap()).unwrap();
+        assert_eq!(beside.terms.payer.as_str(), "beta");
+        assert_eq!(beside.terms.payee.institution().as_str(), "alfa");
+        assert_eq!((beside.total(), beside.enrolments), (plan.total(), 0));
+        assert!(flood.best.is_some() && flood.beside.is_some());
     }
 }
