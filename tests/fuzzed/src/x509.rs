@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use der::asn1::BitStringRef;
 use der::{Decode, Encode, pem::LineEnding};
 use semops_objects::jwk::{self, Jwk, JwkSet};
 use semops_pki::algorithm::{PublicKey, sha256};
@@ -231,23 +230,26 @@ fn holds_of_serial(serial: &[u8]) {
     assert!((1..=20).contains(&serial.len()) && serial[0] != 0);
 }
 
-/// The octets that the signature of a SIGNED{} is over, found from behind.
+/// The octets that the signature of a SIGNED{} is over: the first element of its SEQUENCE.
 ///
 /// # Panics
-/// There is no ecdsa-with-SHA256 and BIT STRING at the end.
+/// There is none.
 pub fn signed_part(der: &[u8]) -> Vec<u8> {
-    const ALGORITHM: &[u8] = &[
-        0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
-    ];
-    let at = (0..der.len())
-        .rev()
-        .find(|at| der[*at..].starts_with(ALGORITHM))
-        .unwrap();
-    BitStringRef::from_der(&der[at + ALGORITHM.len()..]).unwrap();
-    let header = if der[1] < 0x80 {
-        2
-    } else {
-        2 + usize::from(der[1] & 0x7f)
-    };
-    der[header..at].to_vec()
+    let (header, _) = lengths(der);
+    let rest = &der[header..];
+    let (header, content) = lengths(rest);
+    rest[..header + content].to_vec()
+}
+
+/// How many octets identifier and length of an element have, and how many its content has (X.690 s8.1.3).
+fn lengths(element: &[u8]) -> (usize, usize) {
+    let first = usize::from(element[1]);
+    if first < 0x80 {
+        return (2, first);
+    }
+    let more = &element[2..2 + (first & 0x7f)];
+    let length = more
+        .iter()
+        .fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+    (2 + more.len(), length)
 }
