@@ -1,6 +1,6 @@
-//! Owns what a local operator does beside a running server: the store's migrations, and the loading and showing of the
-//! documents; and, before a server starts, with a record that was restored. Who may write the store may do this; every
-//! load is audited with the user id.
+//! Owns what a local operator does beside a running server: the store's migrations, the loading and showing of the
+//! documents, and erasure; and, before a server starts, with a record that was restored. Who may write the store may do this; every
+//! load and every erasure is audited with the user id.
 
 use std::{
     fmt::Write as _, fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path,
@@ -13,9 +13,10 @@ use semops_objects::institution::InstitutionId;
 use crate::{
     authority::{LoadError, load_document},
     clock::Clock,
-    config::Records,
+    config::{self, Records},
     domain::{
         actor::{Actor, Origin},
+        device::DeviceId,
         document::{Document, DocumentKind},
     },
     ids::RequestId,
@@ -24,6 +25,7 @@ use crate::{
 };
 
 mod arguments;
+mod erase;
 pub mod restore;
 
 pub use arguments::{Arguments, Otherwise};
@@ -38,7 +40,11 @@ const POLICY_FORM: &str = include_str!("../policy.example.toml");
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make the store, or bring it to the schema of this program
-    Migrate,
+    Migrate {
+        /// Then shut out programs of an older schema: none may be running on the database any more
+        #[arg(long)]
+        contract: bool,
+    },
     /// Load or show an institution's policy
     #[command(
         subcommand,
@@ -51,6 +57,16 @@ pub enum Command {
     /// Load or show an institution's register of callers
     #[command(subcommand)]
     Callers(DocumentCommand),
+    /// Erase what identifies people in what an institution has of devices: orders and authorizations that it had co-signed,
+    /// and, if it issued them, their subscribers' pseudonyms
+    #[command(after_long_help = erase::STEPS)]
+    Erase {
+        /// Whose record of them
+        institution: InstitutionId,
+        /// Which
+        #[arg(required = true)]
+        devices: Vec<DeviceId>,
+    },
     /// List all documents in force: institution, kind, version, SHA-256 of the exact bytes (hexadecimal)
     Documents,
 }
@@ -101,6 +117,16 @@ pub enum OperatorError {
         /// Which.
         kind: DocumentKind,
     },
+    /// Something of it is still needed.
+    #[error("device {device} of {institution}: {why}")]
+    Needed {
+        /// Whose.
+        institution: InstitutionId,
+        /// Which.
+        device: DeviceId,
+        /// What, and what is to be done first.
+        why: String,
+    },
     /// The output was closed.
     #[error("the output: {0}")]
     Output(io::Error),
@@ -116,14 +142,13 @@ pub async fn run(command: Command, records: &Records) -> Result<(), OperatorErro
             return list(&*record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?)
                 .await;
         }
-        Command::Migrate => {
-            let version = record::migrate(&records.store, Clock::system()).await?;
-            let store = &records.store;
-            return say(format!(
-                "the store {store} has schema version {version}
-"
-            )
-            .as_bytes());
+        Command::Migrate { contract } => return migrate(&records.store, contract).await,
+        Command::Erase {
+            institution,
+            devices,
+        } => {
+            let store = record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?;
+            return erase::run(&*store, institution, devices).await;
         }
         Command::Policy(command) => (DocumentKind::Policy, command),
         Command::Trust(command) => (DocumentKind::Trust, command),
@@ -134,6 +159,17 @@ pub async fn run(command: Command, records: &Records) -> Result<(), OperatorErro
         DocumentCommand::Load { file } => load(&*store, records, kind, &file).await,
         DocumentCommand::Show { institution } => show(&*store, kind, institution).await,
     }
+}
+
+async fn migrate(store: &config::Store, contract: bool) -> Result<(), OperatorError> {
+    let version = record::migrate(store, Clock::system()).await?;
+    let served = if contract {
+        record::contract(store, Clock::system()).await?;
+        ", and no older program serves it"
+    } else {
+        ""
+    };
+    say(format!("the store {store} has schema version {version}{served}\n").as_bytes())
 }
 
 async fn load(

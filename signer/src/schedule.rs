@@ -1,7 +1,7 @@
-//! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, looks for new
-//! documents, audits what limits refused, measures how things stand, asks to lead the work that one process does for all of
-//! the record, and publishes the CRLs that are due. Each of these, and each institution, has a loop of its own, so that a
-//! token that hangs holds up nobody else.
+//! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, removes what is not kept
+//! any longer, looks for new documents, audits what limits refused, measures how things stand, asks to lead the work that one
+//! process does for all of the record, and publishes the CRLs that are due. Each of these, and each institution, has a loop
+//! of its own, so that a token that hangs holds up nobody else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Pruned};
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -41,6 +41,8 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
         every_tick(&refusing, &stopped, || audit_refusals(&refusing)).await;
         audit_refusals(&refusing).await;
     });
+    let (pruning, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { prune(&pruning, &stopped).await });
     let (sweeping, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&sweeping, &stopped, || sweep(&sweeping)).await });
     // A loop ends well only because all are told to.
@@ -82,6 +84,24 @@ async fn step_down(authority: &Authority) {
     if let Err(error) = authority.step_down().await {
         warn!(%error, "the lead could not be given up; another replica takes it when it has run out");
     }
+}
+
+/// What keeps it from beginning is told once.
+async fn prune(authority: &Authority, stop: &CancellationToken) {
+    let told = std::sync::Once::new();
+    every_tick(authority, stop, || async {
+        match authority.prune().await {
+            Ok(Pruned::Rows(0)) => {}
+            Ok(Pruned::Rows(rows)) => info!(rows, "rows that are not kept any longer removed"),
+            Ok(Pruned::NotYet) => told.call_once(|| {
+                warn!("nothing is removed while programs of an older schema may serve: once none runs any more, run `signer --config FILE migrate --contract`");
+            }),
+            Err(error) => {
+                warn!(%error, "what is not kept any longer could not be removed; the next tick tries again");
+            }
+        }
+    })
+    .await;
 }
 
 async fn audit_refusals(authority: &Authority) {

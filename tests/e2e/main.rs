@@ -49,6 +49,7 @@ mod reload;
 mod replicas;
 mod requests;
 mod restore;
+mod retention;
 mod roles;
 mod secrecy;
 mod security;

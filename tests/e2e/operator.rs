@@ -61,6 +61,11 @@ async fn all_mistakes_of_a_configuration_come_at_once_with_code_64() -> Result<(
             "crl.refresh_hours: ",
         ),
         (
+            "[roots.device]",
+            "[retention]\norders = 1\n\n[roots.device]",
+            "retention.orders: ",
+        ),
+        (
             "\"pins/alfa\"",
             "\"pins/nobody\"",
             "institution[0].pin_file: ",
@@ -189,7 +194,7 @@ async fn the_store_is_made_once_and_migrating_again_changes_nothing() -> Result<
     deployment.start().await?;
     let first = own(&deployment, &["migrate"])?;
     assert!(
-        first.succeeded() && first.out.contains("schema version 3"),
+        first.succeeded() && first.out.contains("schema version 4"),
         "{first:?}"
     );
     assert_eq!(own(&deployment, &["migrate"])?, first);

@@ -16,7 +16,7 @@ const NEVER: i64 = 0;
 const ALWAYS: i64 = i64::MAX;
 
 /// What is done to the record, and the rule that it breaks.
-const DOCTORED: [(Rule, &str); 22] = [
+const DOCTORED: [(Rule, &str); 27] = [
     (
         Rule::Signature,
         "UPDATE operation SET artifact = CAST(replace(artifact, '.', '.A') AS BLOB) WHERE kind = 'authorization'",
@@ -93,6 +93,25 @@ const DOCTORED: [(Rule, &str); 22] = [
     (
         Rule::AuditPairs,
         "UPDATE audit SET leaf = CAST(replace(leaf, ',', ', ') AS BLOB) WHERE seq = 1",
+    ),
+    (
+        Rule::AuditPairs,
+        "DELETE FROM cosigned_order WHERE operation IN (SELECT max(operation) FROM cosigned_order); \
+         DELETE FROM operation WHERE kind = 'authorization' AND id NOT IN (SELECT operation FROM cosigned_order)",
+    ),
+    (
+        Rule::AuditPrefix,
+        "DELETE FROM audit WHERE seq IN (SELECT max(seq) / 2 FROM audit)",
+    ),
+    (Rule::AuditPrefix, "UPDATE audit_prefix SET through = 1"),
+    (
+        Rule::OneOutcome,
+        "INSERT INTO pruned_order SELECT institution, device, jti, zeroblob(32), 'FAILED', 'OVERDUE', 0 FROM cosigned_order",
+    ),
+    (
+        Rule::Consistent,
+        "INSERT INTO pruned_order SELECT institution, device, randomblob(16), zeroblob(32), 'FAILED', 'OVERDUE', 0 \
+         FROM cosigned_order",
     ),
     (
         Rule::Refusals,
@@ -179,7 +198,7 @@ async fn an_intent_without_end_and_what_openssl_and_jwcrypto_refuse_are_found()
 }
 
 /// A copy of the record with its constraints switched off and this done to it.
-fn doctor(good: &Path, copy: &Path, sql: &str) -> Result<(), Failure> {
+pub(crate) fn doctor(good: &Path, copy: &Path, sql: &str) -> Result<(), Failure> {
     let _ = fs::remove_file(copy);
     // Not by copying the file: what was written last may stand in the write-ahead log.
     let original = Connection::open_with_flags(good, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

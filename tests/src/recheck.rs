@@ -9,6 +9,7 @@ mod limits;
 mod oracle;
 mod orders;
 mod record;
+mod removed;
 mod signatures;
 mod unique;
 
@@ -16,6 +17,7 @@ use std::{fmt, path::Path, time::Duration};
 
 pub use authorities::Authorities;
 use record::Record;
+pub(crate) use removed::COPY;
 
 use crate::{
     deployment::{Deployment, unix_now},
@@ -42,6 +44,8 @@ pub enum Rule {
     OneOutcome,
     /// Every intent that was begun has one end, and each its event.
     AuditPairs,
+    /// What is left of the audit begins where the removed part ends, and says so.
+    AuditPrefix,
     /// Refusals by a limit are told once in a minute, and of whom they are.
     Refusals,
     /// No intent whose time has passed is pending.
@@ -146,6 +150,7 @@ pub fn check(
     orders::check(&record, &mut findings);
     unique::check(&record, &mut findings);
     audit::check(&record, &mut findings);
+    removed::check(&record, &mut findings);
     admissions::check(&record, authorities, &mut findings);
     limits::check(&record, &mut findings);
     crls::check(&record, authorities, &mut findings);

@@ -161,7 +161,11 @@ impl Authority {
     ) -> Result<Outcome, Error> {
         let (generation, outcome) = self.store.order(&ctx.institution, device, jti).await?;
         ctx.still(generation)?;
-        outcome.ok_or(Error::NotFound(Reason::OrderNotFound))
+        let outcome = outcome.ok_or(Error::NotFound(Reason::OrderNotFound))?;
+        if outcome.order_jws.is_none() {
+            return Err(Error::Precondition(Reason::OutcomePruned));
+        }
+        Ok(outcome)
     }
 
     /// A refusal by proof or policy: audited; a resumed intent ends with it.
@@ -295,14 +299,13 @@ fn answer(jti: Uuid, outcome: Outcome) -> Result<Cosigned, Error> {
                 authorization_jws,
             })
         }
-        (State::Denied | State::Expired | State::Failed, ..) => {
+        (State::Pending, ..) => Err(Error::internal("an ended order is pending")),
+        // Also of one that was authorized, once that is not kept any longer.
+        (State::Authorized | State::Denied | State::Expired | State::Failed, ..) => {
             let reason = outcome.reason.as_deref().and_then(Reason::named);
             Err(refusal(reason.ok_or_else(|| {
-                Error::internal("an ended order has no known reason")
+                Error::internal("an ended order has neither a signed object nor a known reason")
             })?))
-        }
-        (State::Pending | State::Authorized, ..) => {
-            Err(Error::internal("an ended order has no signed object"))
         }
     }
 }

@@ -6,10 +6,12 @@ mod cosign;
 mod device;
 mod documents;
 mod enroll;
+mod erase;
 mod lead;
 mod lending;
 mod list_devices;
 mod observe;
+mod prune;
 mod publish_crl;
 mod readiness;
 mod refusals;
@@ -38,8 +40,11 @@ pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
 pub use documents::{LoadError, LoadedDocument, load_document};
 pub use enroll::Enrolled;
+pub use erase::erase;
 use lending::Lending;
 pub use list_devices::DevicesShown;
+pub use prune::Pruned;
+use prune::Pruning;
 pub use publish_crl::{Ca, Published, crl_address};
 use readiness::Readiness;
 pub use restore::{IssuingCa, PublishedFile, PublishedMistakes, RestoreError, after_restore};
@@ -58,6 +63,7 @@ use crate::{
         audit::{Event, Resulted},
         device::DeviceId,
         key::{KeyRecord, OutsideCryptoperiod, Purpose},
+        retention::Retention,
     },
     error::{Error, Reason},
     hsm,
@@ -146,6 +152,8 @@ pub struct Setup {
     pub crl_validity_hours: u32,
     /// The longest time between two CRLs, hours.
     pub crl_refresh_hours: u32,
+    /// For how long what is kept.
+    pub retention: Retention,
     /// The root of the device hierarchy.
     pub device_root: Root,
     /// The root of the signing hierarchy.
@@ -186,6 +194,7 @@ pub struct Authority {
     /// What this process leads the scheduled work as.
     replica: Uuid,
     readiness: Readiness,
+    pruning: Pruning,
     metrics: Metrics,
 }
 
@@ -218,6 +227,7 @@ impl Authority {
             crl_due: Notify::new(),
             replica: Uuid::new_v4(),
             readiness,
+            pruning: Pruning::default(),
             metrics,
         })
     }

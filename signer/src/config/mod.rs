@@ -11,11 +11,14 @@ use std::{
 use semops_pki::profile::Oids;
 use toml::Table;
 
+use crate::domain::retention::Retention;
+
 mod environment;
 mod institution;
 mod material;
 mod observation;
 mod reader;
+mod retention;
 mod sections;
 mod store;
 mod tls;
@@ -58,6 +61,8 @@ pub struct Config {
     pub device_validity_days: u16,
     /// When CRLs are made.
     pub crl: CrlTimes,
+    /// For how long what is kept.
+    pub retention: Retention,
     /// The offline root of the device hierarchy.
     pub device_root: CaFiles,
     /// The offline root of the signing hierarchy.

@@ -12,6 +12,7 @@ use super::{
     material::{self, CaFiles},
     observation,
     reader::Reader,
+    retention::retention,
     store::store,
     tls::tls,
 };
@@ -29,7 +30,7 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     );
     let log = file.table("log").and_then(log);
     let hsm = file.table("hsm").and_then(hsm);
-    let drain = drain(&mut file);
+    let (drain, retention) = (drain(&mut file), retention(&mut file));
     let oids = file.table("oids").and_then(oids);
     let days = validity_days(&mut file);
     let crl = file.table("crl").and_then(crl);
@@ -53,6 +54,7 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
         oids: oids?,
         device_validity_days: days?,
         crl: crl?,
+        retention: retention?,
         device_root: device_root?,
         signing_root: signing_root?,
         institutions: institutions?,

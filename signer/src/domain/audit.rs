@@ -4,7 +4,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::institution::InstitutionId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
@@ -22,10 +22,10 @@ pub struct Event {
     /// For which institution.
     pub institution: InstitutionId,
     /// What: `authorization`, `device-certificate`, `crl`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`,
-    /// `admission`, `restore`.
+    /// `admission`, `restore`, `retention`, `erase`.
     pub operation: &'static str,
     /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, the scope of a limit,
-    /// the end of a hold.
+    /// the end of a hold, what was removed.
     pub object: Option<String>,
     /// On which device.
     pub device: Option<DeviceId>,
@@ -104,6 +104,32 @@ impl Event {
     }
 }
 
+/// When an event was written, and for which institution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Timestamp,
+    /// For which institution.
+    pub institution: InstitutionId,
+}
+
+#[derive(Deserialize)]
+struct Read<'a> {
+    time: i64,
+    institution: &'a str,
+}
+
+impl Told {
+    /// Of the event with this leaf; nothing if it is none.
+    pub fn of(leaf: &[u8]) -> Option<Self> {
+        let read: Read<'_> = serde_json::from_slice(leaf).ok()?;
+        Some(Self {
+            at: Timestamp::from_micros(read.time),
+            institution: read.institution.parse().ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -127,8 +153,15 @@ mod tests {
             result: Resulted::Ended(State::Failed),
             reason: Some("OVERDUE".into()),
         };
+        let leaf = event.leaf(Timestamp::from_micros(5)).unwrap();
+        let told = Told {
+            at: Timestamp::from_micros(5),
+            institution: event.institution.clone(),
+        };
+        assert_eq!(Told::of(&leaf), Some(told));
+        assert_eq!(Told::of(b"{}"), None);
         assert_eq!(
-            String::from_utf8(event.leaf(Timestamp::from_micros(5)).unwrap()).unwrap(),
+            String::from_utf8(leaf).unwrap(),
             format!(
                 "{{\"v\":1,\"time\":5,\"request\":\"{request}\",\"caller\":\"schedule\",\"institution\":\"alfa\",\
                  \"operation\":\"crl\",\"object\":\"7\",\"key\":\"{}\",\"result\":\"FAILED\",\"reason\":\"OVERDUE\"}}",

@@ -59,6 +59,9 @@ impl FromStr for DeviceId {
 pub struct Reference(String);
 
 impl Reference {
+    /// What stands where a reference was erased: the nil UUID (RFC 9562 s5.9).
+    pub const ERASED: &str = "00000000-0000-0000-0000-000000000000";
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -11,3 +11,4 @@ pub mod outcome;
 pub mod pace;
 pub mod quota;
 pub mod reason;
+pub mod retention;

@@ -46,11 +46,11 @@ pub struct Outcome {
     pub state: State,
     /// The device it concerns.
     pub device: Option<DeviceId>,
-    /// The first order that was recorded, compact; for authorizations.
+    /// The first order that was recorded, compact; for authorizations that are kept.
     pub order_jws: Option<String>,
-    /// The signed object, when `Authorized`: a compact JWS, or DER.
+    /// The signed object, when `Authorized` and kept: a compact JWS, or DER.
     pub artifact: Option<Vec<u8>>,
-    /// The stable reason, when `Denied`, `Expired` or `Failed`.
+    /// The stable reason, when `Denied`, `Expired` or `Failed`, or of an `Authorized` order that is not kept any longer.
     pub reason: Option<String>,
 }
 

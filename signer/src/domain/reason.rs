@@ -70,6 +70,9 @@ reasons! {
     /// Other content under the same order id.
     OrderConflict "ORDER_CONFLICT"
         "another order, or the same with other references, stands under this device and jti; a new order needs a new jti"
+    /// What became of it is not kept any longer.
+    OutcomePruned "OUTCOME_PRUNED"
+        "the order has ended, and what was answered is not kept here any longer; it is never signed again, and a new order needs a new jti"
     /// The same request with another subscriber.
     RequestConflict "REQUEST_CONFLICT"
         "this request was enrolled for another subscriber; a new device needs a new key and request"

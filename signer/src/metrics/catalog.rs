@@ -18,7 +18,7 @@ pub enum Label {
     Scope,
     /// What a key is for.
     Purpose,
-    /// Which document.
+    /// Which document, or which rows.
     Kind,
     /// Why, where there is no code.
     Reason,
@@ -153,6 +153,8 @@ catalogue! {
         "Operations recorded, not ended, and past their time: the sweep closes them"
     INTENTS_SWEPT "semops_intents_swept_total" [Reason]
         "Operations that the sweep closed"
+    ROWS_PRUNED "semops_rows_pruned_total" [Kind]
+        "Rows removed because they are not kept any longer, by what they were"
     DOCUMENTS_GENERATION "semops_documents_generation" []
         "How many documents were ever loaded"
     DOCUMENT_VERSION "semops_document_version" [Institution Kind]

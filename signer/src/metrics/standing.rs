@@ -12,13 +12,14 @@ use semops_objects::institution::InstitutionId;
 use super::{Metrics, catalog, counter, gauge};
 use crate::{
     clock::Timestamp,
-    domain::{document::DocumentKind, key::Purpose, reason::Reason},
+    domain::{document::DocumentKind, key::Purpose, reason::Reason, retention::Kept},
 };
 
 pub(super) struct Standing {
     pending: Gauge<u64>,
     overdue: Gauge<u64>,
     swept: Counter<u64>,
+    pruned: Counter<u64>,
     generation: Gauge<u64>,
     version: Gauge<u64>,
     key_since: Gauge<u64>,
@@ -37,6 +38,7 @@ impl Standing {
             pending: gauge(meter, &catalog::INTENTS_PENDING),
             overdue: gauge(meter, &catalog::INTENTS_OVERDUE),
             swept: counter(meter, &catalog::INTENTS_SWEPT),
+            pruned: counter(meter, &catalog::ROWS_PRUNED),
             generation: gauge(meter, &catalog::DOCUMENTS_GENERATION),
             version: gauge(meter, &catalog::DOCUMENT_VERSION),
             key_since: gauge(meter, &catalog::KEY_SINCE),
@@ -81,6 +83,9 @@ impl Metrics {
         for swept in [Swept::Expired, Swept::Overdue] {
             self.swept(swept, 0);
         }
+        for kept in Kept::ALL {
+            self.pruned(kept, 0);
+        }
     }
 
     /// Whether this process does the scheduled work that one does for all of the record.
@@ -100,6 +105,14 @@ impl Metrics {
             .standing
             .swept
             .add(count, &[KeyValue::new("reason", how.name())]);
+    }
+
+    /// So many rows were removed.
+    pub fn pruned(&self, kept: Kept, count: u64) {
+        self.0
+            .standing
+            .pruned
+            .add(count, &[KeyValue::new("kind", kept.name())]);
     }
 
     /// The documents' generation.

@@ -45,6 +45,7 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
         device_validity_days: config.device_validity_days,
         crl_validity_hours: config.crl.validity_hours,
         crl_refresh_hours: config.crl.refresh_hours,
+        retention: config.retention,
         device_root: root(config.device_root),
         signing_root: root(config.signing_root),
         institutions,

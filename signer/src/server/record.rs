@@ -56,6 +56,19 @@ pub async fn migrate(store: &config::Store, clock: Clock) -> Result<u32, StoreEr
     }
 }
 
+/// Shuts out programs of before this one's schema. Of a file there is nothing to do: one program serves it.
+///
+/// # Errors
+/// It is not migrated yet, or cannot be written.
+pub async fn contract(store: &config::Store, clock: Clock) -> Result<(), StoreError> {
+    match store {
+        config::Store::Sqlite(_) => Ok(()),
+        config::Store::Postgres(postgres) => {
+            postgres::contract(of(postgres, clock, Metrics::none())).await
+        }
+    }
+}
+
 fn of(postgres: &config::Postgres, clock: Clock, metrics: Metrics) -> Settings {
     Settings {
         hosts: postgres.hosts.clone(),

@@ -19,18 +19,20 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::KeyId,
-        operation::{Kind, Operation, Term},
-        outcome::{Ending, Outcome},
+        operation::{Operation, Term},
+        outcome::Outcome,
         quota::{Lend, Lent, QuotaAsk},
-        reason,
+        retention::Kept,
     },
 };
 
+mod begun;
 mod columns;
 mod decision;
 mod ending;
 pub mod group;
 pub mod postgres;
+mod removal;
 mod restoration;
 pub mod sqlite;
 mod views;
@@ -38,6 +40,8 @@ mod views;
 #[cfg(test)]
 mod contract;
 
+pub use self::begun::{Begun, Completion, Intent, Limit, Refusal};
+pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
@@ -79,108 +83,6 @@ pub enum StoreError {
     /// Its constraints do not admit what was to be written: a fault of this program, stopped by the last line of defence.
     #[error("the store's constraints do not admit it: {0}")]
     Violated(String),
-}
-
-/// A durably recorded operation that has not ended. Made by the store alone.
-#[derive(Clone, Debug)]
-pub struct Intent {
-    /// The row.
-    pub(crate) id: i64,
-    /// For whom.
-    pub(crate) institution: InstitutionId,
-    /// What kind it is.
-    pub(crate) kind: Kind,
-    /// The key that is to sign.
-    pub(crate) key: KeyId,
-    /// The recorded bytes; these and no others are signed.
-    pub(crate) to_be_signed: Vec<u8>,
-    /// No signature is stored at or after this moment.
-    pub(crate) expires_at: Timestamp,
-    /// A resumed intent is signed only before this moment.
-    pub(crate) sign_by: Timestamp,
-}
-
-impl Intent {
-    /// The row, as a [`Completion`] names it.
-    pub const fn id(&self) -> i64 {
-        self.id
-    }
-}
-
-/// What `begin` did with one operation.
-#[derive(Clone, Debug)]
-pub enum Begun {
-    /// Recorded now.
-    Recorded(Intent),
-    /// The same content was recorded before and has not ended.
-    Resumed(Intent),
-    /// The same content has ended before (or was ended now, its intent no longer being allowed).
-    Done(Outcome),
-    /// Other content stands under the same idempotency key.
-    Conflict,
-    /// A limit kept by the record would be passed; nothing was recorded.
-    OverLimit(Limit),
-    /// The record does not allow it; nothing was recorded.
-    Refused(Refusal),
-}
-
-/// A limit that the record keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The device's amount per day in the order's currency.
-    AmountPerDay,
-    /// The device's orders per day.
-    OrdersPerDay,
-    /// The subscriber's devices.
-    DevicesPerSubscriber,
-}
-
-/// Why the record does not allow an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The documents moved since the operation was decided: decide again with the new ones.
-    Stale,
-    /// The device is revoked.
-    DeviceRevoked,
-    /// The institution has not accepted the device.
-    NotAccepted,
-    /// The key is not active.
-    KeyNotActive,
-    /// The public key is certified or reserved by another device.
-    PublicKeyTaken,
-    /// Another CRL took the number.
-    CrlNumberTaken,
-    /// Another replica does the scheduled work now.
-    NotLeader,
-    /// The record was restored from a backup: no order is co-signed for so long.
-    Held(Duration),
-}
-
-impl Refusal {
-    /// The stable reason of an intent that ended `Denied` because of it.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Stale => "STALE",
-            Self::DeviceRevoked => reason::Reason::DeviceRevoked.name(),
-            Self::NotAccepted => reason::Reason::DeviceNotAccepted.name(),
-            Self::KeyNotActive => reason::Reason::KeyNotActive.name(),
-            Self::PublicKeyTaken => reason::Reason::KeyNotAcceptable.name(),
-            Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
-            Self::NotLeader => "NOT_LEADER",
-            Self::Held(_) => reason::Reason::AfterRestore.name(),
-        }
-    }
-}
-
-/// One intent's end.
-#[derive(Clone, Debug)]
-pub struct Completion {
-    /// The intent's row.
-    pub intent: i64,
-    /// On whose behalf it ends.
-    pub origin: Origin,
-    /// How.
-    pub ending: Ending,
 }
 
 /// The durable record.
@@ -392,4 +294,34 @@ pub trait Store: Send + Sync + 'static {
     /// How many intents are pending, and how many of these are overdue at `now`; no more than `limit` are counted, those
     /// first that expire first.
     async fn intents(&self, limit: u32, now: Timestamp) -> Result<Intents, StoreError>;
+
+    /// Removes what is not kept any longer, in one transaction with its events: of `kept` at most `limit` rows, all of
+    /// before `before`. Orders that have ended, of which enough stays to answer for their `jti` for ever; what is pending
+    /// stays. CRLs below the newest that is signed. Subscribers' pseudonyms of devices whose notAfter is before. Events from
+    /// the first on, up to one that is not before; their digest stays. Answers how many rows, or nothing while a program may
+    /// serve that does not look for what stays.
+    async fn prune(
+        &self,
+        kept: Kept,
+        before: Timestamp,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Erases what identifies people in what `institution` has of `device`, in one transaction with its event: at most
+    /// `limit` of the orders that it had co-signed, as `prune` does, then its subscriber's pseudonym if the institution
+    /// issued it. Nothing while any of it is still needed. Doing it again finds nothing to erase.
+    async fn erase(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError>;
+
+    /// Writes the record's own files anew, so that no trace of what was removed stands in them. A store whose files are
+    /// another program's matter does nothing.
+    async fn scrub(&self) -> Result<(), StoreError>;
 }

@@ -11,6 +11,7 @@ use crate::{
     cluster::{Cluster, PORT, ROLE},
     deployment::Deployment,
     failure::Failure,
+    recheck::COPY,
 };
 
 /// Where the record is.
@@ -152,14 +153,15 @@ impl Deployment {
 }
 
 /// What makes a record of the embedded store.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("../../../signer/migrations/sqlite/0001_record.sql"),
     include_str!("../../../signer/migrations/sqlite/0002_lists.sql"),
     include_str!("../../../signer/migrations/sqlite/0003_restore.sql"),
+    include_str!("../../../signer/migrations/sqlite/0004_retention.sql"),
 ];
 
 /// Each table of the record with its columns there, and what they are here where that differs.
-const TABLES: [(&str, &str, &str); 10] = [
+const TABLES: [(&str, &str, &str); 13] = [
     (
         "key",
         "id, institution, purpose, state, registered_at, signatures",
@@ -206,6 +208,17 @@ const TABLES: [(&str, &str, &str); 10] = [
         "issuer_key, serial, not_after, reason, revoked_at",
         "listed",
     ),
+    (
+        "pruned_order",
+        "institution, device, jti, content, state, reason, ended_at",
+        "pruned_order",
+    ),
+    ("removed", "key_id, kind, operations, signatures", "removed"),
+    (
+        "audit_prefix",
+        "through, leaves, sha256, before, one",
+        "(SELECT through, leaves, sha256, before, one::bigint AS one FROM audit_prefix) p",
+    ),
     ("audit", "seq, leaf", "audit"),
 ];
 
@@ -225,6 +238,8 @@ async fn copy(from: &Client, file: &std::path::Path) -> Result<(), Failure> {
     for sql in SCHEMA {
         transaction.execute_batch(sql)?;
     }
+    transaction.pragma_update(None, "application_id", COPY)?;
+    transaction.execute("DELETE FROM audit_prefix", [])?;
     for ((table, columns, _), rows) in TABLES.into_iter().zip(rows) {
         let places = vec!["?"; columns.split(',').count()].join(", ");
         let sql = format!("INSERT INTO {table} ({columns}) VALUES ({places})");

@@ -14,6 +14,7 @@ use super::{
     Findings, Rule,
     orders::device_name,
     record::{Operation, Record},
+    removed,
 };
 
 /// The documented order of members.
@@ -34,14 +35,18 @@ const MEMBERS: [&str; 12] = [
 const SIGNED: [&str; 3] = ["authorization", "device-certificate", "crl"];
 
 /// What names an intent: institution, kind, object, device, key.
-type Name = [String; 5];
+pub(super) type Name = [String; 5];
 
 /// The results told of each intent, in their order.
-type Intents = BTreeMap<Name, Vec<String>>;
+pub(super) type Intents = BTreeMap<Name, Vec<String>>;
 
-/// How many events tell of each change as done, by operation, institution and object.
+/// How many events tell of each change as done, by operation, institution and object; and, by institution and device,
+/// whether the first that is left of acceptance and release is a release.
 #[derive(Debug, Default)]
-struct Done(BTreeMap<(String, String, String), i64>);
+struct Done(
+    BTreeMap<(String, String, String), i64>,
+    BTreeMap<(String, String), bool>,
+);
 
 impl Done {
     fn count(&self, operation: &str, institution: &str, object: &str) -> i64 {
@@ -78,6 +83,10 @@ fn read_events(record: &Record, findings: &mut Findings) -> (Intents, Done) {
                 } else {
                     text("object")
                 };
+                if ["accept", "release"].contains(&operation.as_str()) {
+                    let of = (text("institution"), object.clone());
+                    done.1.entry(of).or_insert(operation == "release");
+                }
                 let key = (operation, text("institution"), object);
                 *done.0.entry(key).or_default() += 1;
             }
@@ -96,7 +105,8 @@ fn read_events(record: &Record, findings: &mut Findings) -> (Intents, Done) {
     (intents, done)
 }
 
-/// Every intent in the record has its pair of events, and no other intent has any.
+/// Every intent in the record has its pair of events, and no other intent has any: but that of the oldest the events, and
+/// of others the record, may not be kept any longer.
 fn check_intents(record: &Record, mut intents: Intents, findings: &mut Findings) {
     for operation in record.operations.values() {
         let events = intents.remove(&name(operation)).unwrap_or_default();
@@ -104,14 +114,19 @@ fn check_intents(record: &Record, mut intents: Intents, findings: &mut Findings)
             "PENDING" => &["BEGUN"],
             state => &["BEGUN", state],
         };
-        findings.must(Rule::AuditPairs, events == expected, || {
+        // Begun and ended: so many of both may be gone.
+        let moments = [Some(operation.begun_at), operation.ended_at];
+        let gone = removed::may_be_gone(record, moments.into_iter().flatten());
+        let told = expected.ends_with(&events.iter().map(String::as_str).collect::<Vec<_>>());
+        let enough = events.len() >= expected.len().saturating_sub(gone);
+        findings.must(Rule::AuditPairs, told && enough, || {
             format!(
                 "{operation} is {} and has the events {events:?}",
                 operation.state
             )
         });
     }
-    for (name, events) in intents {
+    for (name, events) in removed::unaccounted(record, intents, findings) {
         findings.add(
             Rule::AuditPairs,
             format!("events {events:?} of {name:?}, which is not in the record"),
@@ -159,10 +174,19 @@ fn check_acceptance_balance(
     let standing = record
         .acceptances
         .iter()
-        .filter(|(i, d)| i == institution && device_name(d) == *object);
-    let balance =
+        .filter(|(i, d, _)| i == institution && device_name(d) == *object);
+    // What is left may begin with the release of what was accepted before.
+    let of = (institution.to_owned(), object.to_owned());
+    let before = record.gone.prefix.through > 0 && done.1.get(&of) == Some(&true);
+    let told =
         done.count("accept", institution, object) - done.count("release", institution, object);
-    let stands = i64::try_from(standing.count()).unwrap_or(i64::MAX);
+    let standing: Vec<_> = standing.collect();
+    let untold = !done.1.contains_key(&of)
+        && standing
+            .iter()
+            .any(|(.., at)| *at < record.gone.prefix.before);
+    let balance = told + i64::from(before) + i64::from(untold);
+    let stands = i64::try_from(standing.len()).unwrap_or(i64::MAX);
     findings.must(Rule::AuditPairs, balance == stands, || {
         format!(
             "{stands} acceptances of {object} by {institution} stand, the events tell of {balance}"
@@ -171,8 +195,9 @@ fn check_acceptance_balance(
 }
 
 fn check_acceptances(record: &Record, done: &Done, findings: &mut Findings) {
-    for (institution, device) in &record.acceptances {
-        let told = done.count("accept", institution, &device_name(device)) > 0;
+    for (institution, device, at) in &record.acceptances {
+        let told = done.count("accept", institution, &device_name(device)) > 0
+            || *at < record.gone.prefix.before;
         findings.must(Rule::AuditPairs, told, || {
             format!(
                 "the acceptance of {} by {institution} has no event",
@@ -189,7 +214,8 @@ fn check_revocations(record: &Record, done: &Done, findings: &mut Findings) {
             .map(|device| device.issuer.as_str())
             .unwrap_or_default();
         let events = done.count("revoke", issuer, &device_name(&revocation.device));
-        findings.must(Rule::AuditPairs, events == 1, || {
+        let gone = events == 0 && revocation.revoked_at < record.gone.prefix.before;
+        findings.must(Rule::AuditPairs, events == 1 || gone, || {
             format!(
                 "the revocation of {} has {events} events",
                 device_name(&revocation.device)
@@ -203,7 +229,8 @@ fn check_documents(record: &Record, done: &Done, findings: &mut Findings) {
         let digest = URL_SAFE_NO_PAD.encode(sha256(&document.bytes));
         let object = format!("{}.{digest}", document.version);
         let events = done.count(&document.kind, &document.institution, &object);
-        findings.must(Rule::AuditPairs, events == 1, || {
+        let gone = events == 0 && document.loaded_at < record.gone.prefix.before;
+        findings.must(Rule::AuditPairs, events == 1 || gone, || {
             format!(
                 "{} {} of {} has {events} events",
                 document.kind, document.version, document.institution

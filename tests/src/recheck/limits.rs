@@ -15,6 +15,9 @@ use super::{
 /// (now - 86,400 s, now].
 const WINDOW: i64 = 86_400 * MICROS;
 
+/// What stands where a pseudonym was erased.
+const ERASED: &str = "00000000-0000-0000-0000-000000000000";
+
 /// An order that was signed or may still be, with its operation.
 type Standing<'a> = (&'a Operation, &'a Order);
 
@@ -125,7 +128,9 @@ fn policies(record: &Record, findings: &mut Findings) -> BTreeMap<Vec<u8>, Polic
 /// At each certification: the subscriber's devices that were certified by then and not revoked before.
 fn subscribers(record: &Record, policies: &BTreeMap<Vec<u8>, Policy>, findings: &mut Findings) {
     let mut devices: BTreeMap<(&str, &str), Vec<&Device>> = BTreeMap::new();
-    for device in &record.devices {
+    // Of whom a pseudonym is erased nobody can say any more whose devices were counted together.
+    let named = |device: &&Device| device.subscriber != ERASED;
+    for device in record.devices.iter().filter(named) {
         let subscriber = (device.issuer.as_str(), device.subscriber.as_str());
         devices.entry(subscriber).or_default().push(device);
     }

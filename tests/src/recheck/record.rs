@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use rusqlite::{Connection, OpenFlags, Row};
 
-use super::Checked;
+use super::{Checked, removed::Gone};
 use crate::failure::Failure;
 
 /// What a key was to sign.
@@ -91,6 +91,7 @@ pub(super) struct Document {
     pub(super) kind: String,
     pub(super) version: i64,
     pub(super) bytes: Vec<u8>,
+    pub(super) loaded_at: i64,
 }
 
 /// All of it.
@@ -108,8 +109,10 @@ pub(super) struct Record {
     /// How many signatures each key is said to have stored.
     pub(super) counters: BTreeMap<Vec<u8>, i64>,
     pub(super) documents: Vec<Document>,
-    /// Institution and device of each acceptance that stands.
-    pub(super) acceptances: Vec<(String, Vec<u8>)>,
+    /// Institution, device and moment of each acceptance that stands.
+    pub(super) acceptances: Vec<(String, Vec<u8>, i64)>,
+    /// What is not kept any longer.
+    pub(super) gone: Gone,
     /// Leaves in their order.
     pub(super) audit: Vec<Vec<u8>>,
     /// What the database itself says against its rows.
@@ -136,7 +139,7 @@ impl Record {
         let revocations = "SELECT issuer_key, sequence, device, serial, not_after, revoked_at FROM revocation \
                            ORDER BY issuer_key, sequence";
         let crls = "SELECT issuer_key, number, operation, revocations FROM crl ORDER BY issuer_key, operation";
-        let documents = "SELECT institution, kind, version, bytes FROM document ORDER BY institution, kind, version";
+        let documents = "SELECT institution, kind, version, bytes, loaded_at FROM document ORDER BY institution, kind, version";
         let devices = all(c, devices, device)?;
         let ids = devices.iter().map(|device| device.id.clone());
         Ok(Self {
@@ -158,9 +161,12 @@ impl Record {
             .into_iter()
             .collect(),
             documents: all(c, documents, document)?,
-            acceptances: all(c, "SELECT institution, device FROM acceptance", |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?,
+            acceptances: all(
+                c,
+                "SELECT institution, device, accepted_at FROM acceptance",
+                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+            )?,
+            gone: Gone::read(c)?,
             audit: all(c, "SELECT leaf FROM audit ORDER BY seq", |r| r.get(0))?,
             faults: faults(c)?,
         })
@@ -216,7 +222,7 @@ impl Record {
     }
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     c: &Connection,
     sql: &str,
     read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
@@ -306,5 +312,6 @@ fn document(r: &Row<'_>) -> rusqlite::Result<Document> {
         kind: r.get(1)?,
         version: r.get(2)?,
         bytes: r.get(3)?,
+        loaded_at: r.get(4)?,
     })
 }

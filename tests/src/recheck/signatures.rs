@@ -57,13 +57,16 @@ pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut F
     }
 }
 
-/// What is counted with each key is what is stored of it.
+/// What is counted with each key is what is stored of it, and what is not kept any longer.
 pub(super) fn check_counters(record: &Record, findings: &mut Findings) {
     let mut stored = BTreeMap::new();
     for operation in record.operations.values() {
         if operation.signed().is_some() {
             *stored.entry(&operation.key).or_default() += 1;
         }
+    }
+    for removed in &record.gone.counts {
+        *stored.entry(&removed.key).or_default() += removed.signatures;
     }
     for (key, counted) in &record.counters {
         let stored = stored.remove(key).unwrap_or(0);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use semops_pki::certificate::Certificate;
+use uuid::Uuid;
 
 use super::{
     Findings, Rule,
@@ -27,6 +28,12 @@ fn orders(record: &Record, findings: &mut Findings) {
             .map(|claims| claims["jti"].to_string())
             .unwrap_or_default();
         let key = (order.institution.clone(), device_name(&order.device), jti);
+        *outcomes.entry(key).or_default() += 1;
+    }
+    for order in &record.gone.orders {
+        let jti = Uuid::from_slice(&order.jti).map(|jti| format!("\"{jti}\""));
+        let (device, jti) = (device_name(&order.device), jti.unwrap_or_default());
+        let key = (order.institution.clone(), device, jti);
         *outcomes.entry(key).or_default() += 1;
     }
     for (order, count) in outcomes.into_iter().filter(|(_, count)| *count > 1) {

@@ -45,6 +45,10 @@ const BY_REASON: &[(&str, &str)] = &[
         "the phone must sign a new order; read what this one became with `authorization`",
     ),
     (
+        "OUTCOME_PRUNED",
+        "look in your own books for what was answered; a new payment needs a new order of the phone",
+    ),
+    (
         "ORDER_SIGNATURE",
         "the order was changed, or signed with another key than the device's: sign a new one",
     ),

@@ -23,6 +23,7 @@ use semops_pki::{
 use super::DAY;
 use crate::authority::*;
 use crate::{
+    domain::retention::Retention,
     hsm::LocalToken,
     metrics::Metrics,
     specimen::{self, Certified, NOW},
@@ -120,6 +121,7 @@ pub(super) async fn authority(
         device_validity_days: 60,
         crl_validity_hours: 168,
         crl_refresh_hours: 24,
+        retention: Retention::default(),
         device_root: root(),
         signing_root: root(),
         institutions,

@@ -42,13 +42,16 @@ pub(super) mod devices;
 pub(super) mod documents;
 pub(super) mod endings;
 pub(super) mod enrollments;
+pub(super) mod erasure;
 pub(super) mod evidence;
 pub(super) mod groups;
 pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod money;
 pub(super) mod orders;
+pub(super) mod reopening;
 pub(super) mod restore;
+pub(super) mod retention;
 
 mod world;
 
@@ -84,6 +87,11 @@ macro_rules! contract {
             crls::revocations_are_numbered_per_issuing_key, crls::entries_stay_until_their_certificate_expired, crls::who_steps_down_makes_room_for_another,
             restore::orders_are_held_and_nothing_else, restore::a_hold_is_extended_and_never_shortened,
             restore::what_was_published_is_taken_over, restore::taking_over_again_changes_nothing,
+            retention::what_is_removed_refuses_its_jti_for_ever, retention::what_is_pending_or_young_stays,
+            retention::money_limits_count_what_is_young, retention::signatures_are_counted_on,
+            retention::the_newest_crl_stays_and_no_number_comes_back, retention::a_pseudonym_goes_and_its_device_stays,
+            retention::what_is_left_of_the_audit_begins_where_its_digest_ends, erasure::what_is_not_told_is_not_removed,
+            erasure::what_is_needed_is_not_erased, erasure::erasure_leaves_what_refuses_and_what_is_told,
             documents::versions_follow_each_other, documents::the_newest_of_each_is_read,
             documents::each_version_is_kept_as_it_was_loaded, documents::versions_are_listed_newest_first,
             documents::the_store_answers_a_ping,
@@ -124,8 +132,17 @@ pub(crate) struct Made {
 /// The other side of a store: what an auditor and a custodian will see and do, and what a disk may do.
 #[async_trait]
 pub(crate) trait Inside: Send + Sync {
+    /// All audit events with their numbers, in order.
+    async fn audit(&self) -> Vec<(i64, Vec<u8>)>;
+    /// The number that a statement gives.
+    async fn number(&self, sql: &'static str) -> i64;
     /// All audit events, in order.
-    async fn leaves(&self) -> Vec<serde_json::Value>;
+    async fn leaves(&self) -> Vec<serde_json::Value> {
+        let events = self.audit().await.into_iter();
+        events
+            .map(|(_, leaf)| serde_json::from_slice(&leaf).unwrap())
+            .collect()
+    }
     /// Suspends a key.
     async fn suspend(&self, key: KeyId);
     /// From now on events cannot be written, or can again.

@@ -17,7 +17,7 @@ use crate::{
             begin::Placed,
             columns::Count,
             error::Failure,
-            rows::{self, operation_columns},
+            rows::{self, operation_columns, order_columns},
             session::{Parameter, Session},
         },
     },
@@ -47,12 +47,13 @@ macro_rules! key_of {
 
 pub(super) const ORDERS: &str = concat!(
     "SELECT ",
-    operation_columns!(),
+    order_columns!(),
     ", k.purpose, d.id IS NOT NULL, r.device IS NOT NULL, a.device IS NOT NULL, s.orders, s.billions, s.units \
      FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) WITH ORDINALITY \
      AS w (institution, device, jti, key_id, currency, n) \
      LEFT JOIN cosigned_order c ON c.institution = w.institution AND c.device = w.device AND c.jti = w.jti \
-     LEFT JOIN operation o ON o.id = c.operation",
+     LEFT JOIN operation o ON o.id = c.operation \
+     LEFT JOIN pruned_order t ON t.institution = w.institution AND t.device = w.device AND t.jti = w.jti",
     key_of!("w.key_id"),
     " LEFT JOIN device d ON d.id = w.device AND d.certificate_sha256 IS NOT NULL \
      LEFT JOIN revocation r ON r.device = d.id \
@@ -163,7 +164,7 @@ async fn of_orders(
 }
 
 fn order_facts(row: &Row, order: &OrderRecord) -> Result<Facts, Failure> {
-    let at = rows::OPERATION + 1;
+    let at = rows::ORDER + 1;
     let certified: bool = row.try_get(at)?;
     let standing = Standing {
         revoked: row.try_get(at + 1)?,
@@ -179,16 +180,16 @@ fn order_facts(row: &Row, order: &OrderRecord) -> Result<Facts, Failure> {
         billions,
         units,
     };
-    let refusal = key_refusal(row, Kind::Authorization)?;
+    let refusal = key_refusal(row, rows::ORDER, Kind::Authorization)?;
     Ok(Facts {
-        earlier: rows::operation(row, 0)?,
+        earlier: rows::order(row, 0)?,
         refusal: refusal.or_else(|| Standing::refusal(certified.then_some(standing))),
         stop: day.limit(order).map(Begun::OverLimit),
     })
 }
 
-fn key_refusal(row: &Row, kind: Kind) -> Result<Option<Refusal>, Failure> {
-    let purpose: Option<&str> = row.try_get(rows::OPERATION)?;
+fn key_refusal(row: &Row, at: usize, kind: Kind) -> Result<Option<Refusal>, Failure> {
+    let purpose: Option<&str> = row.try_get(at)?;
     Ok((!may_sign(kind, purpose)).then_some(Refusal::KeyNotActive))
 }
 
@@ -219,7 +220,7 @@ async fn of_enrollments(
         };
         let facts = Facts {
             earlier: rows::operation(row, 0)?,
-            refusal: key_refusal(row, Kind::DeviceCertificate)?,
+            refusal: key_refusal(row, rows::OPERATION, Kind::DeviceCertificate)?,
             stop,
         };
         Ok((*place, facts))
@@ -252,7 +253,7 @@ async fn of_crls(
         };
         let facts = Facts {
             earlier: rows::operation(row, 0)?,
-            refusal: key_refusal(row, Kind::Crl)?,
+            refusal: key_refusal(row, rows::OPERATION, Kind::Crl)?,
             stop,
         };
         Ok((*place, facts))

@@ -8,6 +8,7 @@
 //!
 //! | lock | who | guards |
 //! |---|---|---|
+//! | removal | pruning and erasure have it alone, one after the other | what has ended, and the first audit events |
 //! | the rules | every decision shares it; loading a document and a restore have it alone | the documents' generation, the keys' states, the hold |
 //! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
 //! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
@@ -34,11 +35,18 @@ const SHARE_RULES: &str = "SELECT pg_advisory_xact_lock_shared(1397050704, 1)";
 const CHANGE_RULES: &str = "SELECT pg_advisory_xact_lock(1397050704, 1)";
 pub(super) const KEYS: &str =
     "SELECT 1 FROM key WHERE id = ANY($1::bytea[]) ORDER BY id FOR NO KEY UPDATE";
+// Beside the migrations' number 2.
+const REMOVE: &str = "SELECT pg_advisory_xact_lock(1397050704, 3)";
 const LEADER: &str = "SELECT 1 FROM lease WHERE one = 1 FOR SHARE";
 const SUBSCRIBERS: &str =
     "SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number";
 pub(super) const DEVICES: &str =
     "SELECT 1 FROM device WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE";
+
+/// Waits for whoever removes what is not kept any longer, and lets nobody else do it.
+pub(super) async fn remove(session: &Session) -> Result<(), Failure> {
+    session.query(REMOVE, &[]).await.map(drop)
+}
 
 /// Keeps the documents and the keys' states as they are until the end.
 pub(super) async fn share_rules(session: &Session) -> Result<(), Failure> {

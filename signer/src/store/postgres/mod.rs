@@ -23,12 +23,14 @@ use crate::{
         operation::{Operation, Term},
         outcome::Outcome,
         quota::{Lend, Lent, QuotaAsk},
+        retention::Kept,
     },
     fault::{self, Point},
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
-        Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, KeyRegistration, KeysView, Loaded,
+        OrderRecall, Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept,
+        VersionsView,
     },
 };
 
@@ -51,6 +53,7 @@ mod primary;
 mod quota;
 mod reads;
 mod record;
+mod removal;
 mod restore;
 mod rows;
 mod schema;
@@ -61,7 +64,7 @@ mod trial;
 mod tests;
 
 pub use connect::Settings;
-pub use schema::migrate;
+pub use schema::{contract, migrate};
 
 use pool::{Kind, Pool};
 use trial::on;
@@ -302,6 +305,32 @@ impl Store for PostgresStore {
 
     async fn intents(&self, limit: u32, now: Timestamp) -> Result<Intents, StoreError> {
         on!(self.reads, s => complete::intents(&s, limit, now))
+    }
+
+    async fn prune(
+        &self,
+        kept: Kept,
+        before: Timestamp,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        on!(self.writes, s => removal::prune(&s, kept, before, limit, &origin, now))
+    }
+
+    async fn erase(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        on!(self.writes, s => removal::erase(&s, institution, device, limit, &origin, now))
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

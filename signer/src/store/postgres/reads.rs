@@ -13,7 +13,7 @@ use crate::{
         postgres::{
             columns::Count,
             error::Failure,
-            rows::{self, device_columns, operation_columns},
+            rows::{self, device_columns, operation_columns, order_columns},
             session::{Parameter, Session},
         },
     },
@@ -30,18 +30,20 @@ pub(super) const RECALL_ORDER: &str = concat!(
     "SELECT g.value, h.until, ",
     device_columns!(),
     ", a.account, a.accepted_at, ",
-    operation_columns!(),
+    order_columns!(),
     " FROM generation g JOIN hold h ON h.one = g.one LEFT JOIN device d ON d.certificate_sha256 = $2 LEFT JOIN operation m ON m.id = d.operation \
      LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.institution = $1 AND a.device = d.id \
      LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = d.id AND c.jti = $3 \
-     LEFT JOIN operation o ON o.id = c.operation WHERE g.one = 1"
+     LEFT JOIN operation o ON o.id = c.operation \
+     LEFT JOIN pruned_order t ON t.institution = $1 AND t.device = d.id AND t.jti = $3 WHERE g.one = 1"
 );
 
 pub(super) const ORDER: &str = concat!(
     "SELECT g.value, ",
-    operation_columns!(),
+    order_columns!(),
     " FROM generation g LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = $2 AND c.jti = $3 \
-     LEFT JOIN operation o ON o.id = c.operation WHERE g.one = 1"
+     LEFT JOIN operation o ON o.id = c.operation \
+     LEFT JOIN pruned_order t ON t.institution = $1 AND t.device = $2 AND t.jti = $3 WHERE g.one = 1"
 );
 
 pub(super) const RECALL_ENROLLMENT: &str = concat!(
@@ -98,7 +100,7 @@ pub(super) async fn recall_order(
         held_until: row.try_get(1)?,
         device: rows::device(&row, 2)?,
         acceptance: rows::acceptance(&row, 2 + rows::DEVICE)?,
-        earlier: rows::operation(&row, 4 + rows::DEVICE)?,
+        earlier: rows::order(&row, 4 + rows::DEVICE)?,
     })
 }
 
@@ -111,7 +113,7 @@ pub(super) async fn order(
     let (institution, device) = (institution.as_str(), device.uuid());
     let row = session.one(ORDER, &[&institution, &device, &jti]).await?;
     let Count(generation) = row.try_get(0)?;
-    let earlier = rows::operation(&row, 1)?;
+    let earlier = rows::order(&row, 1)?;
     Ok((generation, earlier.map(|earlier| earlier.outcome)))
 }
 

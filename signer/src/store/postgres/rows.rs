@@ -13,6 +13,7 @@ use crate::{
             columns::{Octets, ReasonCode, Text},
             error::Failure,
         },
+        removal,
     },
 };
 
@@ -24,6 +25,16 @@ macro_rules! operation_columns {
     };
 }
 
+/// The columns of [`order`]: those of an operation, then of `pruned_order` as `t`, which may be absent too.
+macro_rules! order_columns {
+    () => {
+        concat!(
+            crate::store::postgres::rows::operation_columns!(),
+            ", t.content, t.state, t.device, t.reason"
+        )
+    };
+}
+
 /// The columns of [`device`]: of `device` as `d`, its operation as `m` and its revocation as `r`; `d` and `r` may be absent.
 macro_rules! device_columns {
     () => {
@@ -31,10 +42,11 @@ macro_rules! device_columns {
     };
 }
 
-pub(super) use {device_columns, operation_columns};
+pub(super) use {device_columns, operation_columns, order_columns};
 
-/// The number of columns of an operation, and of a device.
+/// The number of columns of an operation, of an order, and of a device.
 pub(super) const OPERATION: usize = 13;
+pub(super) const ORDER: usize = OPERATION + 4;
 pub(super) const DEVICE: usize = 8;
 
 /// The operation that stands in the columns from `at`.
@@ -56,6 +68,23 @@ pub(super) fn operation(row: &Row, at: usize) -> Result<Option<Earlier>, Failure
         intent: pending.then(|| intent(row, at + 6)).transpose()?,
         outcome,
     }))
+}
+
+/// The order that stands in the columns from `at`, or what stays of it.
+pub(super) fn order(row: &Row, at: usize) -> Result<Option<Earlier>, Failure> {
+    if let Some(earlier) = operation(row, at)? {
+        return Ok(Some(earlier));
+    }
+    let at = at + OPERATION;
+    let Some(Octets(content)) = row.try_get(at)? else {
+        return Ok(None);
+    };
+    let (state, device, reason) = (
+        row.try_get(at + 1)?,
+        row.try_get(at + 2)?,
+        row.try_get(at + 3)?,
+    );
+    Ok(Some(removal::buried(content, state, device, reason)))
 }
 
 fn intent(row: &Row, at: usize) -> Result<Intent, Failure> {

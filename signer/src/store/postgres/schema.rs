@@ -11,15 +11,23 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/0001_record.sql"),
     include_str!("../../../migrations/postgres/0002_leader.sql"),
     include_str!("../../../migrations/postgres/0003_restore.sql"),
     include_str!("../../../migrations/postgres/0004_quota.sql"),
+    include_str!("../../../migrations/postgres/0005_retention.sql"),
 ];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";
 const VERSION: &str = "SELECT version, serves_from FROM schema_version WHERE one = 1";
+const CONTRACT: &str =
+    "UPDATE schema_version SET serves_from = greatest(serves_from, $1) WHERE one = 1";
+const SERVES_FROM: &str = "SELECT serves_from FROM schema_version WHERE one = 1";
+
+/// The first version whose programs look for what stays of an order that was removed.
+const KNOWS_REMOVED: i32 = 5;
+
 // Of two that migrate at once one waits, and finds nothing left to do.
 const ALONE: &str = "SELECT pg_advisory_xact_lock(1397050704, 2)";
 
@@ -37,6 +45,26 @@ pub async fn migrate(settings: Settings) -> Result<u32, StoreError> {
     apply(settings, &MIGRATIONS)
         .await
         .map_err(Failure::into_error)
+}
+
+/// Shuts out the programs of before this one's schema, once the database has it: none may be running any more.
+///
+/// # Errors
+/// [`StoreError::Schema`] when it is not migrated yet, [`StoreError::Unavailable`] when it is not reached.
+pub async fn contract(settings: Settings) -> Result<(), StoreError> {
+    let contracted = async {
+        let session = Connector::new(settings).reach().await?;
+        check(&session).await?;
+        let needed = i32::try_from(needed()).unwrap_or(i32::MAX);
+        session.execute(CONTRACT, &[&needed]).await.map(drop)
+    };
+    contracted.await.map_err(Failure::into_error)
+}
+
+/// Whether no program can serve that would take the jti of an order that was removed for a new one.
+pub(super) async fn may_remove(session: &Session) -> Result<bool, Failure> {
+    let serves_from: i32 = session.one(SERVES_FROM, &[]).await?.try_get(0)?;
+    Ok(serves_from >= KNOWS_REMOVED)
 }
 
 async fn apply(settings: Settings, migrations: &[&str]) -> Result<u32, Failure> {

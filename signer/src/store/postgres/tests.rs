@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use super::{connect::Connector, session::Session, *};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::contract::{Inside, Made, World, contract, lists, money};
+use crate::store::contract::{Inside, Made, World, contract, lists, money, reopening};
 
 mod outages;
 mod plans;
@@ -36,7 +36,7 @@ mod cluster;
 use cluster::Cluster;
 
 /// The version of the schema that this program needs.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// One server for all tests of the process; each has a database of its own.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());
@@ -65,10 +65,11 @@ async fn empty(cluster: &Cluster) -> Settings {
     settings(cluster, &name)
 }
 
-/// A new database in this program's schema.
+/// A new database in this program's schema, which no older one serves.
 async fn database(cluster: &Cluster) -> Settings {
     let settings = empty(cluster).await;
     assert_eq!(migrate(settings.clone()).await.unwrap(), VERSION);
+    contract(settings.clone()).await.unwrap();
     settings
 }
 
@@ -95,15 +96,18 @@ impl Database {
 
 #[async_trait]
 impl Inside for Database {
-    async fn leaves(&self) -> Vec<serde_json::Value> {
+    async fn audit(&self) -> Vec<(i64, Vec<u8>)> {
         let rows = self
             .session()
             .await
-            .query("SELECT leaf FROM audit ORDER BY seq", &[])
+            .query("SELECT seq, leaf FROM audit ORDER BY seq", &[])
             .await
             .unwrap();
-        let leaf = |row: &tokio_postgres::Row| serde_json::from_slice(row.get(0)).unwrap();
-        rows.iter().map(leaf).collect()
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        self.session().await.one(sql, &[]).await.unwrap().get(0)
     }
 
     async fn suspend(&self, key: KeyId) {
@@ -143,6 +147,11 @@ proptest! {
     #[test]
     fn money_limits_follow_the_model(steps in money::steps()) {
         run(async { money::limits_follow_the_model(World::start(make().await).await, steps).await });
+    }
+
+    #[test]
+    fn nothing_is_opened_again(steps in reopening::steps()) {
+        run(async { reopening::nothing_is_opened_again(World::start(make().await).await, steps).await });
     }
 
     #[test]

@@ -22,12 +22,14 @@ use crate::{
         operation::{Operation, Term},
         outcome::Outcome,
         quota::{Lend, Lent, QuotaAsk},
+        retention::Kept,
     },
-    fault::{self, Point},
+    fault::Point,
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall,
-        Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, KeyRegistration, KeysView, Loaded,
+        OrderRecall, Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept,
+        VersionsView,
     },
 };
 
@@ -43,6 +45,7 @@ mod keys;
 mod pages;
 mod place;
 mod reads;
+mod removal;
 mod restore;
 mod rows;
 mod schema;
@@ -52,6 +55,7 @@ mod threads;
 mod tests;
 
 pub use schema::migrate;
+use threads::reaching;
 
 /// The store in one file.
 pub struct SqliteStore {
@@ -359,16 +363,37 @@ impl Store for SqliteStore {
             .read(move |connection| complete::intents(connection, limit, now))
             .await
     }
-}
 
-/// `work`, then the point at which all of it is written and nothing committed.
-fn reaching<T>(
-    point: Point,
-    work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
-) -> impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static {
-    move |connection| {
-        let done = work(connection)?;
-        fault::point(point);
-        Ok(done)
+    async fn prune(
+        &self,
+        kept: Kept,
+        before: Timestamp,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        let prune = move |connection: &rusqlite::Connection| {
+            removal::prune(connection, kept, before, limit, &origin, now)
+        };
+        self.threads.write(prune).await.map(Some)
+    }
+
+    async fn erase(
+        &self,
+        institution: &InstitutionId,
+        device: DeviceId,
+        limit: u32,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Erased, StoreError> {
+        let institution = institution.clone();
+        let erase = move |connection: &rusqlite::Connection| {
+            removal::erase(connection, &institution, device, limit, origin, now)
+        };
+        self.threads.write(erase).await
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.threads.alone(removal::scrub).await
     }
 }

@@ -13,7 +13,10 @@ use crate::{
     },
     store::{
         Earlier, Intent, StoreError,
-        sqlite::columns::{Count, ReasonCode, Text},
+        sqlite::{
+            columns::{Count, ReasonCode, Text},
+            removal,
+        },
     },
 };
 
@@ -88,18 +91,18 @@ pub(super) fn held_until(connection: &Connection) -> Result<Timestamp, StoreErro
         .query_row([], |row| row.get(0))?)
 }
 
-/// What was recorded under an order's idempotency key.
+/// What was recorded under an order's idempotency key, or stays of it.
 pub(super) fn order(
     connection: &Connection,
     institution: &InstitutionId,
     device: DeviceId,
     jti: Uuid,
 ) -> Result<Option<Earlier>, StoreError> {
-    earlier(
-        connection,
-        ORDER,
-        &[&institution.as_str(), &device, &jti.into_bytes()],
-    )
+    let key: [&dyn ToSql; 3] = [&institution.as_str(), &device, &jti.into_bytes()];
+    match earlier(connection, ORDER, &key)? {
+        Some(earlier) => Ok(Some(earlier)),
+        None => removal::buried(connection, institution, device, jti),
+    }
 }
 
 /// What was recorded under a certification request and has a certificate or may get one.

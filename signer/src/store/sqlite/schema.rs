@@ -8,17 +8,18 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::store::StoreError;
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_record.sql"),
     include_str!("../../../migrations/sqlite/0002_lists.sql"),
     include_str!("../../../migrations/sqlite/0003_restore.sql"),
+    include_str!("../../../migrations/sqlite/0004_retention.sql"),
 ];
 
 /// How long a transaction waits for another process (an operator's command) that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than the statements of all verbs.
-const CACHED_STATEMENTS: usize = 96;
+const CACHED_STATEMENTS: usize = 128;
 
 /// Memory for pages, of each connection that needs as much; negative as SQLite counts KiB.
 const CACHE_KIB: i64 = -64 * 1024;
@@ -112,6 +113,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is not kept any longer does not stand on in pages that are free.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     // Otherwise a cached statement is parsed and planned again for each new value that is bound to it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -130,12 +133,12 @@ mod tests {
     fn migrating_is_idempotent_and_the_file_is_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
-        assert_eq!(migrate(&path).unwrap(), 3);
+        assert_eq!(migrate(&path).unwrap(), 4);
         let connection = open(&path).unwrap();
         connection
             .execute("UPDATE generation SET value = 7", [])
             .unwrap();
-        assert_eq!(migrate(&path).unwrap(), 3);
+        assert_eq!(migrate(&path).unwrap(), 4);
         let kept: u64 = connection
             .query_row("SELECT value FROM generation", [], |row| row.get(0))
             .map(i64::cast_unsigned)
@@ -160,20 +163,20 @@ mod tests {
         migrate(&path).unwrap();
         open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 4)
+            .pragma_update(None, "user_version", 5)
             .unwrap();
         assert!(matches!(
             open(&path),
             Err(StoreError::Schema {
-                found: 4,
-                needed: 3
+                found: 5,
+                needed: 4
             })
         ));
         assert!(matches!(
             migrate(&path),
             Err(StoreError::Schema {
-                found: 4,
-                needed: 3
+                found: 5,
+                needed: 4
             })
         ));
     }
@@ -190,7 +193,7 @@ mod tests {
             open(&path),
             Err(StoreError::Schema {
                 found: 0,
-                needed: 3
+                needed: 4
             })
         ));
         std::fs::write(&path, [7; 4096]).unwrap();
@@ -232,12 +235,12 @@ mod tests {
             refused,
             StoreError::Schema {
                 found: 1,
-                needed: 3
+                needed: 4
             }
         ));
         assert!(refused.to_string().contains("migrate"), "{refused}");
         for _ in 0..2 {
-            assert_eq!(migrate(&path).unwrap(), 3);
+            assert_eq!(migrate(&path).unwrap(), 4);
         }
         let connection = open(&path).unwrap();
         let keys: Vec<(String, String, i64, Option<i64>)> = connection

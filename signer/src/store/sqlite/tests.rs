@@ -17,7 +17,7 @@ use crate::{
     domain::document::DocumentKind,
     store::{
         Refusal,
-        contract::{Inside, Made, T0, World, contract, lists, money, origin},
+        contract::{Inside, Made, T0, World, contract, lists, money, origin, reopening},
     },
 };
 
@@ -56,17 +56,19 @@ impl File {
 
 #[async_trait]
 impl Inside for File {
-    async fn leaves(&self) -> Vec<serde_json::Value> {
+    async fn audit(&self) -> Vec<(i64, Vec<u8>)> {
         let connection = self.open();
         let mut statement = connection
-            .prepare("SELECT leaf FROM audit ORDER BY seq")
+            .prepare("SELECT seq, leaf FROM audit ORDER BY seq")
             .unwrap();
-        let leaves = statement
-            .query_map([], |row| row.get::<_, Vec<u8>>(0))
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
-        leaves
-            .map(|leaf| serde_json::from_slice(&leaf.unwrap()).unwrap())
-            .collect()
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        self.open().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
     async fn suspend(&self, key: KeyId) {
@@ -102,6 +104,12 @@ proptest! {
     fn money_limits_follow_the_model(steps in money::steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async { money::limits_follow_the_model(World::start(make()).await, steps).await });
+    }
+
+    #[test]
+    fn nothing_is_opened_again(steps in reopening::steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { reopening::nothing_is_opened_again(World::start(make()).await, steps).await });
     }
 
     #[test]

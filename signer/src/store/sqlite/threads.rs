@@ -7,9 +7,12 @@ use crossbeam_channel::TrySendError;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{
-    StoreError,
-    sqlite::{place::Place, schema},
+use crate::{
+    fault::{self, Point},
+    store::{
+        StoreError,
+        sqlite::{place::Place, schema},
+    },
 };
 
 /// Transactions that may wait for the writer, and for a reader. A request waits for one at a time, and policy bounds how
@@ -106,6 +109,20 @@ impl Threads {
         answer.await.map_err(|_| ended())?
     }
 
+    /// Runs `work` on the writer's connection, between transactions.
+    pub(super) async fn alone<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _ = reply.send(work(connection));
+        });
+        self.writer.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
     /// `work`, and then nothing is committed where it would be lost.
     fn lasting<T>(
         &self,
@@ -127,6 +144,18 @@ impl Threads {
         let (job, answer) = job(TransactionBehavior::Immediate, self.lasting(work));
         self.writer.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
+    }
+}
+
+/// `work`, then the point at which all of it is written and nothing committed.
+pub(super) fn reaching<T>(
+    point: Point,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+) -> impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static {
+    move |connection| {
+        let done = work(connection)?;
+        fault::point(point);
+        Ok(done)
     }
 }
 

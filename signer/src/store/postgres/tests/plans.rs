@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 38] = [
+const HOT: [&str; 51] = [
     begin::IDS,
     complete::CERTIFY,
     complete::COUNT,
@@ -40,6 +40,19 @@ const HOT: [&str; 38] = [
     reads::RECALL_ENROLLMENT,
     reads::RECALL_ORDER,
     record::OPERATIONS,
+    removal::DUE_ORDERS,
+    removal::DUE_CRLS,
+    removal::DUE_SUBSCRIBERS,
+    removal::DUE_EVENTS,
+    removal::BURY,
+    removal::COUNT_REMOVED,
+    removal::REMOVE_ORDERS,
+    removal::REMOVE_CRLS,
+    removal::REMOVE_OPERATIONS,
+    removal::UNNAME,
+    removal::REMOVE_EVENTS,
+    removal::HOLDING,
+    removal::ORDERS_OF,
     restore::LOST,
 ];
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 52] = [
+const HOT: [&str; 70] = [
     rows::GENERATION,
     rows::HOLD,
     rows::ORDER,
@@ -46,6 +46,24 @@ const HOT: [&str; 52] = [
     documents::LOAD,
     documents::RAISE,
     keys::KEYS,
+    removal::BURIED,
+    removal::DUE_ORDERS,
+    removal::DUE_CRLS,
+    removal::DUE_SUBSCRIBERS,
+    removal::DUE_EVENTS,
+    removal::BURY,
+    removal::COUNT_REMOVED,
+    removal::REMOVE_ORDER,
+    removal::REMOVE_CRL,
+    removal::REMOVE_OPERATION,
+    removal::UNNAME,
+    removal::REMOVE_EVENTS,
+    removal::PREFIX,
+    removal::EXTEND_PREFIX,
+    removal::ISSUED,
+    removal::HELD_ORDERS,
+    removal::ORDERS_OF,
+    removal::ANY_BURIED,
     restore::EXTEND,
     restore::KNOWN,
     restore::OWNER,
