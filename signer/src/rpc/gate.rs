@@ -31,6 +31,7 @@ use crate::{
         ending::{code_name, ending, transports_own},
         method::{self, Method},
         peer::Peer,
+        read_out::read_out,
         routes::Routes,
         span::RequestSpan,
         status::{Unreached, status},
@@ -110,10 +111,13 @@ impl Gate {
         told: &mut Told,
     ) -> Result<Response<Body>, Status> {
         let peer = request.extensions().get::<Peer>().cloned().flatten();
-        let call = self
-            .admit(peer, method, id, deadline, told)
-            .await
-            .map_err(|error| status(error, id))?;
+        let call = match self.admit(peer, method, id, deadline, told).await {
+            Ok(call) => call,
+            Err(error) => {
+                read_out(request.into_body()).await;
+                return Err(status(error, id));
+            }
+        };
         // Only an authenticated caller learns which methods there are.
         let method = method.ok_or_else(|| Unreached::MethodUnknown.status(id))?;
         if let Some(code) = not_grpc(&request) {

@@ -18,6 +18,7 @@ mod health;
 mod keys;
 mod method;
 pub(crate) mod peer;
+mod read_out;
 mod reading;
 mod routes;
 mod service_status;

@@ -23,7 +23,10 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::{SOON, bundle, limited::scheme};
+use super::{
+    SOON, bundle,
+    limited::{AN_HOUR, scheme},
+};
 
 #[tokio::test]
 async fn what_is_under_way_is_bounded_until_it_is_done_whoever_still_waits() -> Result<(), Failure>
@@ -130,4 +133,33 @@ async fn a_flood_by_one_institution_leaves_every_call_of_another_answered() -> R
     let known = of("AUTHORIZED") + refused + of("DEVICE_ORDERS_PER_DAY");
     assert_eq!(known, answers.values().sum::<usize>(), "{answers:?}");
     recheck(&mut deployment).await.map(drop)
+}
+
+/// A refusal does not overtake its request, however fast it is: a connection with many of them stays open, and what else is
+/// asked on it is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_refusals_close_no_connection() -> Result<(), Failure> {
+    const CALLERS: usize = 8;
+    const CALLS: usize = 100;
+    let mut deployment = Deployment::limited(&scheme(&[("caller", AN_HOUR)])).await?;
+    let customer = Arc::new(Customer::of_alfa(&deployment).await?);
+    let backend = deployment.client("alfa", Role::Payments).await?;
+    backend
+        .cosign_order(customer.asks(&order("1.00", "CNY")?)?)
+        .await?;
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (backend, customer) = (backend.clone(), Arc::clone(&customer));
+        calls.spawn(async move {
+            for _ in 0..CALLS {
+                let called = backend.cosign_order(customer.asks(&order("1.00", "CNY")?)?);
+                demand(called.await, Code::ResourceExhausted, "RATE_LIMITED")?;
+            }
+            Ok::<_, Failure>(())
+        });
+    }
+    while let Some(done) = calls.join_next().await {
+        done??;
+    }
+    deployment.stop().await
 }
