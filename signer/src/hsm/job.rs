@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
+use semops_pki::algorithm::PublicKey;
 use tokio::sync::oneshot;
 use tracing::Span;
+use uuid::Uuid;
 
-use super::error::{Fault, HsmError};
-use super::wire;
+use super::Key;
+use super::error::{Fault, HsmError, WORKER};
+use super::report::KeyReport;
+use super::wire::{self, WireKey};
 use crate::domain::key::KeyId;
 use crate::metrics::Call;
 
@@ -24,7 +28,7 @@ pub(super) struct Job {
 /// Where the result of a job goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, HsmError>>;
 
-/// What is to be done.
+/// What is to be done. Each may be done again when nobody knows whether it was.
 pub(super) enum Work {
     Sign {
         key: KeyId,
@@ -34,6 +38,20 @@ pub(super) enum Work {
     Random {
         length: u32,
         reply: Reply<Vec<u8>>,
+    },
+    Generate {
+        request: Uuid,
+        label: &'static str,
+        reply: Reply<PublicKey>,
+    },
+    Adopt {
+        key: Box<Key>,
+        request: Option<Uuid>,
+        reply: Reply<KeyReport>,
+    },
+    Destroy {
+        key: KeyId,
+        reply: Reply<()>,
     },
     /// The service itself asks whether session and login are good.
     Tend,
@@ -55,6 +73,9 @@ impl Job {
         let gone = match &self.work {
             Work::Sign { reply, .. } => reply.is_closed(),
             Work::Random { reply, .. } => reply.is_closed(),
+            Work::Generate { reply, .. } => reply.is_closed(),
+            Work::Adopt { reply, .. } => reply.is_closed(),
+            Work::Destroy { reply, .. } => reply.is_closed(),
             Work::Tend => false,
         };
         gone || Instant::now() >= self.deadline
@@ -68,6 +89,15 @@ impl Job {
                 digest: digest.to_vec(),
             }),
             Work::Random { length, .. } => wire::Order::Random(*length),
+            Work::Generate { request, label, .. } => wire::Order::Generate(wire::Generate {
+                request: request.into_bytes().to_vec(),
+                label: (*label).to_owned(),
+            }),
+            Work::Adopt { key, request, .. } => wire::Order::Adopt(wire::Adopt {
+                key: Some(WireKey::from(key.as_ref())),
+                request: request.map(|request| request.into_bytes().to_vec()),
+            }),
+            Work::Destroy { key, .. } => wire::Order::Destroy(key.as_bytes().to_vec()),
             Work::Tend => wire::Order::Tend(wire::Tend {}),
         };
         wire::Job {
@@ -82,6 +112,9 @@ impl Job {
         match self.work {
             Work::Sign { .. } => Some(Call::Sign),
             Work::Random { .. } => Some(Call::Random),
+            Work::Generate { .. } => Some(Call::Generate),
+            Work::Adopt { .. } => Some(Call::Adopt),
+            Work::Destroy { .. } => Some(Call::Destroy),
             Work::Tend => None,
         }
     }
@@ -97,6 +130,15 @@ impl Job {
                 drop(reply.send(signature));
             }
             Work::Random { reply, .. } => drop(reply.send(Ok(octets))),
+            Work::Generate { reply, .. } => {
+                let public = PublicKey::from_sec1(&octets);
+                drop(reply.send(public.map_err(|_| odd("no public key"))));
+            }
+            Work::Adopt { key, reply, .. } => {
+                let report = wire::adopted(&octets, &key);
+                drop(reply.send(report.ok_or_else(|| odd("another key than was asked for"))));
+            }
+            Work::Destroy { reply, .. } => drop(reply.send(Ok(()))),
             Work::Tend => {}
         }
     }
@@ -106,7 +148,15 @@ impl Job {
         match self.work {
             Work::Sign { reply, .. } => drop(reply.send(Err(error))),
             Work::Random { reply, .. } => drop(reply.send(Err(error))),
+            Work::Generate { reply, .. } => drop(reply.send(Err(error))),
+            Work::Adopt { reply, .. } => drop(reply.send(Err(error))),
+            Work::Destroy { reply, .. } => drop(reply.send(Err(error))),
             Work::Tend => {}
         }
     }
+}
+
+/// The process answered what was not asked.
+fn odd(code: &str) -> HsmError {
+    HsmError::Rejected(Fault::new(WORKER, code))
 }

@@ -5,15 +5,15 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use semops_pki::local_key::LocalKey;
+use semops_pki::{algorithm::PublicKey, local_key::LocalKey};
 use uuid::Uuid;
 
-use super::{Fault, HsmError, Keys, Signer, Tokens, Watch};
+use super::{Fault, HsmError, Key, KeyReport, Keys, Signer, Tokens, Watch};
 use crate::domain::key::KeyId;
 
 /// Both halves over a token in memory, and a watch over none.
@@ -30,14 +30,16 @@ pub(crate) fn local(token: &Arc<LocalToken>) -> (Signer, Keys, Watch) {
 
 /// Keys in memory.
 pub(crate) struct LocalToken {
-    keys: HashMap<KeyId, Arc<LocalKey>>,
+    keys: Mutex<HashMap<KeyId, Arc<LocalKey>>>,
+    made: Mutex<HashMap<Uuid, Arc<LocalKey>>>,
     broken: AtomicBool,
 }
 
 impl LocalToken {
     pub(crate) fn new(keys: impl IntoIterator<Item = (KeyId, Arc<LocalKey>)>) -> Self {
         Self {
-            keys: keys.into_iter().collect(),
+            keys: Mutex::new(keys.into_iter().collect()),
+            made: Mutex::default(),
             broken: AtomicBool::new(false),
         }
     }
@@ -48,13 +50,47 @@ impl LocalToken {
     }
 
     pub(super) fn sign(&self, key: KeyId, digest: &[u8; 32]) -> Result<[u8; 64], HsmError> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(HsmError::Unavailable(Fault::new(
-                "C_Sign",
-                "CKR_DEVICE_ERROR",
-            )));
+        self.works("C_Sign")?;
+        let keys = self.keys.lock().unwrap();
+        let fault = || HsmError::Rejected(Fault::new("C_FindObjects", "no such key may be used"));
+        let key = keys.get(&key).ok_or_else(fault)?;
+        Ok(key.sign_digest(digest).unwrap())
+    }
+
+    pub(super) fn generate(&self, request: Uuid) -> Result<PublicKey, HsmError> {
+        self.works("C_GenerateKeyPair")?;
+        let mut made = self.made.lock().unwrap();
+        let new = || Arc::new(LocalKey::generate().unwrap());
+        Ok(made.entry(request).or_insert_with(new).public_key().clone())
+    }
+
+    pub(super) fn adopt(&self, key: &Key) -> Result<KeyReport, HsmError> {
+        self.works("C_FindObjects")?;
+        let made = self.made.lock().unwrap();
+        let mut keys = self.keys.lock().unwrap();
+        if let Some(pair) = made.values().find(|pair| *pair.public_key() == key.public) {
+            keys.insert(key.id, Arc::clone(pair));
         }
-        Ok(self.keys.get(&key).unwrap().sign_digest(digest).unwrap())
+        let (id, label, attributes) = (key.id, key.label.clone(), Vec::new());
+        let fault = || HsmError::Rejected(Fault::new("C_FindObjects", "no such key"));
+        keys.get(&key.id).ok_or_else(fault)?;
+        Ok(KeyReport {
+            id,
+            label,
+            attributes,
+        })
+    }
+
+    pub(super) fn destroy(&self, key: KeyId) -> Result<(), HsmError> {
+        self.works("C_DestroyObject")?;
+        self.keys.lock().unwrap().remove(&key);
+        Ok(())
+    }
+
+    fn works(&self, call: &str) -> Result<(), HsmError> {
+        let broken = self.broken.load(Ordering::SeqCst);
+        let fault = Fault::new(call, "CKR_DEVICE_ERROR");
+        (!broken).then_some(()).ok_or(HsmError::Unavailable(fault))
     }
 
     pub(super) fn random<const N: usize>() -> [u8; N] {

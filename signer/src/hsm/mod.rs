@@ -10,6 +10,7 @@ mod job;
 #[cfg(test)]
 mod local;
 mod monitor;
+mod pairs;
 mod place;
 mod process;
 mod rehearsal;
@@ -17,6 +18,7 @@ mod report;
 mod start;
 mod supervisor;
 mod token;
+mod told;
 mod wire;
 pub mod worker;
 
@@ -71,7 +73,7 @@ impl Settings {
 }
 
 /// One institution's token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Token {
     /// Whose it is.
     pub institution: InstitutionId,
@@ -79,7 +81,7 @@ pub struct Token {
     pub label: String,
     /// The PIN of the normal user (CKU_USER).
     pub pin: SecretString,
-    /// The keys that may be used; no other key of the token ever is.
+    /// The keys that may be used from the start. No other key of the token is, unless it is taken up ([`Keys::adopt`]).
     pub keys: Vec<Key>,
 }
 
@@ -99,7 +101,7 @@ pub struct Signer {
     tokens: Arc<Tokens>,
 }
 
-/// The half that knows the keys and draws random numbers.
+/// The half that knows the keys, has them made and destroyed, and draws random numbers.
 pub struct Keys {
     tokens: Arc<Tokens>,
 }
@@ -130,8 +132,8 @@ impl Signer {
             return token.sign(key, &digest);
         }
         let token = self.tokens.find(institution)?;
-        if !token.keys().iter().any(|known| known.id == key) {
-            let fault = Fault::new("C_FindObjects", "no such key is configured");
+        if !token.told.has(key) {
+            let fault = Fault::new("C_FindObjects", "no such key may be used");
             return Err(HsmError::Rejected(fault));
         }
         ask(token, deadline, |reply| Work::Sign { key, digest, reply }).await
@@ -173,10 +175,10 @@ impl Keys {
         self.tokens.find(institution)?.has_room()
     }
 
-    /// The institution's keys as the probe found them; none if it has no token.
-    pub fn list(&self, institution: &InstitutionId) -> &[KeyReport] {
+    /// The institution's keys that may be used, as they were found; none if it has no token.
+    pub fn list(&self, institution: &InstitutionId) -> Arc<[KeyReport]> {
         let token = self.tokens.find(institution);
-        token.map_or(&[], TokenPool::keys)
+        token.map_or_else(|_| [].into(), |token| token.told.keys())
     }
 }
 

@@ -188,6 +188,15 @@ impl Job {
             Work::Random { .. } => {
                 Some(info_span!(target: TRACES, parent: parent, "C_GenerateRandom"))
             }
+            Work::Generate { label, .. } => {
+                Some(info_span!(target: TRACES, parent: parent, "C_GenerateKeyPair", label))
+            }
+            Work::Adopt { key, .. } => Some(
+                info_span!(target: TRACES, parent: parent, "C_GetAttributeValue", key = %key.id),
+            ),
+            Work::Destroy { key, .. } => {
+                Some(info_span!(target: TRACES, parent: parent, "C_DestroyObject", %key))
+            }
             Work::Tend => None,
         }
     }

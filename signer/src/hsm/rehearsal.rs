@@ -43,7 +43,7 @@ impl Rehearsal {
     pub fn new(settings: Settings, token: Token, metrics: &Metrics) -> Self {
         let meter = metrics.token(&token.institution);
         Self {
-            pool: TokenPool::new(&settings, &token, meter),
+            pool: TokenPool::new(&settings, token.clone(), meter),
             settings,
             token,
             waiting: Vec::new(),
@@ -97,7 +97,7 @@ impl Rehearsal {
             }
         };
         let ours = Arc::new(ours);
-        let _ = self.pool.report.set(report.clone());
+        self.pool.found(report.clone());
         self.pool.joined(place, Arc::clone(&ours), report.threads);
         let mut heard = 0;
         let mut verdict = Verdict::GoOn;

@@ -87,12 +87,13 @@ impl Launch {
     fn all(&mut self, tokens: Vec<Token>, metrics: &Metrics) -> Result<(), StartError> {
         for token in tokens {
             let meter = metrics.token(&token.institution);
-            let pool = Arc::new(TokenPool::new(&self.settings, &token, meter));
-            let (told, threads) = (Arc::new(token), Vec::new());
-            let token = Arc::clone(&pool);
-            self.watched.push(Watched { token, threads });
+            let pool = Arc::new(TokenPool::new(&self.settings, token, meter));
+            self.watched.push(Watched {
+                token: Arc::clone(&pool),
+                threads: Vec::new(),
+            });
             for place in 0..self.settings.workers {
-                let (thread, first) = self.supervise(&pool, &told, place)?;
+                let (thread, first) = self.supervise(&pool, place)?;
                 if let Some(watched) = self.watched.last_mut() {
                     watched.threads.push(thread);
                 }
@@ -105,7 +106,6 @@ impl Launch {
     fn supervise(
         &self,
         pool: &Arc<TokenPool>,
-        told: &Arc<Token>,
         place: usize,
     ) -> Result<(JoinHandle<()>, First), StartError> {
         let (first, heard) = bounded(1);
@@ -113,7 +113,6 @@ impl Launch {
             token: Arc::clone(pool),
             place,
             settings: Arc::clone(&self.settings),
-            told: Arc::clone(told),
             stop: self.stopped.clone(),
             patience: Arc::clone(&self.patience),
             first,

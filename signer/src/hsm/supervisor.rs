@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::Settings;
 use super::error::{Fault, StartError, WORKER};
 use super::failure::{Class, Failure};
 use super::process::Process;
 use super::report::TokenReport;
 use super::token::{TokenPool, Verdict};
 use super::wire::{self, Answer, Begun, LONGEST, Received, Refused};
-use super::{Settings, Token};
 
 /// The longest start of a worker process: some modules build up connections.
 const START: Duration = Duration::from_secs(60);
@@ -30,8 +30,6 @@ pub(super) struct Supervisor {
     pub(super) token: Arc<TokenPool>,
     pub(super) place: usize,
     pub(super) settings: Arc<Settings>,
-    /// What the process is told, its PIN among it.
-    pub(super) told: Arc<Token>,
     /// Closed when all is to end.
     pub(super) stop: Receiver<Infallible>,
     /// Until when processes may end by themselves, once they have to.
@@ -127,7 +125,8 @@ impl Supervisor {
 
     /// Starts a process and waits until it serves.
     fn attempt(&self, buffer: &mut [u8]) -> Result<Process, NoStart> {
-        let process = Process::start(&self.settings, &self.told, self.tick());
+        let told = self.token.told.token();
+        let process = Process::start(&self.settings, &told, self.tick());
         let process = process.map_err(NoStart::Process)?;
         let end = Instant::now() + START;
         let begun = loop {
@@ -143,7 +142,7 @@ impl Supervisor {
                 Ok(Received::End) | Err(_) => return Err(NoStart::Ended(process.end())),
             }
         };
-        let report = begun.report(&self.told, &self.settings);
+        let report = begun.report(&told, &self.settings);
         self.welcome(&process, report.map_err(NoStart::said)?);
         Ok(process)
     }
@@ -152,8 +151,7 @@ impl Supervisor {
         let (institution, pid) = (&self.token.institution, process.id());
         tracing::info!(%institution, pid, "a worker process serves the token");
         let threads = report.threads;
-        // What the first one found is shown; what the others find is checked alike.
-        let _ = self.token.report.set(report);
+        self.token.found(report);
         self.token
             .joined(self.place, Arc::clone(&process.link), threads);
     }

@@ -19,7 +19,8 @@ use super::failure::{Class, Failure};
 use super::health::Health;
 use super::job::{Job, Work};
 use super::place::Place;
-use super::report::{KeyReport, TokenReport};
+use super::report::TokenReport;
+use super::told::Told;
 use super::{Settings, Token};
 use crate::domain::pace::Pace;
 use crate::metrics::TokenMeter;
@@ -63,6 +64,8 @@ pub(super) struct TokenPool {
     pub(super) institution: InstitutionId,
     /// What the first worker process found.
     pub(super) report: OnceLock<TokenReport>,
+    /// What worker processes are told, and the keys that may be used.
+    pub(super) told: Told,
     /// One start at a time: of several processes that find the PIN changed, one sends it.
     pub(super) starting: Mutex<()>,
     stuck_after: Duration,
@@ -91,11 +94,12 @@ struct State {
 }
 
 impl TokenPool {
-    pub(super) fn new(settings: &Settings, token: &Token, meter: TokenMeter) -> Self {
+    pub(super) fn new(settings: &Settings, token: Token, meter: TokenMeter) -> Self {
         let places = std::iter::repeat_with(Place::default).take(settings.workers);
         Self {
             institution: token.institution.clone(),
             report: OnceLock::new(),
+            told: Told::new(token),
             starting: Mutex::new(()),
             stuck_after: STUCK_AFTER.min(settings.hung / 2),
             capacity: settings.queue,
@@ -112,9 +116,12 @@ impl TokenPool {
         }
     }
 
-    /// The keys that may be used.
-    pub(super) fn keys(&self) -> &[KeyReport] {
-        self.report.get().map_or(&[], |report| &report.keys)
+    /// What a worker process found. What the first one found is shown; what the others find is checked alike.
+    pub(super) fn found(&self, report: TokenReport) {
+        let keys = report.keys.clone();
+        if self.report.set(report).is_ok() {
+            self.told.adopt(&keys);
+        }
     }
 
     /// Whether a job would be taken now.

@@ -14,8 +14,10 @@ use zeroize::Zeroizing;
 
 use super::Key;
 use super::failure::{Class, Failure};
-use super::report::TokenReport;
+use super::report::{KeyReport, TokenReport};
 use crate::domain::key::KeyId;
+
+pub(super) use self::said::adopted;
 
 /// The longest message, octets: a token's report lists its mechanisms and keys.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -92,8 +94,9 @@ pub(super) struct Report {
     keys: Vec<WireKeyReport>,
 }
 
+/// A [`super::report::KeyReport`].
 #[derive(Clone, PartialEq, Message)]
-struct WireKeyReport {
+pub(super) struct WireKeyReport {
     #[prost(bytes = "vec", tag = "1")]
     id: Vec<u8>,
     #[prost(string, tag = "2")]
@@ -117,7 +120,7 @@ pub(super) struct Job {
     pub(super) id: u64,
     #[prost(uint64, tag = "2")]
     pub(super) deadline: u64,
-    #[prost(oneof = "Order", tags = "3, 4, 5")]
+    #[prost(oneof = "Order", tags = "3, 4, 5, 6, 7, 8")]
     pub(super) order: Option<Order>,
 }
 
@@ -131,6 +134,15 @@ pub(super) enum Order {
     /// See whether session and login are good.
     #[prost(message, tag = "5")]
     Tend(Tend),
+    /// A key pair: the octets of its public half (SEC 1 s2.3.3).
+    #[prost(message, tag = "6")]
+    Generate(Generate),
+    /// A key that is to be used: what was found of it.
+    #[prost(message, tag = "7")]
+    Adopt(Adopt),
+    /// The key that is to be destroyed.
+    #[prost(bytes, tag = "8")]
+    Destroy(Vec<u8>),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -143,6 +155,23 @@ pub(super) struct Sign {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Tend {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Generate {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) request: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(super) label: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Adopt {
+    #[prost(message, optional, tag = "1")]
+    pub(super) key: Option<WireKey>,
+    /// For what it was made, if it may have no name yet.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub(super) request: Option<Vec<u8>>,
+}
 
 /// What came of a job; with id 0 what a thread found when it tended its session unasked.
 #[derive(Clone, PartialEq, Message)]
@@ -240,18 +269,7 @@ impl WireKey {
 
 impl From<&TokenReport> for Report {
     fn from(report: &TokenReport) -> Self {
-        let keys = report.keys.iter().map(|key| WireKeyReport {
-            id: key.id.as_bytes().to_vec(),
-            label: key.label.clone(),
-            attributes: key
-                .attributes
-                .iter()
-                .map(|(name, value)| Attribute {
-                    name: name.clone(),
-                    value: *value,
-                })
-                .collect(),
-        });
+        let keys = report.keys.iter().map(WireKeyReport::from);
         Self {
             library: report.library.clone(),
             slot: report.slot,
@@ -261,6 +279,20 @@ impl From<&TokenReport> for Report {
             read_only: report.read_only,
             mechanisms: report.mechanisms.clone(),
             keys: keys.collect(),
+        }
+    }
+}
+
+impl From<&KeyReport> for WireKeyReport {
+    fn from(report: &KeyReport) -> Self {
+        let attributes = report.attributes.iter().map(|(name, value)| Attribute {
+            name: name.clone(),
+            value: *value,
+        });
+        Self {
+            id: report.id.as_bytes().to_vec(),
+            label: report.label.clone(),
+            attributes: attributes.collect(),
         }
     }
 }

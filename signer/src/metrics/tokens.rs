@@ -38,14 +38,31 @@ pub enum Call {
     Sign,
     /// Random octets.
     Random,
+    /// A key pair.
+    Generate,
+    /// A look at a key that is to be used.
+    Adopt,
+    /// The end of a key.
+    Destroy,
 }
 
 impl Call {
+    const ALL: [Self; 5] = [
+        Self::Sign,
+        Self::Random,
+        Self::Generate,
+        Self::Adopt,
+        Self::Destroy,
+    ];
+
     /// The word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sign => "sign",
             Self::Random => "random",
+            Self::Generate => "generate",
+            Self::Adopt => "adopt",
+            Self::Destroy => "destroy",
         }
     }
 }
@@ -55,18 +72,16 @@ impl Call {
 pub struct TokenMeter {
     metrics: Metrics,
     waited: [KeyValue; 1],
-    sign: [KeyValue; 2],
-    random: [KeyValue; 2],
+    calls: [(Call, [KeyValue; 2]); Call::ALL.len()],
 }
 
 impl Metrics {
     /// The meter of the institution's token.
     pub fn token(&self, institution: &InstitutionId) -> TokenMeter {
         let label = self.0.institutions.label(Some(institution));
-        let call = |call: Call| [label.clone(), KeyValue::new("operation", call.name())];
+        let labels = |call: Call| [label.clone(), KeyValue::new("operation", call.name())];
         TokenMeter {
-            sign: call(Call::Sign),
-            random: call(Call::Random),
+            calls: Call::ALL.map(|call| (call, labels(call))),
             waited: [label],
             metrics: self.clone(),
         }
@@ -104,11 +119,10 @@ impl TokenMeter {
 
     /// A call took this long.
     pub fn called(&self, call: Call, time: Duration) {
-        let labels = match call {
-            Call::Sign => &self.sign,
-            Call::Random => &self.random,
-        };
-        self.metrics.0.calls.took.record(time.as_secs_f64(), labels);
+        let took = &self.metrics.0.calls.took;
+        for (_, labels) in self.calls.iter().filter(|(known, _)| *known == call) {
+            took.record(time.as_secs_f64(), labels);
+        }
     }
 }
 

@@ -190,7 +190,7 @@ fn a_call_that_outlasts_the_end_is_cut_off() {
 }
 
 /// The worker processes of this process, in the order of their ids.
-fn worker_processes() -> Vec<Pid> {
+pub(crate) fn worker_processes() -> Vec<Pid> {
     let mut found = Vec::new();
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
         // A thread may end meanwhile, and its children with it.

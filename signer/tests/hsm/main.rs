@@ -8,6 +8,8 @@
 )]
 
 mod life;
+mod pairs;
 mod probe;
 mod signing;
 mod stage;
+mod tokens;

@@ -149,7 +149,7 @@ impl Stage {
     }
 
     /// Does something with the token in a life of the module of its own; the worker processes have theirs.
-    fn with<T>(&self, token: &str, act: impl FnOnce(&Pkcs11, Slot) -> T) -> T {
+    pub(crate) fn with<T>(&self, token: &str, act: impl FnOnce(&Pkcs11, Slot) -> T) -> T {
         let pkcs11 = Pkcs11::new(&self.module).unwrap();
         let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
         pkcs11.initialize(arguments).unwrap();

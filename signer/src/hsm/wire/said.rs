@@ -1,6 +1,8 @@
 //! Owns what is taken of what a worker process says. The module in it may say anything: texts are cut and kept to one line,
 //! failures are few, and a report is about the keys and threads that the process was told to have, or it is none.
 
+use prost::Message as _;
+
 use super::{Answer, Begun, Refused, Report, WireClass, WireFailure, WireKeyReport};
 use crate::hsm::error::Fault;
 use crate::hsm::failure::{Class, Failure};
@@ -68,13 +70,6 @@ impl Report {
         {
             return None;
         }
-        let key = |(key, report): (&Key, WireKeyReport)| KeyReport {
-            id: key.id,
-            label: key.label.clone(),
-            attributes: (report.attributes.into_iter())
-                .map(|a| (line(&a.name), a.value))
-                .collect(),
-        };
         Some(TokenReport {
             institution: token.institution.clone(),
             module: settings.module.clone(),
@@ -86,7 +81,27 @@ impl Report {
             threads,
             read_only: self.read_only,
             mechanisms: self.mechanisms.iter().map(|name| line(name)).collect(),
-            keys: token.keys.iter().zip(self.keys).map(key).collect(),
+            keys: (token.keys.iter().zip(self.keys))
+                .map(|(key, report)| report.of(key))
+                .collect(),
         })
     }
+}
+
+impl WireKeyReport {
+    /// What it says of `key`.
+    fn of(self, key: &Key) -> KeyReport {
+        let attributes = self.attributes.into_iter();
+        KeyReport {
+            id: key.id,
+            label: key.label.clone(),
+            attributes: attributes.map(|a| (line(&a.name), a.value)).collect(),
+        }
+    }
+}
+
+/// What was found of `key`; nothing if another one was looked at.
+pub(in crate::hsm) fn adopted(octets: &[u8], key: &Key) -> Option<KeyReport> {
+    let report = WireKeyReport::decode(octets).ok()?;
+    (report.id == key.id.as_bytes()).then(|| report.of(key))
 }

@@ -182,3 +182,30 @@ fn what_a_worker_says_is_one_short_line_each_and_few_of_them() {
     assert!(begun(Some(Report::default()), None).unwrap_err().is_none());
     assert!(begun(None, None).unwrap_err().is_none());
 }
+
+#[test]
+fn what_is_said_of_a_key_is_about_the_one_asked_for_or_nothing() {
+    let public = LocalKey::generate().unwrap().public_key().clone();
+    let key = Key {
+        id: KeyId::new([3; 32]),
+        label: "device-ca".to_owned(),
+        public,
+    };
+    let found = KeyReport {
+        id: key.id,
+        label: "another".to_owned(),
+        attributes: vec![("CKA_SIGN\nlie".to_owned(), Some(true)), ("X".into(), None)],
+    };
+    let said = WireKeyReport::from(&found).encode_to_vec();
+    let taken = adopted(&said, &key).unwrap();
+    assert_eq!((taken.id, taken.label.as_str()), (key.id, "device-ca"));
+    let told = [("CKA_SIGN lie".to_owned(), Some(true)), ("X".into(), None)];
+    assert_eq!(taken.attributes, told);
+    let other = Key {
+        id: KeyId::new([4; 32]),
+        ..key.clone()
+    };
+    assert!(adopted(&said, &other).is_none());
+    assert!(adopted(&said[..said.len() - 1], &key).is_none());
+    assert!(adopted(&[], &key).is_none());
+}

@@ -5,6 +5,7 @@ mod ckr;
 mod confine;
 mod login;
 mod module;
+mod pairs;
 mod probe;
 mod refusal;
 mod thread;

@@ -3,7 +3,7 @@
 //! No trial signature is made: a real key signs recorded bytes only, and whoever asks for a signature verifies
 //! it with the public key, every time, which shows more than one trial at start.
 
-mod key;
+pub(super) mod key;
 
 use std::path::Path;
 

@@ -6,7 +6,8 @@ use std::io;
 use semops_objects::institution::InstitutionId;
 
 use crate::domain::key::KeyId;
-use crate::hsm::failure::Failure;
+use crate::hsm::error::WORKER;
+use crate::hsm::failure::{Class, Failure};
 
 /// Why the token cannot be used as configured. Everything is undone: nothing is left open or initialised.
 #[derive(Debug, thiserror::Error)]
@@ -151,4 +152,17 @@ fn list(labels: &[String]) -> String {
     }
     let quoted: Vec<String> = labels.iter().map(|label| format!("\"{label}\"")).collect();
     quoted.join(", ")
+}
+
+/// What a key that is not as it must be means for the job about it.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Call { failure, .. } => failure,
+            Refusal::Key { defect, .. } => {
+                Self::new(Class::Reject, "C_GetAttributeValue", defect.to_string())
+            }
+            other => Self::new(Class::Reject, WORKER, other.to_string()),
+        }
+    }
 }

@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cryptoki::slot::Slot;
+use prost::Message as _;
 use rustix::net::SendFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use uuid::Uuid;
 
 use super::login::{Epoch, Login};
-use super::module::{Module, Session};
+use super::module::{Access, Module, Session};
+use super::pairs;
+use super::probe::key::probe;
 use crate::domain::key::KeyId;
 use crate::hsm::failure::{Class, Failure};
-use crate::hsm::wire::{self, Answer, Ending, Job, Order, Received};
+use crate::hsm::wire::{self, Answer, Ending, Job, Order, Received, WireKey};
 
 /// How often a session is used at least, so that the token does not let it expire.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -55,6 +59,8 @@ pub(super) struct Thread {
     /// Which of the threads this is.
     index: usize,
     session: Option<Session>,
+    /// What kind of session the next one is.
+    access: Access,
     /// The login that was in force when the session was opened.
     epoch: Epoch,
     tend_at: Instant,
@@ -68,9 +74,10 @@ struct Failed;
 impl Thread {
     /// A thread's work with its session open.
     pub(super) fn new(shared: Arc<Shared>, index: usize) -> Result<Self, Failure> {
-        let epoch = shared.login.epoch();
+        let (epoch, access) = (shared.login.epoch(), shared.login.access());
         let mut thread = Self {
             shared,
+            access,
             index,
             session: None,
             epoch,
@@ -117,6 +124,9 @@ impl Thread {
                 self.mended(deadline, |session| session.random(length))
             }
             Some(Order::Tend(_)) => self.tend().map(|()| Vec::new()),
+            Some(Order::Generate(ask)) => self.generate(&ask, deadline),
+            Some(Order::Adopt(ask)) => self.adopt(ask, deadline),
+            Some(Order::Destroy(key)) => self.destroy(key, deadline),
             None => Err(self.odd("an unknown job")),
         };
         self.answer(job.id, now, result);
@@ -132,6 +142,53 @@ impl Thread {
         let (key, digest): (KeyId, [u8; 32]) = (KeyId::new(key), digest);
         self.mended(deadline, |session| session.sign(key, &digest))
             .map(|signature| signature.to_vec())
+    }
+
+    fn generate(&mut self, ask: &wire::Generate, deadline: Instant) -> Result<Vec<u8>, Failed> {
+        let Ok(request) = Uuid::from_slice(&ask.request) else {
+            return Err(self.odd("no request"));
+        };
+        let make = |session: &mut Session| pairs::generate(session, request, &ask.label);
+        let public = self.writing(deadline, make)?;
+        Ok(public.sec1().to_vec())
+    }
+
+    fn adopt(&mut self, ask: wire::Adopt, deadline: Instant) -> Result<Vec<u8>, Failed> {
+        let request = ask.request.map(|octets| Uuid::from_slice(&octets));
+        let (Some(key), Ok(request)) = (ask.key.and_then(WireKey::key), request.transpose()) else {
+            return Err(self.odd("no key or no request"));
+        };
+        if let Some(request) = request {
+            self.writing(deadline, |session| pairs::name(session, request, &key))?;
+        }
+        let look = |session: &mut Session| {
+            session.must_be_user()?;
+            probe(session, "", &key).map_err(Failure::from)
+        };
+        let report = self.mended(deadline, look)?;
+        Ok(wire::WireKeyReport::from(&report).encode_to_vec())
+    }
+
+    fn destroy(&mut self, key: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, Failed> {
+        let Ok(key) = key.try_into().map(KeyId::new) else {
+            return Err(self.odd("no key"));
+        };
+        self.writing(deadline, |session| pairs::destroy(session, key))?;
+        Ok(Vec::new())
+    }
+
+    /// Makes `call` in a read-write session instead of the thread's own, for the token's sessions are counted.
+    fn writing<T>(
+        &mut self,
+        deadline: Instant,
+        call: impl Fn(&mut Session) -> Result<T, Failure>,
+    ) -> Result<T, Failed> {
+        self.end();
+        self.access = Access::ReadWrite;
+        let done = self.mended(deadline, call);
+        self.end();
+        self.access = self.shared.login.access();
+        done
     }
 
     /// The service asked for what there is not.
@@ -220,7 +277,7 @@ impl Thread {
     fn open(&mut self) -> Result<(), Failure> {
         let shared = &self.shared;
         self.epoch = shared.login.epoch();
-        let session = Session::open(&shared.module, shared.slot, shared.login.access())?;
+        let session = Session::open(&shared.module, shared.slot, self.access)?;
         if let Err(failure) = session.must_be_user() {
             session.close();
             return Err(failure);

@@ -12,7 +12,11 @@ use crate::hsm::failure::Failure;
 use crate::hsm::report::KeyReport;
 
 /// DER of the OBJECT IDENTIFIER secp256r1 (RFC 5480 s2.1.1.1), as CKA_EC_PARAMS holds it.
-const SECP256R1: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+pub(in crate::hsm::worker) const SECP256R1: [u8; 10] =
+    [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+
+/// Attributes by name, with a value where the token tells it.
+pub(in crate::hsm::worker) type Told = Vec<(String, Option<bool>)>;
 
 /// A boolean attribute of a private key and what it must be.
 struct Rule {
@@ -60,7 +64,11 @@ const RULES: [Rule; 8] = [
 ];
 
 /// Finds and checks `key`; `on` names the token in errors.
-pub(super) fn probe(session: &Session, on: &str, key: &Key) -> Result<KeyReport, Refusal> {
+pub(in crate::hsm::worker) fn probe(
+    session: &Session,
+    on: &str,
+    key: &Key,
+) -> Result<KeyReport, Refusal> {
     let defect = |defect| Refusal::Key {
         on: on.to_owned(),
         key: key.id,
@@ -70,9 +78,8 @@ pub(super) fn probe(session: &Session, on: &str, key: &Key) -> Result<KeyReport,
     let failed = |failure| call(on, failure);
     let private = one(session, ObjectClass::PRIVATE_KEY, "CKO_PRIVATE_KEY", key);
     let private = private.map_err(failed)?.map_err(defect)?;
-    let found = session.raw().get_attributes(private, &asked());
-    let found = found.map_err(|error| failed(error.into()))?;
-    let attributes = check_private(&key.label, &found).map_err(defect)?;
+    let attributes = check(session, private, &key.label).map_err(failed)?;
+    let attributes = attributes.map_err(defect)?;
     let public = one(session, ObjectClass::PUBLIC_KEY, "CKO_PUBLIC_KEY", key);
     let public = public.map_err(failed)?.map_err(defect)?;
     let point = session
@@ -85,6 +92,16 @@ pub(super) fn probe(session: &Session, on: &str, key: &Key) -> Result<KeyReport,
         label: key.label.clone(),
         attributes,
     })
+}
+
+/// What the token tells of a private key, if it is as one of purpose `label` must be.
+pub(in crate::hsm::worker) fn check(
+    session: &Session,
+    private: ObjectHandle,
+    label: &str,
+) -> Result<Result<Told, KeyDefect>, Failure> {
+    let found = session.raw().get_attributes(private, &asked())?;
+    Ok(check_private(label, &found))
 }
 
 /// The attributes of the private key that are asked for.
@@ -111,10 +128,7 @@ fn one(
     })
 }
 
-fn check_private(
-    label: &str,
-    attributes: &[Attribute],
-) -> Result<Vec<(String, Option<bool>)>, KeyDefect> {
+fn check_private(label: &str, attributes: &[Attribute]) -> Result<Told, KeyDefect> {
     let has = |wanted: &Attribute| attributes.contains(wanted);
     if !has(&Attribute::KeyType(KeyType::EC)) || !has(&Attribute::EcParams(SECP256R1.to_vec())) {
         return Err(KeyDefect::Type);
@@ -160,22 +174,23 @@ fn value(attribute: &Attribute, wanted: AttributeType) -> Option<bool> {
     }
 }
 
-/// CKA_EC_POINT is a DER OCTET STRING holding the point (PKCS#11 v2.40 mechanisms s2.3.3); some tokens
-/// give the point alone.
 fn check_public(expected: &PublicKey, attributes: &[Attribute]) -> Result<(), KeyDefect> {
+    let found = point(attributes).filter(|found| found == expected);
+    found.map(drop).ok_or(KeyDefect::PublicKey)
+}
+
+/// The public key in CKA_EC_POINT: a DER OCTET STRING holding the point (PKCS#11 v2.40 mechanisms s2.3.3); some tokens give
+/// the point alone.
+pub(in crate::hsm::worker) fn point(attributes: &[Attribute]) -> Option<PublicKey> {
     let point = attributes.iter().find_map(|attribute| match attribute {
         Attribute::EcPoint(point) => Some(point.as_slice()),
         _ => None,
     });
     let point = match point {
         Some([0x04, 0x41, inner @ ..]) if inner.len() == 65 => inner,
-        Some(raw) => raw,
-        None => return Err(KeyDefect::PublicKey),
+        raw => raw?,
     };
-    match PublicKey::from_sec1(point) {
-        Ok(found) if found == *expected => Ok(()),
-        Ok(_) | Err(_) => Err(KeyDefect::PublicKey),
-    }
+    PublicKey::from_sec1(point).ok()
 }
 
 #[cfg(test)]
