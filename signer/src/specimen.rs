@@ -81,15 +81,8 @@ impl Certified {
 
     /// The record of this key for `institution`.
     pub(crate) fn record(&self, institution: &InstitutionId, purpose: Purpose) -> Arc<KeyRecord> {
-        Arc::new(KeyRecord {
-            id: KeyId::new(jwk::thumbprint(self.key.public_key())),
-            institution: institution.clone(),
-            purpose,
-            public: self.key.public_key().clone(),
-            chain: vec![self.certificate.clone()],
-            not_before: Timestamp::from_seconds(self.certificate.not_before()),
-            not_after: Timestamp::from_seconds(self.certificate.not_after()),
-        })
+        let certificate = self.certificate.clone();
+        Arc::new(KeyRecord::new(institution, purpose, certificate, None))
     }
 }
 

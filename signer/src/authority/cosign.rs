@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         device::DeviceId,
+        key::Purpose,
         operation::Kind,
         outcome::{Ending, Outcome, State},
     },
@@ -133,15 +134,13 @@ impl Authority {
             ids: authorization_ids()?,
             references: ask.references,
         };
-        let key = self
-            .keys(&ctx.institution)?
-            .authorization
-            .for_signing(now)?;
+        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
+        let key = keyring.signing(Purpose::Authorization, now)?;
         let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
         fault::point(Point::CosignFrozen);
 
         // 7 sign
-        match self.signer.sign_once(draft, ctx.deadline).await {
+        match self.signer.sign_once(draft, keyring, ctx.deadline).await {
             Ok(outcome) => answer(jti, outcome),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {

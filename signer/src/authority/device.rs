@@ -63,9 +63,9 @@ impl Authority {
         acceptance: Option<Acceptance>,
     ) -> Result<DeviceShown, Error> {
         let status = device.status(self.clock.now());
-        let (id, issued) = (device.id, device.issuer == ctx.institution);
-        let issued = if issued {
-            Some(self.issued(device)?)
+        let (id, own) = (device.id, device.issuer == ctx.institution);
+        let issued = if own {
+            Some(issued(ctx, device)?)
         } else {
             None
         };
@@ -76,24 +76,26 @@ impl Authority {
             acceptance,
         })
     }
+}
 
-    fn issued(&self, device: Device) -> Result<Issued, Error> {
-        let certificate = Certificate::from_der(&device.certificate).map_err(Error::internal)?;
-        Ok(Issued {
-            serial: certificate.serial().to_vec(),
-            not_before: certificate.not_before(),
-            not_after: certificate.not_after(),
-            chain: self.device_chain(&device)?,
-            subscriber: device.subscriber,
-            revoked: device.revoked,
-        })
-    }
+fn issued(ctx: &Context, device: Device) -> Result<Issued, Error> {
+    let certificate = Certificate::from_der(&device.certificate).map_err(Error::internal)?;
+    Ok(Issued {
+        serial: certificate.serial().to_vec(),
+        not_before: certificate.not_before(),
+        not_after: certificate.not_after(),
+        chain: device_chain(ctx, &device)?,
+        subscriber: device.subscriber,
+        revoked: device.revoked,
+    })
+}
 
-    /// The device's certificate, then its issuing CA's.
-    pub(super) fn device_chain(&self, device: &Device) -> Result<Vec<Vec<u8>>, Error> {
-        let ca = &self.keys(&device.issuer)?.device_ca;
-        let ca = ca.chain.first().filter(|_| ca.id == device.issuer_key);
-        let ca = ca.ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;
-        Ok(vec![device.certificate.clone(), ca.der().to_vec()])
-    }
+/// The device's certificate, then its issuing CA's.
+pub(super) fn device_chain(ctx: &Context, device: &Device) -> Result<Vec<Vec<u8>>, Error> {
+    let keyring = ctx.snapshot.keyring(&device.issuer)?;
+    let ca = keyring
+        .get(device.issuer_key)
+        .and_then(|ca| ca.chain.first());
+    let ca = ca.ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;
+    Ok(vec![device.certificate.clone(), ca.der().to_vec()])
 }

@@ -1,6 +1,7 @@
 //! Owns the enrolment of a device: a certification request becomes a device certificate of the caller's institution.
 
 use semops_pki::{
+    certificate::Certificate,
     error::RequestError,
     issuer::{Addresses, Content, Issuer, Subject},
     request::CertificationRequest,
@@ -8,11 +9,12 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::{Authority, Context, Refused, crl_address},
+    authority::{Authority, Context, Refused, ca_address, crl_address, device::device_chain},
     clock::Timestamp,
     domain::{
         device::{DeviceId, Reference},
         key::{Purpose, SigningKey},
+        keyring::Keyring,
         operation::Kind,
         outcome::{Outcome, State},
     },
@@ -74,7 +76,7 @@ impl Authority {
                 return Err(Error::Conflict(Reason::RequestConflict));
             }
             Some(earlier) if earlier.outcome.state == State::Authorized => {
-                return self.recalled(recall);
+                return certified(ctx, recall);
             }
             _ => {}
         }
@@ -85,7 +87,8 @@ impl Authority {
 
         // 6 freeze
         let now = self.clock.now();
-        let key = self.keys(&ctx.institution)?.device_ca.for_signing(now)?;
+        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
+        let key = keyring.signing(Purpose::DeviceCa, now)?;
         let (device, serial) = self.device_ids(ctx).await?;
         let not_after = self.not_after(&key, now);
         let draft = CertificateDraft {
@@ -113,54 +116,14 @@ impl Authority {
         fault::point(Point::EnrollFrozen);
 
         // 7 sign
-        match self.signer.sign_once(draft, ctx.deadline).await {
-            Ok(outcome) => self.enrolled(&key, outcome),
+        match self.signer.sign_once(draft, keyring, ctx.deadline).await {
+            Ok(outcome) => enrolled(keyring, outcome),
             Err(SigningError::Conflict) => Err(Error::Conflict(Reason::RequestConflict)),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
                     self.audit_enrollment(ctx, reason).await?;
                 }
                 Err(refused.into())
-            }
-        }
-    }
-
-    fn recalled(&self, recall: EnrollmentRecall) -> Result<Enrolled, Error> {
-        let device = recall
-            .device
-            .ok_or_else(|| Error::internal("a certified request has no device"))?;
-        if device.revoked.is_some() {
-            return Err(Error::Precondition(Reason::DeviceRevoked));
-        }
-        Ok(Enrolled {
-            device: device.id,
-            chain: self.device_chain(&device)?,
-        })
-    }
-
-    fn enrolled(&self, key: &SigningKey, outcome: Outcome) -> Result<Enrolled, Error> {
-        match (outcome.state, outcome.device, outcome.artifact) {
-            (State::Authorized, Some(device), Some(certificate)) => {
-                let ca = key
-                    .record()
-                    .chain
-                    .first()
-                    .ok_or_else(|| Error::internal("a CA key has no certificate"))?;
-                Ok(Enrolled {
-                    device,
-                    chain: vec![certificate, ca.der().to_vec()],
-                })
-            }
-            _ => {
-                let reason = outcome
-                    .reason
-                    .as_deref()
-                    .and_then(Reason::named)
-                    .unwrap_or(Reason::Overdue);
-                Err(Error::Unavailable {
-                    reason,
-                    cause: "the enrolment ended without a certificate".into(),
-                })
             }
         }
     }
@@ -220,8 +183,8 @@ impl Authority {
                     },
                     Subject::Device { device_id: &device },
                     Some(Addresses {
-                        crl: &crl_address(base, &record.institution, Purpose::DeviceCa),
-                        ca_certificate: &format!("{base}/ca/{institution}-device-ca.cer"),
+                        crl: &crl_address(base, record),
+                        ca_certificate: &ca_address(base, record),
                     }),
                     &self.setup.oids,
                 )
@@ -237,6 +200,48 @@ impl Authority {
             reason,
         };
         self.audit_refusal(ctx, refused).await
+    }
+}
+
+fn certified(ctx: &Context, recall: EnrollmentRecall) -> Result<Enrolled, Error> {
+    let device = recall
+        .device
+        .ok_or_else(|| Error::internal("a certified request has no device"))?;
+    if device.revoked.is_some() {
+        return Err(Error::Precondition(Reason::DeviceRevoked));
+    }
+    Ok(Enrolled {
+        device: device.id,
+        chain: device_chain(ctx, &device)?,
+    })
+}
+
+/// An enrolment that was begun before may have ended with a certificate of an earlier CA.
+fn enrolled(keyring: &Keyring, outcome: Outcome) -> Result<Enrolled, Error> {
+    match (outcome.state, outcome.device, outcome.artifact) {
+        (State::Authorized, Some(device), Some(der)) => {
+            let certificate = Certificate::from_der(&der).map_err(Error::internal)?;
+            let cas = keyring.of(Purpose::DeviceCa);
+            let ca = cas
+                .filter_map(|ca| ca.chain.first())
+                .find(|ca| ca.subject_key_identifier() == certificate.authority_key_identifier())
+                .ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;
+            Ok(Enrolled {
+                device,
+                chain: vec![der, ca.der().to_vec()],
+            })
+        }
+        _ => {
+            let reason = outcome
+                .reason
+                .as_deref()
+                .and_then(Reason::named)
+                .unwrap_or(Reason::Overdue);
+            Err(Error::Unavailable {
+                reason,
+                cause: "the enrolment ended without a certificate".into(),
+            })
+        }
     }
 }
 

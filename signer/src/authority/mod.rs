@@ -45,7 +45,8 @@ use lending::Lending;
 pub use list_devices::DevicesShown;
 pub use prune::Pruned;
 use prune::Pruning;
-pub use publish_crl::{Ca, Published, crl_address};
+use publish_crl::CrlsInForce;
+pub use publish_crl::{Ca, Published, ca_address, crl_address};
 use readiness::Readiness;
 pub use restore::{IssuingCa, PublishedFile, PublishedMistakes, RestoreError, after_restore};
 pub use show_keys::KeyShown;
@@ -62,7 +63,7 @@ use crate::{
         actor::Origin,
         audit::{Event, Resulted},
         device::DeviceId,
-        key::{KeyRecord, OutsideCryptoperiod, Purpose},
+        keyring::{Keyring, NoActiveKey},
         retention::Retention,
     },
     error::{Error, Reason},
@@ -104,32 +105,6 @@ impl Context {
     }
 }
 
-/// The keys of one institution, with the first CRLs of its CAs, made at the ceremony.
-#[derive(Debug)]
-pub struct InstitutionKeys {
-    /// Signs device certificates and their CRL.
-    pub device_ca: Arc<KeyRecord>,
-    /// Signs the CRL of authorization certificates.
-    pub signing_ca: Arc<KeyRecord>,
-    /// Signs authorizations.
-    pub authorization: Arc<KeyRecord>,
-    /// The first CRL of the device CA, DER.
-    pub device_ca_crl: Vec<u8>,
-    /// The first CRL of the signing CA, DER.
-    pub signing_ca_crl: Vec<u8>,
-}
-
-impl InstitutionKeys {
-    /// The key with this purpose.
-    pub fn of(&self, purpose: Purpose) -> &Arc<KeyRecord> {
-        match purpose {
-            Purpose::DeviceCa => &self.device_ca,
-            Purpose::SigningCa => &self.signing_ca,
-            Purpose::Authorization => &self.authorization,
-        }
-    }
-}
-
 /// An offline root: published here, never used here.
 #[derive(Debug)]
 pub struct Root {
@@ -158,8 +133,8 @@ pub struct Setup {
     pub device_root: Root,
     /// The root of the signing hierarchy.
     pub signing_root: Root,
-    /// The institutions with tokens here.
-    pub institutions: BTreeMap<InstitutionId, InstitutionKeys>,
+    /// The institutions with tokens here, each with the keys that the configuration names.
+    pub institutions: BTreeMap<InstitutionId, Arc<Keyring>>,
 }
 
 /// A refusal before anything was recorded.
@@ -195,6 +170,7 @@ pub struct Authority {
     replica: Uuid,
     readiness: Readiness,
     pruning: Pruning,
+    crls: CrlsInForce,
     metrics: Metrics,
 }
 
@@ -209,7 +185,7 @@ impl Authority {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        let snapshot = Snapshot::read(store.as_ref(), &setup.oids).await?;
+        let snapshot = Snapshot::read(store.as_ref(), &setup).await?;
         let readiness = Readiness::held_until(store.held_until().await?);
         let limits = Arc::new(limits);
         let lending = Lending::start(&store, &limits, &metrics).await?;
@@ -228,6 +204,7 @@ impl Authority {
             replica: Uuid::new_v4(),
             readiness,
             pruning: Pruning::default(),
+            crls: CrlsInForce::default(),
             metrics,
         })
     }
@@ -263,11 +240,6 @@ impl Authority {
         };
         Ok(self.signer.audit(event).await?)
     }
-
-    fn keys(&self, institution: &InstitutionId) -> Result<&InstitutionKeys, Error> {
-        let keys = self.setup.institutions.get(institution);
-        keys.ok_or_else(|| Error::not_served(institution))
-    }
 }
 
 impl From<SigningError> for Error {
@@ -286,8 +258,8 @@ impl From<SigningError> for Error {
     }
 }
 
-impl From<OutsideCryptoperiod> for Error {
-    fn from(error: OutsideCryptoperiod) -> Self {
+impl From<NoActiveKey> for Error {
+    fn from(error: NoActiveKey) -> Self {
         Self::Unavailable {
             reason: Reason::KeyNotActive,
             cause: error.to_string(),

@@ -1,11 +1,40 @@
-//! Owns what is measured of how things stand: read once in a while by the schedule, and not when somebody looks.
+//! Owns what is measured of how things stand: read once in a while by the schedule, and not when somebody
+//! looks, but for what stands in memory.
 
-use crate::{authority::Authority, domain::document::DocumentKind, error::Error};
+use semops_pki::certificate::Certificate;
+
+use crate::{
+    authority::Authority,
+    clock::Timestamp,
+    domain::{document::DocumentKind, key::KeyRecord},
+    error::Error,
+    metrics::KeyMoments,
+};
 
 /// The most pending intents that are counted; so many are a fault long since told.
 const MOST_COUNTED: u32 = 10_000;
 
 impl Authority {
+    /// The moments of every key.
+    pub fn key_moments(&self) -> Vec<KeyMoments> {
+        let snapshot = self.snapshot();
+        let keys = snapshot.keyrings().flat_map(|keyring| keyring.keys());
+        keys.map(|key| self.moments(key)).collect()
+    }
+
+    fn moments(&self, key: &KeyRecord) -> KeyMoments {
+        let ends = key.chain.iter().map(Certificate::not_after);
+        let until = ends.min().map_or(key.not_after, Timestamp::from_seconds);
+        KeyMoments {
+            institution: key.institution.clone(),
+            purpose: key.purpose,
+            key: key.id,
+            since: key.not_before,
+            until,
+            crl: self.crls.of(key.id),
+        }
+    }
+
     /// Measures the intents, and the documents in force.
     pub async fn observe(&self) -> Result<(), Error> {
         let intents = self.store.intents(MOST_COUNTED, self.clock.now()).await?;

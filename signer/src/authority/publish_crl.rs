@@ -1,17 +1,24 @@
 //! Owns the making and showing of CRLs: one per issuing CA, rebuilt when a revocation or the schedule makes it due.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use semops_objects::institution::InstitutionId;
 use semops_pki::{
+    certificate::Certificate,
     crl::CertificateRevocationList,
     issuer::{Issuer, RevokedEntry},
 };
 
 use crate::{
-    authority::{Authority, InstitutionKeys},
+    authority::Authority,
     clock::Timestamp,
     domain::{
         actor::{Actor, Origin},
-        key::{KeyRecord, Purpose},
+        key::{KeyId, KeyRecord, Purpose},
+        keyring::{Keyring, NoActiveKey},
         operation::{CrlRecord, OVERDUE_SECONDS},
         outcome::State,
     },
@@ -23,8 +30,13 @@ use crate::{
 };
 
 /// Where the CRLs of an institution's CA are published: the address in cRLDistributionPoints.
-pub fn crl_address(base: &str, institution: &InstitutionId, purpose: Purpose) -> String {
-    format!("{base}/crl/{institution}-{}.crl", purpose.name())
+pub fn crl_address(base: &str, ca: &KeyRecord) -> String {
+    format!("{base}/crl/{}.crl", ca.published_as())
+}
+
+/// Where the certificate of an institution's CA is published: the address of caIssuers.
+pub fn ca_address(base: &str, ca: &KeyRecord) -> String {
+    format!("{base}/ca/{}.cer", ca.published_as())
 }
 
 /// A CA whose CRL is shown here.
@@ -34,8 +46,10 @@ pub enum Ca<'a> {
     DeviceRoot,
     /// The offline root of the signing hierarchy.
     SigningRoot,
-    /// An institution's CA, by its purpose.
-    Institution(&'a InstitutionId, Purpose),
+    /// That CA of an institution which issues now.
+    Issuing(&'a InstitutionId, Purpose),
+    /// A CA of an institution, by the name under which it publishes.
+    Published(&'a InstitutionId, &'a str),
 }
 
 /// A published CRL.
@@ -47,6 +61,22 @@ pub struct Published {
     pub next_update: i64,
     /// Its DER.
     pub der: Vec<u8>,
+}
+
+/// From when until when the CRL in force of each CA counts, as last looked at.
+#[derive(Default)]
+pub(super) struct CrlsInForce(Mutex<BTreeMap<KeyId, (Timestamp, Timestamp)>>);
+
+impl CrlsInForce {
+    fn note(&self, ca: KeyId, counts: (Timestamp, Timestamp)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(ca, counts);
+    }
+
+    pub(super) fn of(&self, ca: KeyId) -> Option<(Timestamp, Timestamp)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&ca).copied()
+    }
 }
 
 /// When, and for how long, CRLs are made.
@@ -69,14 +99,15 @@ impl Calendar {
 }
 
 impl Authority {
-    /// Makes the CRLs of an institution that are due. One CA's failure does not keep the other's from being made; the
+    /// Makes the CRLs of an institution that are due. One CA's failure does not keep another's from being made; the
     /// last is returned.
     pub async fn publish_crls(&self, institution: &InstitutionId) -> Result<u32, Error> {
-        let keys = self.keys(institution)?;
+        let snapshot = self.snapshot();
+        let keyring = snapshot.keyring(institution)?;
         let mut made = 0_u32;
         let mut last = Ok(());
-        for key in [&keys.device_ca, &keys.signing_ca] {
-            match self.publish_crl(keys, key.purpose).await {
+        for ca in keyring.cas() {
+            match self.publish_crl(keyring, ca).await {
                 Ok(true) => made = made.saturating_add(1),
                 Ok(false) => {}
                 Err(error) => last = Err(error),
@@ -85,13 +116,14 @@ impl Authority {
         last.map(|()| made)
     }
 
-    async fn publish_crl(&self, keys: &InstitutionKeys, purpose: Purpose) -> Result<bool, Error> {
-        let record = keys.of(purpose);
+    async fn publish_crl(&self, keyring: &Keyring, ca: &Arc<KeyRecord>) -> Result<bool, Error> {
         let now = self.clock.now();
         let calendar = self.calendar(now);
-        let state = self.store.crl_state(record.id).await?;
-        let (since, until) = in_force(&state, keys, purpose)?;
-        self.metrics.crl(&record.institution, purpose, since, until);
+        let state = self.store.crl_state(ca.id).await?;
+        let first = first_crl(ca)?;
+        if let Some(counts) = in_force(&state, first.as_ref()) {
+            self.crls.note(ca.id, counts);
+        }
         if !calendar.due(&state) {
             return Ok(false);
         }
@@ -100,10 +132,9 @@ impl Authority {
             return Ok(false);
         };
         fault::point(Point::CrlDue);
-        let key = record.for_signing(now)?;
-        let ceremony = CertificateRevocationList::from_der(ceremony_crl(keys, purpose))
-            .map_err(Error::internal)?;
-        let number = state.last_number.max(ceremony.number()).saturating_add(1);
+        let key = ca.for_signing(now).map_err(|_| NoActiveKey(ca.purpose))?;
+        let before = first.map_or(0, |first| first.number());
+        let number = state.last_number.max(before).saturating_add(1);
         let next_update =
             Timestamp::from_seconds(now.seconds()).plus_seconds(calendar.validity_seconds);
         let draft = CrlDraft {
@@ -118,11 +149,11 @@ impl Authority {
                 revocations: state.revocations,
                 next_update,
             },
-            to_be_signed: self.list(record, &state, number, now, next_update).await?,
+            to_be_signed: self.list(ca, &state, number, now, next_update).await?,
         };
         let draft = Draft::crl(&key, draft, now).map_err(Error::internal)?;
         fault::point(Point::CrlFrozen);
-        let outcome = self.signer.sign_once(draft, deadline()).await?;
+        let outcome = self.signer.sign_once(draft, keyring, deadline()).await?;
         Ok(outcome.state == State::Authorized)
     }
 
@@ -170,47 +201,66 @@ impl Authority {
 
     /// The newest CRL of a CA.
     pub async fn crl(&self, ca: Ca<'_>) -> Result<Published, Error> {
-        let (institution, purpose) = match ca {
+        let key = match ca {
             Ca::DeviceRoot => return published(&self.setup.device_root.crl),
             Ca::SigningRoot => return published(&self.setup.signing_root.crl),
-            Ca::Institution(institution, purpose) => (institution, purpose),
+            Ca::Issuing(..) | Ca::Published(..) => self.issuing(ca),
         };
-        let keys = self
-            .setup
-            .institutions
-            .get(institution)
-            .filter(|_| purpose != Purpose::Authorization);
-        let keys = keys.ok_or(Error::NotFound(Reason::CrlNotFound))?;
-        match self.store.crl_state(keys.of(purpose).id).await?.newest {
-            Some(crl) => Ok(Published {
+        let key = key.ok_or(Error::NotFound(Reason::CrlNotFound))?;
+        match (self.store.crl_state(key.id).await?.newest, &key.first_crl) {
+            (Some(crl), _) => Ok(Published {
                 number: crl.number,
                 next_update: crl.next_update.seconds(),
                 der: crl.der,
             }),
-            None => published(ceremony_crl(keys, purpose)),
+            (None, Some(first)) => published(first),
+            // It is made in the next second.
+            (None, None) => Err(Error::NotFound(Reason::CrlNotFound)),
         }
     }
-}
 
-fn ceremony_crl(keys: &InstitutionKeys, purpose: Purpose) -> &[u8] {
-    match purpose {
-        Purpose::DeviceCa => &keys.device_ca_crl,
-        Purpose::SigningCa | Purpose::Authorization => &keys.signing_ca_crl,
+    /// The certificate of a CA that publishes here, DER.
+    pub fn ca_certificate(&self, ca: Ca<'_>) -> Option<Vec<u8>> {
+        let of = |certificate: &Certificate| certificate.der().to_vec();
+        match ca {
+            Ca::DeviceRoot => Some(of(&self.setup.device_root.certificate)),
+            Ca::SigningRoot => Some(of(&self.setup.signing_root.certificate)),
+            Ca::Issuing(..) | Ca::Published(..) => self.issuing(ca)?.chain.first().map(of),
+        }
+    }
+
+    /// The key of an institution's CA.
+    fn issuing(&self, ca: Ca<'_>) -> Option<Arc<KeyRecord>> {
+        let snapshot = self.snapshot();
+        let keyring = |institution| snapshot.keyring(institution).ok();
+        match ca {
+            Ca::DeviceRoot | Ca::SigningRoot => None,
+            Ca::Issuing(institution, purpose) => {
+                keyring(institution)?.issuing(purpose, self.clock.now())
+            }
+            Ca::Published(institution, name) => keyring(institution)?.publisher(name),
+        }
+        .cloned()
     }
 }
 
-/// From when until when the CRL in force counts.
+/// The CRL that was made with the CA at the ceremony.
+fn first_crl(ca: &KeyRecord) -> Result<Option<CertificateRevocationList>, Error> {
+    let first = ca.first_crl.as_deref();
+    let first = first.map(CertificateRevocationList::from_der).transpose();
+    first.map_err(Error::internal)
+}
+
+/// From when until when the CRL in force counts, if there is one.
 fn in_force(
     state: &CrlState,
-    keys: &InstitutionKeys,
-    purpose: Purpose,
-) -> Result<(Timestamp, Timestamp), Error> {
+    first: Option<&CertificateRevocationList>,
+) -> Option<(Timestamp, Timestamp)> {
     if let Some(newest) = &state.newest {
-        return Ok((newest.signed_at, newest.next_update));
+        return Some((newest.signed_at, newest.next_update));
     }
-    let first = CertificateRevocationList::from_der(ceremony_crl(keys, purpose));
-    let first = first.map_err(Error::internal)?;
-    Ok((
+    let first = first?;
+    Some((
         Timestamp::from_seconds(first.this_update()),
         Timestamp::from_seconds(first.next_update()),
     ))

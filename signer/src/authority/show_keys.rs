@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     authority::{Authority, Context},
     clock::Timestamp,
-    domain::key::{KeyId, KeyRecord, KeyState, Purpose},
+    domain::key::{KeyId, KeyRecord, KeyState},
     error::{Error, Reason},
     store::KeysView,
 };
@@ -28,13 +28,13 @@ pub struct KeyShown {
 impl Authority {
     /// Shows every key of the caller's institution, by purpose.
     pub async fn list_keys(&self, ctx: &Context) -> Result<Vec<KeyShown>, Error> {
-        let held = self.keys(&ctx.institution)?;
+        let held = ctx.snapshot.keyring(&ctx.institution)?;
         let KeysView { generation, keys } = self.store.keys(&ctx.institution).await?;
         ctx.still(generation)?;
         let now = self.clock.now();
         let found = self.tokens.keys.list(&ctx.institution);
-        let show = |purpose| {
-            let record = Arc::clone(held.of(purpose));
+        let show = |record: &Arc<KeyRecord>| {
+            let record = Arc::clone(record);
             let registered = keys.iter().find(|key| key.id == record.id);
             let registered =
                 registered.ok_or_else(|| Error::internal("a key in use is not registered"))?;
@@ -47,7 +47,7 @@ impl Authority {
                 attributes: report.map_or_else(Vec::new, |report| report.attributes.clone()),
             })
         };
-        Purpose::ALL.into_iter().map(show).collect()
+        held.keys().iter().map(show).collect()
     }
 
     /// Shows one key of the caller's institution.

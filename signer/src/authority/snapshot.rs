@@ -8,8 +8,11 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::{
-    authority::Authority,
-    domain::document::{Document, DocumentKind, DocumentVersion, StoredDocument},
+    authority::{Authority, Setup},
+    domain::{
+        document::{Document, DocumentKind, DocumentVersion, StoredDocument},
+        keyring::Keyring,
+    },
     error::Error,
     fault::{self, Point},
     policy::{Policy, Register},
@@ -24,20 +27,22 @@ pub struct Snapshot {
     trusts: BTreeMap<InstitutionId, Arc<TrustDocument>>,
     registers: BTreeMap<InstitutionId, Arc<Register>>,
     versions: BTreeMap<InstitutionId, Vec<DocumentVersion>>,
+    keyrings: BTreeMap<InstitutionId, Arc<Keyring>>,
 }
 
 impl Snapshot {
-    pub(super) async fn read(store: &dyn Store, oids: &Oids) -> Result<Self, StoreError> {
+    pub(super) async fn read(store: &dyn Store, setup: &Setup) -> Result<Self, StoreError> {
         let documents = store.documents().await?;
         let mut snapshot = Self {
             generation: documents.generation,
+            keyrings: setup.institutions.clone(),
             ..Self::default()
         };
         for stored in documents.documents {
             let document = &stored.document;
             // A document that does not parse was refused at load; if the store has one all the same, it rules nothing
             // and what it would allow is refused.
-            match snapshot.add(document, oids) {
+            match snapshot.add(document, &setup.oids) {
                 Ok(()) => snapshot.name(&stored),
                 Err(mistake) => {
                     error!(institution = %document.institution, kind = document.kind.name(), %mistake, "a stored document is not usable");
@@ -98,6 +103,17 @@ impl Snapshot {
     pub fn register(&self, institution: &InstitutionId) -> Option<&Arc<Register>> {
         self.registers.get(institution)
     }
+
+    /// The keys of an institution.
+    pub fn keyring(&self, institution: &InstitutionId) -> Result<&Arc<Keyring>, Error> {
+        let keyring = self.keyrings.get(institution);
+        keyring.ok_or_else(|| Error::not_served(institution))
+    }
+
+    /// The institutions with their keys.
+    pub(super) fn keyrings(&self) -> impl Iterator<Item = &Arc<Keyring>> {
+        self.keyrings.values()
+    }
 }
 
 impl Authority {
@@ -113,7 +129,7 @@ impl Authority {
 
     /// Reads the documents anew.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
-        let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup.oids).await?);
+        let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup).await?);
         fault::point(Point::SnapshotRead);
         self.snapshot.send_if_modified(|held| {
             let newer = held.generation < fresh.generation;

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use semops_objects::institution::InstitutionId;
+use semops_objects::{institution::InstitutionId, jwk::thumbprint};
 use semops_pki::{algorithm::PublicKey, certificate::Certificate};
 
 use crate::clock::Timestamp;
@@ -84,7 +84,7 @@ pub enum KeyState {
 }
 
 /// One key of one institution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyRecord {
     /// Its id.
     pub id: KeyId,
@@ -96,6 +96,8 @@ pub struct KeyRecord {
     pub public: PublicKey,
     /// Its certificate; for an authorization key the issuing signing CA follows.
     pub chain: Vec<Certificate>,
+    /// The CRL that was made with it, DER, if it is a CA of the ceremony.
+    pub first_crl: Option<Vec<u8>>,
     /// The start of its cryptoperiod: its certificate's notBefore.
     pub not_before: Timestamp,
     /// The end of its cryptoperiod: its certificate's notAfter.
@@ -108,6 +110,36 @@ pub struct KeyRecord {
 pub struct OutsideCryptoperiod;
 
 impl KeyRecord {
+    /// The key in `certificate`; `issuer` follows in its chain, unless that is a root.
+    pub fn new(
+        institution: &InstitutionId,
+        purpose: Purpose,
+        certificate: Certificate,
+        issuer: Option<Certificate>,
+    ) -> Self {
+        let public = certificate.public_key().clone();
+        Self {
+            id: KeyId::new(thumbprint(&public)),
+            institution: institution.clone(),
+            purpose,
+            public,
+            not_before: Timestamp::from_seconds(certificate.not_before()),
+            not_after: Timestamp::from_seconds(certificate.not_after()),
+            chain: [Some(certificate), issuer].into_iter().flatten().collect(),
+            first_crl: None,
+        }
+    }
+
+    /// The name under which a CA publishes its certificate and its CRLs. One of the ceremony needs no id in it, and keeps
+    /// the name that stands in what it has issued; a later one has.
+    pub fn published_as(&self) -> String {
+        let (institution, purpose) = (&self.institution, self.purpose.name());
+        match self.first_crl {
+            Some(_) => format!("{institution}-{purpose}"),
+            None => format!("{institution}-{purpose}.{}", self.id),
+        }
+    }
+
     /// The key as one that may sign at `now`. Its state in the store is read again, under lock, in `begin`.
     pub fn for_signing(
         self: &Arc<Self>,

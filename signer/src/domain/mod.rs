@@ -5,6 +5,7 @@ pub mod audit;
 pub mod device;
 pub mod document;
 pub mod key;
+pub mod keyring;
 pub mod limit;
 pub mod operation;
 pub mod outcome;

@@ -102,10 +102,7 @@ async fn certificate(
     headers: HeaderMap,
 ) -> Response {
     let name = file.strip_suffix(".cer").and_then(Name::parse);
-    match name.and_then(|name| {
-        name.certificate(authority.setup())
-            .map(|ca| ca.der().to_vec())
-    }) {
+    match name.and_then(|name| authority.ca_certificate(name.ca())) {
         Some(der) => object(&headers, "application/pkix-cert", CERTIFICATE_AGE, der),
         None => StatusCode::NOT_FOUND.into_response(),
     }

@@ -1,37 +1,32 @@
 //! Owns the names under which CRLs and CA certificates are published: `device-root`, `signing-root`,
-//! `<institution>-device-ca` and `<institution>-signing-ca`.
+//! `<institution>-device-ca` and `<institution>-signing-ca`; of CAs later than the ceremony's `.<key id>` follows.
 
 use semops_objects::institution::InstitutionId;
-use semops_pki::certificate::Certificate;
 
-use crate::{
-    authority::{Ca, Setup},
-    domain::key::Purpose,
-};
+use crate::authority::Ca;
 
 /// The name of a CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum Name<'a> {
     DeviceRoot,
     SigningRoot,
-    Institution(InstitutionId, Purpose),
+    /// Of that institution, if there is such a CA.
+    Institution(InstitutionId, &'a str),
 }
 
-impl Name {
+impl<'a> Name<'a> {
     /// Reads a file name without its extension.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let institution = |id: &str, purpose| Some(Self::Institution(id.parse().ok()?, purpose));
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        // Neither an institution's id nor a purpose has a full stop.
+        let first = text.split_once('.').map_or(text, |(first, _key)| first);
         match text {
             "device-root" => Some(Self::DeviceRoot),
             "signing-root" => Some(Self::SigningRoot),
-            _ => match (
-                text.strip_suffix("-device-ca"),
-                text.strip_suffix("-signing-ca"),
-            ) {
-                (Some(id), _) => institution(id, Purpose::DeviceCa),
-                (None, Some(id)) => institution(id, Purpose::SigningCa),
-                (None, None) => None,
-            },
+            _ => {
+                let of = |suffix| first.strip_suffix(suffix);
+                let institution = of("-device-ca").or_else(|| of("-signing-ca"))?;
+                Some(Self::Institution(institution.parse().ok()?, text))
+            }
         }
     }
 
@@ -40,21 +35,7 @@ impl Name {
         match self {
             Self::DeviceRoot => Ca::DeviceRoot,
             Self::SigningRoot => Ca::SigningRoot,
-            Self::Institution(institution, purpose) => Ca::Institution(institution, *purpose),
-        }
-    }
-
-    /// Its certificate, if it is one of this deployment.
-    pub(super) fn certificate<'a>(&self, setup: &'a Setup) -> Option<&'a Certificate> {
-        match self {
-            Self::DeviceRoot => Some(&setup.device_root.certificate),
-            Self::SigningRoot => Some(&setup.signing_root.certificate),
-            Self::Institution(institution, purpose) => setup
-                .institutions
-                .get(institution)?
-                .of(*purpose)
-                .chain
-                .first(),
+            Self::Institution(institution, name) => Ca::Published(institution, name),
         }
     }
 }
@@ -66,11 +47,17 @@ mod tests {
 
     #[test]
     fn names() {
-        let of = |id: &str, purpose| Some(Name::Institution(id.parse().unwrap(), purpose));
+        let of = |id: &str, name| Some(Name::Institution(id.parse().unwrap(), name));
         assert_eq!(Name::parse("device-root"), Some(Name::DeviceRoot));
         assert_eq!(Name::parse("signing-root"), Some(Name::SigningRoot));
-        assert_eq!(Name::parse("alfa-device-ca"), of("alfa", Purpose::DeviceCa));
-        assert_eq!(Name::parse("a-b-signing-ca"), of("a-b", Purpose::SigningCa));
+        for (id, name) in [
+            ("alfa", "alfa-device-ca"),
+            ("a-b", "a-b-signing-ca"),
+            ("alfa", "alfa-device-ca.key"),
+            ("alfa", "alfa-device-ca.beta-device-ca"),
+        ] {
+            assert_eq!(Name::parse(name), of(id, name));
+        }
         for text in [
             "",
             "alfa",
@@ -79,6 +66,8 @@ mod tests {
             "ALFA-device-ca",
             "../x-device-ca",
             "tls-root",
+            "device-root.key",
+            ".alfa-device-ca",
         ] {
             assert_eq!(Name::parse(text), None, "{text}");
         }

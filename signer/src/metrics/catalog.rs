@@ -1,7 +1,7 @@
 //! Owns the catalogue of what is measured: each instrument's name, meaning and labels, and how many series it can have.
 //! A name is part of the interface, for dashboards and alerts name it; it ends in its base unit, a counter in `_total`.
 
-/// A label. Its values are words of this program, or the institutions of the configuration and `none`.
+/// A label. Its values are words of this program, or the institutions of the configuration with their keys, and `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     /// For whom; `none` for strangers and for what concerns nobody in particular.
@@ -18,6 +18,8 @@ pub enum Label {
     Scope,
     /// What a key is for.
     Purpose,
+    /// The id of a key.
+    Key,
     /// Which document, or which rows.
     Kind,
     /// Why, where there is no code.
@@ -37,6 +39,7 @@ impl Label {
             Self::Stage => &["stage"],
             Self::Scope => &["scope"],
             Self::Purpose => &["purpose"],
+            Self::Key => &["key"],
             Self::Kind => &["kind"],
             Self::Reason => &["reason"],
             Self::Version => &["version"],
@@ -50,7 +53,7 @@ impl Label {
             Self::Method => 40,
             Self::Result => 96,
             Self::Operation | Self::Stage | Self::Scope | Self::Purpose | Self::Kind => 8,
-            Self::Reason => 16,
+            Self::Reason | Self::Key => 16,
             Self::Version => 1,
         }
     }
@@ -159,13 +162,13 @@ catalogue! {
         "How many documents were ever loaded"
     DOCUMENT_VERSION "semops_document_version" [Institution Kind]
         "The version in force"
-    KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose]
+    KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose Key]
         "The start of a signing key's cryptoperiod"
-    KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose]
+    KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose Key]
         "When a signing key's certificate expires, or one above it in its chain"
-    CRL_SINCE "semops_crl_this_update_timestamp_seconds" [Institution Purpose]
+    CRL_SINCE "semops_crl_this_update_timestamp_seconds" [Institution Purpose Key]
         "When the CRL in force was made"
-    CRL_UNTIL "semops_crl_next_update_timestamp_seconds" [Institution Purpose]
+    CRL_UNTIL "semops_crl_next_update_timestamp_seconds" [Institution Purpose Key]
         "When the CRL in force becomes stale"
     SERVER_UNTIL "semops_server_certificate_not_after_timestamp_seconds" []
         "When the server's TLS certificate expires"

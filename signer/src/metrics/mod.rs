@@ -1,12 +1,14 @@
 //! Owns what is measured: the instruments, made once from the [`catalog`], and the verbs by which the parts of the service
 //! record. Where the numbers go is not known here: to nobody with [`Metrics::none`].
 //!
-//! A label is a word of this program or an institution of the configuration, so that no caller can make new series.
+//! A label is a word of this program, an institution of the configuration or a key of one, so that no caller can make new
+//! series.
 
 pub mod catalog;
 mod connections;
 mod exports;
 mod flow;
+mod keys;
 mod limits;
 mod rpc;
 mod standing;
@@ -32,6 +34,7 @@ pub use self::{
     connections::{Ended, OpenConnection, Turned},
     exports::Export,
     flow::{Flow, Stage},
+    keys::KeyMoments,
     rpc::{CLIENT_GONE, Rpc, UNKNOWN},
     standing::Swept,
     store::{Retried, Written},

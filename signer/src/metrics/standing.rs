@@ -1,4 +1,4 @@
-//! Owns what is measured of how things stand: intents, documents, keys, CRLs, the process. The schedule refreshes it; a
+//! Owns what is measured of how things stand: intents, documents, the process. The schedule refreshes it; a
 //! look at the numbers reads no store.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use semops_objects::institution::InstitutionId;
 use super::{Metrics, catalog, counter, gauge};
 use crate::{
     clock::Timestamp,
-    domain::{document::DocumentKind, key::Purpose, reason::Reason, retention::Kept},
+    domain::{document::DocumentKind, reason::Reason, retention::Kept},
 };
 
 pub(super) struct Standing {
@@ -22,10 +22,6 @@ pub(super) struct Standing {
     pruned: Counter<u64>,
     generation: Gauge<u64>,
     version: Gauge<u64>,
-    key_since: Gauge<u64>,
-    key_until: Gauge<u64>,
-    crl_since: Gauge<u64>,
-    crl_until: Gauge<u64>,
     server_until: Gauge<u64>,
     leader: Gauge<u64>,
     build: Gauge<u64>,
@@ -41,10 +37,6 @@ impl Standing {
             pruned: counter(meter, &catalog::ROWS_PRUNED),
             generation: gauge(meter, &catalog::DOCUMENTS_GENERATION),
             version: gauge(meter, &catalog::DOCUMENT_VERSION),
-            key_since: gauge(meter, &catalog::KEY_SINCE),
-            key_until: gauge(meter, &catalog::KEY_UNTIL),
-            crl_since: gauge(meter, &catalog::CRL_SINCE),
-            crl_until: gauge(meter, &catalog::CRL_UNTIL),
             server_until: gauge(meter, &catalog::SERVER_UNTIL),
             leader: gauge(meter, &catalog::LEADER),
             build: gauge(meter, &catalog::BUILD),
@@ -129,32 +121,6 @@ impl Metrics {
             .record(version, &[label, KeyValue::new("kind", kind.name())]);
     }
 
-    /// A signing key: since when it may sign, and until when its whole chain is valid.
-    pub fn key(
-        &self,
-        institution: &InstitutionId,
-        purpose: Purpose,
-        since: Timestamp,
-        until: Timestamp,
-    ) {
-        let labels = self.of_key(institution, purpose);
-        self.0.standing.key_since.record(moment(since), &labels);
-        self.0.standing.key_until.record(moment(until), &labels);
-    }
-
-    /// The CRL in force of a CA.
-    pub fn crl(
-        &self,
-        institution: &InstitutionId,
-        purpose: Purpose,
-        since: Timestamp,
-        until: Timestamp,
-    ) {
-        let labels = self.of_key(institution, purpose);
-        self.0.standing.crl_since.record(moment(since), &labels);
-        self.0.standing.crl_until.record(moment(until), &labels);
-    }
-
     /// Until when the server's TLS certificate is valid.
     pub fn server_certificate(&self, until: Timestamp) {
         self.0.standing.server_until.record(moment(until), &[]);
@@ -185,14 +151,9 @@ impl Metrics {
             .with_callback(move |observer| observer.observe(read().as_secs_f64(), &[]))
             .build();
     }
-
-    fn of_key(&self, institution: &InstitutionId, purpose: Purpose) -> [KeyValue; 2] {
-        let label = self.0.institutions.label(Some(institution));
-        [label, KeyValue::new("purpose", purpose.name())]
-    }
 }
 
 /// Seconds since 1970.
-fn moment(moment: Timestamp) -> u64 {
+pub(super) fn moment(moment: Timestamp) -> u64 {
     u64::try_from(moment.seconds()).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Owns what an operator has done, before the service serves again, with a record that was put back from a backup: the
 //! published CRLs are read from a directory, what the record takes over is shown, and which documents are in force.
 
-use std::{fs::File, io, io::Read as _, num::NonZeroUsize, path::Path, path::PathBuf};
+use std::{fs::File, io, io::Read as _, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc};
 
 use semops_pki::{certificate::rfc3339, crl::MAX_CRL};
 
@@ -9,15 +9,15 @@ use super::{OperatorError, say};
 use crate::{
     authority::{IssuingCa, PublishedFile, RestoreError, after_restore, crl_address},
     clock::{Clock, Timestamp},
-    config::{CaFiles, Config, Institution},
+    config::{Config, Institution},
     domain::{
         actor::{Actor, Origin},
         document::{Document, StoredDocument},
-        key::Purpose,
+        key::KeyRecord,
         operation::hex,
     },
     ids::RequestId,
-    server::record,
+    server::{keyring, record},
     store::{Restored, RestoredIssuer, StoreError},
 };
 
@@ -88,17 +88,17 @@ pub async fn prepare(config: &Config, directory: &Path) -> Result<(), AfterResto
     Ok(say(told.as_bytes())?)
 }
 
-fn cas(base: &str, institution: &Institution) -> [IssuingCa; 2] {
-    let ca = |purpose: Purpose, files: &CaFiles| IssuingCa {
-        institution: institution.id.clone(),
-        purpose,
-        certificate: files.certificate.clone(),
-        address: crl_address(base, &institution.id, purpose),
+fn cas(base: &str, institution: &Institution) -> Vec<IssuingCa> {
+    let keyring = keyring::of(institution);
+    let ca = |record: &Arc<KeyRecord>| {
+        Some(IssuingCa {
+            institution: record.institution.clone(),
+            purpose: record.purpose,
+            certificate: record.chain.first()?.clone(),
+            address: crl_address(base, record),
+        })
     };
-    [
-        ca(Purpose::DeviceCa, &institution.device_ca),
-        ca(Purpose::SigningCa, &institution.signing_ca),
-    ]
+    keyring.cas().filter_map(ca).collect()
 }
 
 /// A file that cannot be read, or the directory itself.

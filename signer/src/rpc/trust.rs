@@ -62,7 +62,7 @@ impl NamedCa {
         match self {
             Self::DeviceRoot => Ca::DeviceRoot,
             Self::SigningRoot => Ca::SigningRoot,
-            Self::Institution(institution, purpose) => Ca::Institution(institution, *purpose),
+            Self::Institution(institution, purpose) => Ca::Issuing(institution, *purpose),
         }
     }
 }

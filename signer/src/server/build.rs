@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-use semops_objects::{institution::InstitutionId, jwk::thumbprint};
-use semops_pki::certificate::Certificate;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{ServeError, end, observe, record, say};
+use super::{ServeError, end, keyring, record, say};
 use crate::{
-    authority::{Authority, InstitutionKeys, Root, Setup, Tokens},
-    clock::{Clock, Timestamp},
+    authority::{Authority, Root, Setup, Tokens},
+    clock::Clock,
     config::{CaFiles, Config, Hsm, Institution},
-    domain::key::{KeyId, KeyRecord, Purpose},
+    domain::{key::KeyRecord, keyring::Keyring},
     hsm,
     limits::Limits,
     metrics::Metrics,
@@ -35,9 +33,9 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
         record::open_measured(&config.store, READERS, Clock::system(), metrics.clone()).await?;
     let (mut institutions, mut tokens) = (BTreeMap::new(), Vec::new());
     for institution in config.institutions {
-        let (id, keys, token) = keys(institution);
-        institutions.insert(id, keys);
-        tokens.push(token);
+        let keyring = keyring::of(&institution);
+        institutions.insert(institution.id.clone(), Arc::new(keyring.clone()));
+        tokens.push(token(institution, &keyring));
     }
     let setup = Setup {
         oids: config.oids,
@@ -99,16 +97,13 @@ async fn use_cases(
     metrics: &Metrics,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let clock = Clock::system();
-    let records: Vec<Arc<KeyRecord>> = setup.institutions.values().flat_map(records).collect();
-    let registrations = records.iter().map(|record| registration(record));
+    let keyrings = setup.institutions.values();
+    let registrations = keyrings.flat_map(|keyring| keyring.keys().iter().map(registration));
     store
         .register_keys(registrations.collect(), clock.now())
         .await?;
-    for record in &records {
-        observe::key(metrics, record);
-    }
     let (group, writer) = Group::start(Arc::clone(&store), clock, metrics.clone());
-    let signer = RecordedSigner::new(group, signer, records, clock, metrics.clone());
+    let signer = RecordedSigner::new(group, signer, clock, metrics.clone());
     let limits = Limits::start();
     let authority =
         Authority::new(setup, store, signer, tokens, limits, clock, metrics.clone()).await?;
@@ -122,38 +117,13 @@ fn root(files: CaFiles) -> Root {
     }
 }
 
-fn keys(institution: Institution) -> (InstitutionId, InstitutionKeys, hsm::Token) {
-    let id = institution.id;
-    let (device_ca, signing_ca) = (institution.device_ca, institution.signing_ca);
-    let authorization = vec![
-        institution.authorization.clone(),
-        signing_ca.certificate.clone(),
-    ];
-    let of = |purpose, chain: Vec<Certificate>, leaf: &Certificate| {
-        Arc::new(record(&id, purpose, leaf, chain))
-    };
-    let of_ca = |purpose, ca: &CaFiles| {
-        let chain = vec![ca.certificate.clone()];
-        of(purpose, chain, &ca.certificate)
-    };
-    let keys = InstitutionKeys {
-        device_ca: of_ca(Purpose::DeviceCa, &device_ca),
-        signing_ca: of_ca(Purpose::SigningCa, &signing_ca),
-        authorization: of(
-            Purpose::Authorization,
-            authorization,
-            &institution.authorization,
-        ),
-        device_ca_crl: device_ca.crl.der().to_vec(),
-        signing_ca_crl: signing_ca.crl.der().to_vec(),
-    };
-    let token = hsm::Token {
-        institution: id.clone(),
+fn token(institution: Institution, keyring: &Keyring) -> hsm::Token {
+    hsm::Token {
+        institution: institution.id,
         label: institution.token,
         pin: institution.pin,
-        keys: records(&keys).iter().map(|record| used(record)).collect(),
-    };
-    (id, keys, token)
+        keys: keyring.keys().iter().map(|record| used(record)).collect(),
+    }
 }
 
 fn used(record: &KeyRecord) -> hsm::Key {
@@ -164,28 +134,7 @@ fn used(record: &KeyRecord) -> hsm::Key {
     }
 }
 
-fn record(
-    institution: &InstitutionId,
-    purpose: Purpose,
-    leaf: &Certificate,
-    chain: Vec<Certificate>,
-) -> KeyRecord {
-    KeyRecord {
-        id: KeyId::new(thumbprint(leaf.public_key())),
-        institution: institution.clone(),
-        purpose,
-        public: leaf.public_key().clone(),
-        chain,
-        not_before: Timestamp::from_seconds(leaf.not_before()),
-        not_after: Timestamp::from_seconds(leaf.not_after()),
-    }
-}
-
-fn records(keys: &InstitutionKeys) -> [Arc<KeyRecord>; 3] {
-    Purpose::ALL.map(|purpose| Arc::clone(keys.of(purpose)))
-}
-
-fn registration(record: &KeyRecord) -> KeyRegistration {
+fn registration(record: &Arc<KeyRecord>) -> KeyRegistration {
     KeyRegistration {
         id: record.id,
         institution: record.institution.clone(),

@@ -3,6 +3,7 @@
 mod accept;
 mod build;
 mod descriptors;
+pub mod keyring;
 mod observe;
 mod places;
 pub mod record;
@@ -130,6 +131,7 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
         writer,
     } = build::build(config, &metrics).await?;
     observe::tokens(&metrics, monitor.watch());
+    observe::keys(&metrics, &authority);
     let tls = Tls::new(file, grpc.tls.clone(), authority.clock(), metrics.clone());
     let serving = doors.to_string();
     let mut house = House::new();

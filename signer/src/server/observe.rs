@@ -10,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::Authority,
-    clock::Timestamp,
-    domain::key::KeyRecord,
     hsm::{Health, Watch},
     metrics::{Metrics, TokenState},
 };
@@ -26,19 +24,13 @@ const HEALTHS: &[&str] = &[
     "UNKNOWN",
 ];
 
-/// A signing key, from its certificates.
-pub(super) fn key(metrics: &Metrics, record: &KeyRecord) {
-    let ends = record
-        .chain
-        .iter()
-        .map(|certificate| certificate.not_after());
-    let until = ends.min().map_or(record.not_after, Timestamp::from_seconds);
-    metrics.key(
-        &record.institution,
-        record.purpose,
-        record.not_before,
-        until,
-    );
+/// The signing keys, whenever somebody looks, for as long as there are use cases.
+pub(super) fn keys(metrics: &Metrics, authority: &Arc<Authority>) {
+    let authority = Arc::downgrade(authority);
+    metrics.observe_keys(move || {
+        let authority = authority.upgrade();
+        authority.map_or_else(Vec::new, |authority| authority.key_moments())
+    });
 }
 
 /// The tokens, whenever somebody looks.

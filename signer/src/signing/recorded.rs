@@ -1,6 +1,6 @@
 //! Owns `sign_once`, the one waist between a decision and a key.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::time::Instant;
 
 use semops_objects::jws;
 use semops_pki::{algorithm::Signature, signed::assemble};
@@ -11,6 +11,7 @@ use crate::{
         actor::Origin,
         audit::{Event, Resulted},
         key::{KeyId, KeyRecord},
+        keyring::Keyring,
         operation::{Kind, Operation},
         outcome::{Ending, Outcome},
         reason::Reason,
@@ -49,37 +50,31 @@ pub enum SigningError {
 pub struct RecordedSigner {
     record: Group,
     hsm: Signer,
-    keys: HashMap<KeyId, Arc<KeyRecord>>,
     clock: Clock,
     metrics: Metrics,
 }
 
 impl RecordedSigner {
-    /// Joins them for these keys.
-    pub fn new(
-        record: Group,
-        hsm: Signer,
-        keys: impl IntoIterator<Item = Arc<KeyRecord>>,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> Self {
+    /// Joins them.
+    pub fn new(record: Group, hsm: Signer, clock: Clock, metrics: Metrics) -> Self {
         Self {
             record,
             hsm,
-            keys: keys.into_iter().map(|key| (key.id, key)).collect(),
             clock,
             metrics,
         }
     }
 
     /// Records the draft, signs the recorded bytes, verifies, records the result. However often and from wherever it is
-    /// called with the same content, one outcome is stored, and that one is returned.
+    /// called with the same content, one outcome is stored, and that one is returned. An intent that was recorded before
+    /// is signed with the key that is named in it, if that is on the keyring, or not at all.
     ///
     /// A crash before `begin` commits: nothing happened. Between `begin` and `complete`: a retry resumes the stored
     /// bytes, or the sweep closes the intent. After `complete`: the retry gets the stored outcome.
     pub async fn sign_once(
         &self,
         draft: Draft,
+        keyring: &Keyring,
         deadline: Instant,
     ) -> Result<Outcome, SigningError> {
         let operation = draft.into_operation();
@@ -101,7 +96,7 @@ impl RecordedSigner {
             Begun::OverLimit(limit) => return Err(SigningError::OverLimit(limit)),
             Begun::Refused(refusal) => return Err(SigningError::Refused(refusal)),
         };
-        let Some(key) = self.keys.get(&intent.key) else {
+        let Some(key) = keyring.get(intent.key) else {
             return self
                 .end(&intent, origin, Ending::Failed(Reason::KeyGone.name()))
                 .await;

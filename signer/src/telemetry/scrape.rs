@@ -59,10 +59,14 @@ mod tests {
     use super::*;
     use crate::{
         clock::Timestamp,
-        domain::{document::DocumentKind, key::Purpose, operation::Kind},
+        domain::{
+            document::DocumentKind,
+            key::{KeyId, Purpose},
+            operation::Kind,
+        },
         metrics::{
-            Call, Ended, Export, Metrics, Retried, Stage, Swept, TokenState, Turned, UNKNOWN,
-            Written, catalog,
+            Call, Ended, Export, KeyMoments, Metrics, Retried, Stage, Swept, TokenState, Turned,
+            UNKNOWN, Written, catalog,
         },
         telemetry::bounded,
     };
@@ -100,6 +104,18 @@ mod tests {
         }
     }
 
+    fn key(of: &InstitutionId) -> KeyMoments {
+        let then = Timestamp::from_seconds(1_800_000_000);
+        KeyMoments {
+            institution: of.clone(),
+            purpose: Purpose::SigningCa,
+            key: KeyId::new([7; 32]),
+            since: then,
+            until: then,
+            crl: Some((then, then)),
+        }
+    }
+
     /// Every verb, for an institution.
     fn record_all(metrics: &Metrics, of: &InstitutionId) {
         let (then, took) = (
@@ -124,8 +140,6 @@ mod tests {
         metrics.swept(Swept::Expired, 2);
         metrics.documents(7);
         metrics.document(of, DocumentKind::Policy, 3);
-        metrics.key(of, Purpose::DeviceCa, then, then);
-        metrics.crl(of, Purpose::SigningCa, then, then);
         metrics.server_certificate(then);
         metrics.turned_away(Turned::Slow);
         metrics.disconnected(Ended::Age);
@@ -158,6 +172,8 @@ mod tests {
         let alfa = id("alfa");
         let _open = metrics.connected();
         record_all(&metrics, &alfa);
+        let key = key(&alfa);
+        metrics.observe_keys(move || vec![key.clone()]);
         metrics.observe_tokens(&["SERVING", "FATAL"], move || vec![token(&alfa)]);
         let export = Export {
             what: "traces",

@@ -17,13 +17,18 @@ use std::{
 use semops_objects::institution::InstitutionId;
 use semops_pki::{
     issuer::{Issuer, Subject},
+    local_key::LocalKey,
     signed::assemble,
 };
 
 use super::DAY;
 use crate::authority::*;
 use crate::{
-    domain::retention::Retention,
+    domain::{
+        key::{KeyRecord, Purpose},
+        keyring::Keyring,
+        retention::Retention,
+    },
     hsm::LocalToken,
     metrics::Metrics,
     specimen::{self, Certified, NOW},
@@ -57,15 +62,28 @@ impl InstitutionKeysOf {
         }
     }
 
-    pub(super) fn records(&self, id: &InstitutionId) -> InstitutionKeys {
-        InstitutionKeys {
-            device_ca: self.device_ca.record(id, Purpose::DeviceCa),
-            signing_ca: self.signing_ca.record(id, Purpose::SigningCa),
-            authorization: self.authorization.record(id, Purpose::Authorization),
-            device_ca_crl: first_crl(&self.device_ca),
-            signing_ca_crl: first_crl(&self.signing_ca),
-        }
+    /// The keys, each with what the token has of it.
+    pub(super) fn held(&self, id: &InstitutionId) -> [(Arc<KeyRecord>, Arc<LocalKey>); 3] {
+        [
+            (ca(&self.device_ca, id, Purpose::DeviceCa), &self.device_ca),
+            (
+                ca(&self.signing_ca, id, Purpose::SigningCa),
+                &self.signing_ca,
+            ),
+            (
+                self.authorization.record(id, Purpose::Authorization),
+                &self.authorization,
+            ),
+        ]
+        .map(|(record, certified)| (record, Arc::clone(&certified.key)))
     }
+}
+
+fn ca(ca: &Certified, id: &InstitutionId, purpose: Purpose) -> Arc<KeyRecord> {
+    Arc::new(KeyRecord {
+        first_crl: Some(first_crl(ca)),
+        ..KeyRecord::clone(&ca.record(id, purpose))
+    })
 }
 
 fn first_crl(ca: &Certified) -> Vec<u8> {
@@ -94,19 +112,13 @@ pub(super) async fn authority(
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, NonZeroUsize::MIN).unwrap());
     let institutions: BTreeMap<_, _> = keys
         .iter()
-        .map(|(id, keys)| (id.clone(), keys.records(id)))
-        .collect();
-    let records: Vec<Arc<KeyRecord>> = institutions
-        .values()
-        .flat_map(|k| {
-            [
-                Arc::clone(&k.device_ca),
-                Arc::clone(&k.signing_ca),
-                Arc::clone(&k.authorization),
-            ]
+        .map(|(id, keys)| {
+            let records = keys.held(id).map(|(record, _)| record);
+            (id.clone(), Arc::new(Keyring::new(records)))
         })
         .collect();
-    let registrations = records.iter().map(|r| KeyRegistration {
+    let records = institutions.values().flat_map(|ring| ring.keys());
+    let registrations = records.map(|r| KeyRegistration {
         id: r.id,
         institution: r.institution.clone(),
         purpose: r.purpose,
@@ -129,7 +141,7 @@ pub(super) async fn authority(
     let (group, _) = Group::start(Arc::clone(&store), clock, Metrics::none());
     let (signer, keys, watch) = hsm::local(token);
     let tokens = Tokens { keys, watch };
-    let signer = RecordedSigner::new(group, signer, records, clock, Metrics::none());
+    let signer = RecordedSigner::new(group, signer, clock, Metrics::none());
     let limits = Limits::start();
     Arc::new(
         Authority::new(setup, store, signer, tokens, limits, clock, Metrics::none())

@@ -31,7 +31,9 @@ use super::{
 use crate::authority::*;
 use crate::{
     clock::Timestamp,
-    domain::{actor::Actor, device::DeviceId, document::DocumentKind, outcome::Outcome},
+    domain::{
+        actor::Actor, device::DeviceId, document::DocumentKind, key::Purpose, outcome::Outcome,
+    },
     hsm::LocalToken,
     ids::RequestId,
     signing::BankReferences,
@@ -63,17 +65,8 @@ impl World {
             .into_iter()
             .map(|id| (id.parse().unwrap(), InstitutionKeysOf::new(id)))
             .collect();
-        let all = keys.iter().flat_map(|(id, keys)| {
-            let records = keys.records(id);
-            [
-                (records.device_ca.id, Arc::clone(&keys.device_ca.key)),
-                (records.signing_ca.id, Arc::clone(&keys.signing_ca.key)),
-                (
-                    records.authorization.id,
-                    Arc::clone(&keys.authorization.key),
-                ),
-            ]
-        });
+        let held = keys.iter().flat_map(|(id, keys)| keys.held(id));
+        let all = held.map(|(record, key)| (record.id, key));
         let token = Arc::new(LocalToken::new(all));
         let authority = authority(&file, hands, &keys, &token).await;
         for institution in ["alfa", "mobilis"] {
@@ -246,7 +239,7 @@ impl World {
     pub(super) async fn publish(&self) -> (CertificateRevocationList, bool) {
         let issuer: InstitutionId = "mobilis".parse().unwrap();
         self.authority.publish_crls(&issuer).await.unwrap();
-        let ca = Ca::Institution(&issuer, Purpose::DeviceCa);
+        let ca = Ca::Issuing(&issuer, Purpose::DeviceCa);
         let der = self.authority.crl(ca).await.unwrap().der;
         let crl = CertificateRevocationList::from_der(&der).unwrap();
         let shown = self
