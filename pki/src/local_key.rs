@@ -6,16 +6,14 @@ use std::fmt;
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use der::SecretDocument;
 use der::pem::LineEnding;
 use der::zeroize::Zeroizing;
-use der::{Decode, Encode, SecretDocument};
-use spki::SubjectPublicKeyInfoOwned;
-use x509_cert::request::{CertReqInfo, Version};
 
 use crate::algorithm::{PublicKey, Signature};
 use crate::error::LocalKeyError;
-use crate::name;
 use crate::signed::assemble;
+use crate::{name, request};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 
@@ -134,20 +132,10 @@ impl LocalKey {
     /// # Errors
     /// [`LocalKeyError`].
     pub fn certification_request(&self, common_name: &str) -> Result<Vec<u8>, LocalKeyError> {
-        let info = self
-            .request_info(common_name)
+        let info = name::common_name(common_name)
+            .and_then(|subject| request::info(subject, &self.public_key))
             .map_err(|e| LocalKeyError::CommonName(e.to_string()))?;
         Ok(assemble(&info, &self.sign(&info)?))
-    }
-
-    fn request_info(&self, common_name: &str) -> Result<Vec<u8>, der::Error> {
-        CertReqInfo {
-            version: Version::V1,
-            subject: name::common_name(common_name)?,
-            public_key: SubjectPublicKeyInfoOwned::from_der(self.public_key.spki_der())?,
-            attributes: Default::default(),
-        }
-        .to_der()
     }
 }
 

@@ -157,8 +157,7 @@ pub(crate) fn lint(
 ) -> Result<(), ProfileError> {
     let (organization, common_name) =
         name::organization_and_common_name(&tbs.subject).ok_or(ProfileError::Subject)?;
-    check_organization(organization)?;
-    check_common_name(common_name)?;
+    check_subject(organization, common_name)?;
     check_validity(tbs, kind, issuer)?;
     check_extension_list(tbs, kind, oids)?;
     check_constraints(tbs, kind, organization)?;
@@ -173,6 +172,12 @@ pub(crate) fn lint(
         Some((issuers, _)) if issuers == organization => Ok(()),
         _ => Err(ProfileError::OtherOrganization),
     }
+}
+
+/// O and CN as every certificate of the scheme has them.
+pub(crate) fn check_subject(organization: &str, common_name: &str) -> Result<(), ProfileError> {
+    check_organization(organization)?;
+    check_common_name(common_name)
 }
 
 /// An institution id: 1 to 32 of a-z, 0-9 and '-'.

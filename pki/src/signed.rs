@@ -10,8 +10,8 @@ use spki::AlgorithmIdentifierRef;
 use crate::algorithm::{PublicKey, Signature, SignatureAlgorithm};
 use crate::error::{BadSignature, SignedError};
 
-/// DER that may be signed: made only by an [`Issuer`](crate::issuer::Issuer) or
-/// [`root`](crate::issuer::root), after its profile was checked.
+/// DER that may be signed: made only by an [`Issuer`](crate::issuer::Issuer), by
+/// [`root`](crate::issuer::root) or as a [request](crate::request::to_be_signed), after its profile was checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ToBeSigned {
     bytes: Vec<u8>,

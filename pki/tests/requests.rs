@@ -7,7 +7,8 @@ use scheme::openssl;
 use semops_pki::algorithm::sha256;
 use semops_pki::error::{KeyError, RequestError, SignedError};
 use semops_pki::local_key::LocalKey;
-use semops_pki::request::{CertificationRequest, MAX_REQUEST};
+use semops_pki::request::{CertificationRequest, MAX_REQUEST, to_be_signed};
+use semops_pki::signed::assemble;
 use tempfile::TempDir;
 
 const P256: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
@@ -293,5 +294,27 @@ fn no_single_changed_octet_is_accepted() {
         let mut changed = der.clone();
         changed[at] ^= 0x40;
         assert!(CertificationRequest::parse(&changed).is_err(), "octet {at}");
+    }
+}
+
+#[test]
+fn a_ca_asks_by_the_name_that_its_certificate_shall_have() {
+    let key = LocalKey::generate().unwrap();
+    let public = key.public_key();
+    let info = to_be_signed("alfa", "device CA abcdefgh", public).unwrap();
+    let raw = key.sign_raw(info.bytes()).unwrap();
+    let signature = public.verify_raw(info.bytes(), &raw).unwrap();
+    let request = CertificationRequest::parse(&assemble(info.bytes(), &signature)).unwrap();
+    assert_eq!(request.public_key(), public);
+    let subject = request.organization_and_common_name();
+    assert_eq!(subject, Some(("alfa", "device CA abcdefgh")));
+    assert_eq!(request.info_sha256(), sha256(info.bytes()));
+    // A phone's has CN alone.
+    let phone = key.certification_request("phone").unwrap();
+    let phone = CertificationRequest::parse(&phone).unwrap();
+    assert_eq!(phone.organization_and_common_name(), None);
+    for (organization, common_name) in [("ALFA", "x"), ("", "x"), ("alfa", ""), ("alfa", "\u{e9}")]
+    {
+        assert!(to_be_signed(organization, common_name, public).is_err());
     }
 }

@@ -95,7 +95,7 @@ pub fn add(
 }
 
 /// What another user makes here could not be read by the signer.
-fn check_owner(path: &Path) -> Result<(), SetupError> {
+pub(crate) fn check_owner(path: &Path) -> Result<(), SetupError> {
     let owner = path.metadata().map_err(at(path))?.uid();
     if owner == geteuid().as_raw() {
         return Ok(());
@@ -105,7 +105,7 @@ fn check_owner(path: &Path) -> Result<(), SetupError> {
 }
 
 /// No other ceremony works in the directory as long as this is there.
-fn lock(directory: &Directory) -> Result<File, SetupError> {
+pub(crate) fn lock(directory: &Directory) -> Result<File, SetupError> {
     let path = directory.config();
     let file = File::open(&path).map_err(at(&path))?;
     match file.try_lock() {

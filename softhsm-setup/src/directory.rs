@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use semops_objects::ca;
 use semops_objects::institution::InstitutionId;
+use semops_pki::algorithm::PublicKey;
 
 use crate::error::SetupError;
 use crate::record::Kind;
@@ -188,6 +190,20 @@ impl Directory {
     /// The certificate of an institution's CA in a hierarchy (PEM).
     pub fn ca(&self, hierarchy: Hierarchy, institution: &InstitutionId) -> PathBuf {
         self.of(institution, &format!("{}-ca.pem", hierarchy.as_str()))
+    }
+
+    /// The certificate of a CA that came after an institution's first (PEM).
+    pub fn later_ca(
+        &self,
+        hierarchy: Hierarchy,
+        institution: &InstitutionId,
+        key: &PublicKey,
+    ) -> PathBuf {
+        let name = ca::common_name(hierarchy.as_str(), key).replace(' ', "-");
+        self.of(
+            institution,
+            &format!("{}.pem", name.replacen("CA", "ca", 1)),
+        )
     }
 
     /// The first CRL of an institution's device or signing CA (DER). TLS CAs issue none: a caller is removed from the

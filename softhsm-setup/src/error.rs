@@ -85,7 +85,7 @@ pub enum SetupError {
     },
     /// The directory's root keys are where they belong: offline.
     #[error(
-        "an institution is certified by the three roots, and their keys are not here: put back {}, and take them away \
+        "an institution and its CAs are certified by the roots, whose keys are not here: put back {}, and take them away \
          again afterwards",
         list(.0)
     )]

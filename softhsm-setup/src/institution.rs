@@ -85,7 +85,7 @@ fn certify_ca(
     let hierarchy = root.hierarchy();
     let purpose = format!("{}-ca", hierarchy.as_str());
     let key = token.generate(&purpose)?;
-    let ca = root.certify_ca(ceremony, id.as_str(), &key)?;
+    let ca = root.certify_ca(ceremony, id.as_str(), &root.first_ca(), &key)?;
     let mut authority = Authority::new(ca.clone(), token)?;
     let crl = authority.first_crl(ceremony.edge.now, Lifetime::FirstCrl)?;
     let directory = ceremony.directory;

@@ -1,10 +1,11 @@
 //! Sets up a SEMOPS scheme on SoftHSM: from one declarative file to a directory with tokens, keys, certificates,
-//! documents, the record and the signer's configuration; adds an institution to it later; measures its tokens. Time and
+//! documents, the record and the signer's configuration; adds an institution to it later, or certifies its next CA; measures its tokens. Time and
 //! the paths of programs are arguments.
 
 mod add;
 mod authority;
 mod ceremony;
+mod certify;
 pub mod client;
 pub mod directory;
 mod documents;
@@ -30,6 +31,7 @@ mod token;
 
 pub use add::{Added, NextTrust, add};
 pub use ceremony::{Edge, Progress};
+pub use certify::{CertifiedCa, certify};
 pub use init::init;
 pub use record::Kind;
 pub use sign_loop::{Measured, sign_loop};

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use semops_objects::institution::InstitutionId;
 use softhsm_setup::error::SetupError;
 use softhsm_setup::scheme::{Newcomer, Scheme, SchemeError};
-use softhsm_setup::{Edge, add, init, serve_token, sign_loop};
+use softhsm_setup::{Edge, add, certify, init, serve_token, sign_loop};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +38,7 @@ With --json a command prints one JSON object on standard output, and its steps o
   init       {\"directory\", \"config\", \"recorded\", \"institutions\": [{\"id\", \"profiles\": []}]}
   add        {\"directory\", \"config\", \"recorded\", \"institution\": {\"id\", \"profiles\": []},
               \"trust_documents\": [{\"institution\", \"version\", \"file\"}], \"stale_crls\": []}
+  certify    {\"institution\", \"hierarchy\", \"certificate\"}
   sign-loop  {\"signatures\", \"seconds\", \"per_second\", \"threads\"}";
 
 /// Makes SoftHSM tokens, keys, certificates and a ready-to-run directory for the signing service.
@@ -54,6 +55,8 @@ enum Command {
     Init(InitArguments),
     /// Add an institution to a folder that `init` made; the root keys must be back in its `offline`
     Add(AddArguments),
+    /// Certify the next CA of an institution by its request; the key of the root must be back in `offline`
+    Certify(CertifyArguments),
     /// Measure C_Sign (ECDSA, P-256) in an institution's token, with a key made for it and destroyed afterwards
     SignLoop(SignLoopArguments),
     /// Print a commented file to begin one's own with
@@ -90,6 +93,17 @@ struct AddArguments {
     institution: PathBuf,
     #[command(flatten)]
     record: RecordArguments,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct CertifyArguments {
+    /// The folder
+    directory: PathBuf,
+    /// The certification request of a key that `semopsctl keys create` made, PEM or DER
+    request: PathBuf,
     /// Print JSON for programs
     #[arg(long)]
     json: bool,
@@ -166,6 +180,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Init(arguments) => run_init(arguments),
         Command::Add(arguments) => run_add(arguments),
+        Command::Certify(arguments) => run_certify(&arguments),
         Command::SignLoop(arguments) => run_sign_loop(&arguments),
         Command::Example { institution: true } => {
             say(Newcomer::EXAMPLE.trim_end());
@@ -206,6 +221,27 @@ fn run_add(arguments: AddArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+fn run_certify(arguments: &CertifyArguments) -> Result<(), Failure> {
+    let (program, now, stop) = (program()?, now()?, interrupts()?);
+    let edge = Edge {
+        program,
+        signer: None,
+        now,
+    };
+    let told = Told {
+        json: arguments.json,
+    };
+    let mut progress = |step: &str| told.step(step, &stop);
+    let certified = certify(
+        &arguments.directory,
+        &arguments.request,
+        &edge,
+        &mut progress,
+    )?;
+    told.certified(&certified);
+    Ok(())
+}
+
 fn run_sign_loop(arguments: &SignLoopArguments) -> Result<(), Failure> {
     let measured = sign_loop(
         &arguments.directory,
@@ -243,12 +279,17 @@ fn edge(record: RecordArguments) -> Result<Edge, Failure> {
             Some(signer.unwrap_or_else(|| program.with_file_name("signer")))
         }
     };
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let now = now()?;
     Ok(Edge {
         program,
         signer,
-        now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        now,
     })
+}
+
+fn now() -> Result<i64, Failure> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Whether somebody wants the ceremony to end. From now on signals do not end this process; the next step does.

@@ -120,15 +120,20 @@ impl Root {
         self.hierarchy
     }
 
-    /// Certifies an institution's CA, whose key was proven by whoever generated it here.
+    /// The name of an institution's first CA below it.
+    pub(crate) fn first_ca(&self) -> String {
+        format!("{} CA", self.hierarchy.as_str())
+    }
+
+    /// Certifies an institution's CA, whose key was generated here, or proven by a request.
     pub(crate) fn certify_ca(
         &mut self,
         ceremony: &Ceremony<'_>,
         organization: &str,
+        common_name: &str,
         public_key: &PublicKey,
     ) -> Result<Certificate, SetupError> {
         let name = self.hierarchy.as_str();
-        let common_name = &*format!("{name} CA");
         let published = Published::at(&ceremony.ground.public_base_url, &format!("{name}-root"));
         // Nobody looks for CRLs in the TLS hierarchy: the register of callers says who is one.
         let (subject, addresses) = match self.hierarchy {

@@ -238,13 +238,30 @@ impl Standing {
         if !missing.is_empty() {
             return Err(SetupError::NoRootKeys(missing));
         }
-        let roots = &self.config.roots;
+        let root = |hierarchy| self.root(hierarchy, self.root_certificate(hierarchy));
         Ok(Roots {
-            device: self.root(Hierarchy::Device, &roots.device.certificate)?,
-            signing: self.root(Hierarchy::Signing, &roots.signing.certificate)?,
-            tls: self.root(Hierarchy::Tls, &self.config.grpc.client_root)?,
-            signing_crl: read_crl(&self.path(&roots.signing.crl))?,
+            device: root(Hierarchy::Device)?,
+            signing: root(Hierarchy::Signing)?,
+            tls: root(Hierarchy::Tls)?,
+            signing_crl: read_crl(&self.path(&self.config.roots.signing.crl))?,
         })
+    }
+
+    /// The root of one hierarchy, whose key must be back in `offline`.
+    pub(crate) fn root_of(&self, hierarchy: Hierarchy) -> Result<Root, SetupError> {
+        let key = self.directory.root_key(hierarchy);
+        if !key.is_file() {
+            return Err(SetupError::NoRootKeys(vec![key]));
+        }
+        self.root(hierarchy, self.root_certificate(hierarchy))
+    }
+
+    fn root_certificate(&self, hierarchy: Hierarchy) -> &Path {
+        match hierarchy {
+            Hierarchy::Device => &self.config.roots.device.certificate,
+            Hierarchy::Signing => &self.config.roots.signing.certificate,
+            Hierarchy::Tls => &self.config.grpc.client_root,
+        }
     }
 
     fn root(&self, hierarchy: Hierarchy, certificate: &Path) -> Result<Root, SetupError> {

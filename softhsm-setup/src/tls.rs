@@ -58,9 +58,11 @@ impl TlsCa {
         owner: &InstitutionId,
     ) -> Result<Self, SetupError> {
         let key = LocalKey::generate()?;
-        let certificate = roots
-            .tls
-            .certify_ca(ceremony, owner.as_str(), key.public_key())?;
+        let name = roots.tls.first_ca();
+        let certificate =
+            roots
+                .tls
+                .certify_ca(ceremony, owner.as_str(), &name, key.public_key())?;
         let directory = ceremony.directory;
         let path = directory.tls_ca_key(owner);
         ceremony.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;

@@ -9,7 +9,7 @@ use semops_objects::institution::InstitutionId;
 use serde::Serialize;
 use softhsm_setup::directory::Directory;
 use softhsm_setup::scheme::{Institution, Scheme};
-use softhsm_setup::{Added, Kind, Measured};
+use softhsm_setup::{Added, CertifiedCa, Kind, Measured};
 
 /// How results are told.
 pub(crate) struct Told {
@@ -58,6 +58,13 @@ struct NextDocument {
     institution: String,
     version: u64,
     file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    institution: &'a InstitutionId,
+    hierarchy: &'static str,
+    certificate: &'a Path,
 }
 
 #[derive(Serialize)]
@@ -110,6 +117,24 @@ impl Told {
             }
         }
         say(&signer);
+    }
+
+    /// A CA was certified.
+    pub(crate) fn certified(&self, certified: &CertifiedCa) {
+        let (hierarchy, path) = (certified.hierarchy.as_str(), &certified.path);
+        if self.json {
+            return say_json(&Certificate {
+                institution: &certified.institution,
+                hierarchy,
+                certificate: path,
+            });
+        }
+        say(&format!(
+            "\nNext, take the root's key away again. The certificate, {}, is public: the custodians of {} propose the \
+             rotation to this CA with it.",
+            path.display(),
+            certified.institution
+        ));
     }
 
     /// An institution was added.

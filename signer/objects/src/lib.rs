@@ -6,6 +6,7 @@
 
 pub mod authorization;
 mod base64url;
+pub mod ca;
 pub mod emv;
 pub mod error;
 pub mod institution;

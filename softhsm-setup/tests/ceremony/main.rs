@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod additions;
+mod certifying;
 mod chains;
 mod contents;
 mod refusals;
