@@ -45,7 +45,8 @@ A profile is a TOML file. Paths in it are relative to it; unknown keys are refus
   root = \"tls-root.pem\"         # the TLS root, the only one trusted
   certificate = \"chain.pem\"     # the caller's chain, leaf first
   key = \"key.pem\"               # the caller's private key
-  timeout_seconds = 10           # deadline of a call, 1 to 300; 10 if left out";
+  timeout_seconds = 10           # deadline of a call, 1 to 300; 10 if left out
+  ceremony = \"ceremony.json\"     # your institution's ceremony file, for custodians and auditors";
 
 /// The command line of the SEMOPS signing service.
 #[derive(Debug, Parser)]

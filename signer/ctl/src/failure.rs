@@ -167,7 +167,7 @@ impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
         Self::usage(
             error,
-            "a profile holds endpoint, server, root, certificate, key and, if wanted, timeout_seconds",
+            "a profile holds endpoint, server, root, certificate, key and, if wanted, timeout_seconds and ceremony",
         )
     }
 }

@@ -7,6 +7,7 @@
 //! certificate = "callers/chain.pem"     # PEM of the caller's chain: leaf, then CA
 //! key = "callers/key.pem"               # PEM of the caller's private key
 //! timeout_seconds = 10                  # deadline of each call, 1 to 300; 10 if left out
+//! ceremony = "ceremony.json"            # a custodian's and auditor's: the institution's ceremony file, the base of all changes
 //! ```
 //!
 //! Paths are relative to the profile. Unknown keys are refused.
@@ -36,6 +37,7 @@ pub struct Profile {
     certificate: PathBuf,
     key: PathBuf,
     timeout: Duration,
+    ceremony: Option<PathBuf>,
 }
 
 /// What the server's certificate must carry as a subjectAltName.
@@ -82,6 +84,7 @@ struct Raw {
     certificate: PathBuf,
     key: PathBuf,
     timeout_seconds: Option<u64>,
+    ceremony: Option<PathBuf>,
 }
 
 impl Profile {
@@ -130,6 +133,7 @@ impl Profile {
             certificate: folder.join(raw.certificate),
             key: folder.join(raw.key),
             timeout: Duration::from_secs(seconds),
+            ceremony: raw.ceremony.map(|path| folder.join(path)),
         })
     }
 
@@ -173,6 +177,12 @@ impl Profile {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The institution's ceremony file, from which its history of changes is verified.
+    #[must_use]
+    pub fn ceremony(&self) -> Option<&Path> {
+        self.ceremony.as_deref()
     }
 }
 
@@ -238,6 +248,10 @@ mod tests {
         assert_eq!(profile.certificate(), Path::new("/etc/semops/chain.pem"));
         assert_eq!(profile.authority(), "127.0.0.1:8443");
         assert_eq!(profile.timeout(), Duration::from_secs(10));
+        assert_eq!(profile.ceremony(), None);
+        let custodian = load(&format!("{GOOD}ceremony = \"../ceremony.json\"")).unwrap();
+        let ceremony = custodian.ceremony().unwrap();
+        assert!(ceremony.is_absolute() && ceremony.ends_with("../ceremony.json"));
         let spiffe = ServerIdentity::Spiffe("spiffe://semops.example/alfa/server/main".to_owned());
         assert_eq!(profile.server(), &spiffe);
     }
