@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod audit;
+pub mod change;
 pub mod device;
 pub mod document;
 pub mod key;

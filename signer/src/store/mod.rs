@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod begun;
+mod changes;
 mod columns;
 mod decision;
 mod ending;
@@ -41,6 +42,10 @@ mod views;
 mod contract;
 
 pub use self::begun::{Begun, Completion, Intent, Limit, Refusal};
+pub use self::changes::{
+    ChangeEnding, ChangeQuery, ChangeView, Changes, ChangesView, Decided, Execution, Histories,
+    KeyLife, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
+};
 pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
