@@ -158,14 +158,14 @@ pub struct Execution {
     pub documents: Vec<(DocumentKind, u64)>,
     /// The keys whose states are others now. A key that was not registered is; one of another institution or purpose is
     /// `Corrupt`.
-    pub keys: Vec<KeyLife>,
-    /// The key whose certificate is the enclosed one.
-    pub certified: Option<KeyId>,
+    pub keys: Vec<KeyProjection>,
+    /// The certificates that keys have from now on, DER.
+    pub certificates: Vec<(KeyId, Vec<u8>)>,
 }
 
-/// The life of a key as the record holds it: what a `begin` looks at under its lock.
+/// The life of a key as far as a `begin` looks at it, under its lock. What it may sign is proven by the history alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyLife {
+pub struct KeyProjection {
     /// Its id.
     pub id: KeyId,
     /// What it may sign.

@@ -3,7 +3,12 @@
 
 use semops_pki::crl::Reason;
 
-use crate::domain::{document::DocumentKind, operation::Kind, outcome::State};
+use crate::domain::{
+    change::{ChangeState, Decision, Enclosed},
+    document::DocumentKind,
+    operation::Kind,
+    outcome::State,
+};
 
 /// A type that is read from its text.
 pub(super) struct Text<T>(pub(super) T);
@@ -42,6 +47,25 @@ impl Word for Kind {
 impl Word for DocumentKind {
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == word)
+    }
+}
+
+impl Word for ChangeState {
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == word)
+    }
+}
+
+impl Word for Decision {
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == word)
+    }
+}
+
+impl Word for Enclosed {
+    fn of(word: &str) -> Option<Self> {
+        let document = DocumentKind::of(word).map(Self::Document);
+        document.or_else(|| (word == Self::Certificate.name()).then_some(Self::Certificate))
     }
 }
 

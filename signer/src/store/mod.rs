@@ -28,10 +28,12 @@ use crate::{
 
 mod begun;
 mod changes;
+mod changing;
 mod columns;
 mod decision;
 mod ending;
 pub mod group;
+mod keys;
 pub mod postgres;
 mod removal;
 mod restoration;
@@ -44,14 +46,15 @@ mod contract;
 pub use self::begun::{Begun, Completion, Intent, Limit, Refusal};
 pub use self::changes::{
     ChangeEnding, ChangeQuery, ChangeView, Changes, ChangesView, Decided, Execution, Histories,
-    KeyLife, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
+    KeyProjection, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
 };
+pub use self::keys::{KeyRegistration, Keys, KeysView, RegisteredKey};
 pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
-    EnrollmentRecall, Intents, KeyRegistration, KeysView, Loaded, OrderRecall, PublishedCrl,
-    RegisteredKey, Revoked, RevokedCertificate, Swept, VersionsView,
+    EnrollmentRecall, Intents, Loaded, OrderRecall, PublishedCrl, Revoked, RevokedCertificate,
+    Swept, VersionsView,
 };
 
 /// Why the store could not do what it was asked; nothing was changed unless a later read says otherwise.
@@ -92,20 +95,9 @@ pub enum StoreError {
 
 /// The durable record.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Changes + Keys {
     /// Checks that the store can be read and written now, by a clock that agrees with its own if it has one. For health.
     async fn ping(&self) -> Result<(), StoreError>;
-
-    /// Adds the keys that are not there yet, as active, registered at `now`. A key that is there with another institution
-    /// or purpose is `Corrupt`: a key never changes either.
-    async fn register_keys(
-        &self,
-        keys: Vec<KeyRegistration>,
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
-
-    /// The registered keys of `institution`, in one read.
-    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError>;
 
     /// The documents' generation.
     async fn generation(&self) -> Result<u64, StoreError>;
@@ -188,8 +180,8 @@ pub trait Store: Send + Sync + 'static {
     /// - the same content, ended: `Done` (enrolments that ended without a certificate do not count as recorded);
     /// - an order before the hold's end: `Refused(Held)`, and what is pending stays so;
     /// - another generation of documents: `Refused(Stale)`;
-    /// - the key (the recorded one if the same content is pending) is not active, not the institution's or not for that
-    ///   kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
+    /// - the key (the recorded one if the same content is pending) is not active at `now` (for a CRL a deactivated one may
+    ///   be), not the institution's or not for that kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
     ///   same content is pending it is ended as `Denied` with that reason and answered as `Done`;
     /// - the same content, pending: `Resumed`;
     /// - a limit: `OverLimit`. Money limits count the device's authorizations at the institution that are PENDING or

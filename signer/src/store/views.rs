@@ -1,6 +1,5 @@
 //! Owns what the verbs of the store answer with, beside intents and what `begin` did.
 
-use semops_objects::institution::InstitutionId;
 use semops_pki::crl::Reason;
 
 use crate::{
@@ -8,7 +7,6 @@ use crate::{
     domain::{
         device::{Acceptance, Device, DeviceFilter, DeviceId, Revocation},
         document::{DocumentVersion, StoredDocument},
-        key::{KeyId, Purpose},
         outcome::Outcome,
     },
     store::Intent,
@@ -188,39 +186,6 @@ pub struct VersionsView {
     pub generation: u64,
     /// The versions, newest first.
     pub versions: Vec<DocumentVersion>,
-}
-
-/// A key as it is registered at start.
-#[derive(Clone, Debug)]
-pub struct KeyRegistration {
-    /// Its id.
-    pub id: KeyId,
-    /// Whose it is.
-    pub institution: InstitutionId,
-    /// What it may sign.
-    pub purpose: Purpose,
-}
-
-/// A registered key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RegisteredKey {
-    /// Its id.
-    pub id: KeyId,
-    /// Whether it may not be used for now.
-    pub suspended: bool,
-    /// How many of its signatures are stored.
-    pub signatures: u64,
-    /// When it was registered; nothing if that was before it was recorded.
-    pub registered_at: Option<Timestamp>,
-}
-
-/// The keys of one institution.
-#[derive(Clone, Debug)]
-pub struct KeysView {
-    /// The documents' generation at this read.
-    pub generation: u64,
-    /// Every registered key, in no order.
-    pub keys: Vec<RegisteredKey>,
 }
 
 /// What the sweep closed.

@@ -37,6 +37,7 @@ use crate::{
     store::{Accepted, Begun, Completion, Intent, KeyRegistration, Loaded, Store, StoreError},
 };
 
+pub(super) mod changes;
 pub(super) mod crls;
 pub(super) mod devices;
 pub(super) mod documents;
@@ -44,7 +45,9 @@ pub(super) mod endings;
 pub(super) mod enrollments;
 pub(super) mod erasure;
 pub(super) mod evidence;
+pub(super) mod executions;
 pub(super) mod groups;
+pub(super) mod key_lives;
 pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod money;
@@ -95,6 +98,15 @@ macro_rules! contract {
             documents::versions_follow_each_other, documents::the_newest_of_each_is_read,
             documents::each_version_is_kept_as_it_was_loaded, documents::versions_are_listed_newest_first,
             documents::the_store_answers_a_ping,
+            changes::a_proposal_is_recorded_once, changes::a_proposal_on_another_base_is_stale,
+            changes::so_many_may_be_pending, changes::a_person_decides_once, changes::what_has_ended_takes_no_decision,
+            changes::what_nobody_decides_expires, changes::changes_are_listed_newest_first,
+            executions::an_execution_is_one_step, executions::what_was_approved_may_be_executed_later,
+            executions::of_executions_at_once_one_stands, executions::of_decisions_at_once_each_is_seen,
+            executions::a_history_begins_with_what_stands, executions::histories_are_read_whole,
+            key_lives::a_key_signs_while_a_change_lets_it, key_lives::a_retired_ca_lists_and_issues_nothing,
+            key_lives::a_change_rules_its_own_keys_alone, executions::without_its_events_nothing_is_executed,
+            executions::a_place_in_the_history_is_taken_once,
             keys::keys_never_change, keys::keys_are_listed_by_institution, keys::stored_signatures_are_counted,
             keys::a_signature_that_is_not_stored_is_not_counted,
             lists::issued_devices_are_listed, lists::accepted_devices_are_listed, lists::filters_hold_together,
@@ -136,6 +148,8 @@ pub(crate) trait Inside: Send + Sync {
     async fn audit(&self) -> Vec<(i64, Vec<u8>)>;
     /// The number that a statement gives.
     async fn number(&self, sql: &'static str) -> i64;
+    /// Whether the constraints refuse what a statement would write.
+    async fn refuses(&self, sql: &'static str) -> bool;
     /// All audit events, in order.
     async fn leaves(&self) -> Vec<serde_json::Value> {
         let events = self.audit().await.into_iter();

@@ -8,7 +8,12 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     domain::{
-        device::DeviceId, document::DocumentKind, key::KeyId, operation::Kind, outcome::State,
+        change::{ChangeId, ChangeState, Decision, Enclosed},
+        device::DeviceId,
+        document::DocumentKind,
+        key::KeyId,
+        operation::Kind,
+        outcome::State,
     },
     store::columns::Word,
 };
@@ -40,6 +45,10 @@ read_through! {
     Timestamp: i64 => |micros| Ok(Self::from_micros(micros)),
     DeviceId: Uuid => |uuid| Ok(uuid.into()),
     KeyId: &[u8] => |octets| Ok(Self::new(octets.try_into()?)),
+    ChangeId: &[u8] => |octets| Ok(Self::new(octets.try_into()?)),
+    ChangeState: &str => word,
+    Decision: &str => word,
+    Enclosed: &str => word,
     State: &str => word,
     Kind: &str => word,
     DocumentKind: &str => word,

@@ -43,7 +43,7 @@ const EFFECTIVE: &str = "SELECT version, bytes FROM document WHERE institution =
 
 const LOAD: &str = "INSERT INTO document (institution, kind, version, bytes, loaded_at) VALUES ($1, $2, $3, $4, $5)";
 
-const RAISE: &str = "UPDATE generation SET value = value + 1 WHERE one = 1";
+pub(super) const RAISE: &str = "UPDATE generation SET value = value + 1 WHERE one = 1";
 
 pub(super) async fn documents(session: &Session) -> Result<Documents, Failure> {
     let rows = session.query(NEWEST, &[]).await?;

@@ -36,11 +36,12 @@ pub(super) struct Facts {
 
 // The key that counts is the recorded one of what is pending.
 macro_rules! key_of {
-    ($own:literal) => {
+    ($own:literal, $state:literal) => {
         concat!(
             " LEFT JOIN key k ON k.id = CASE o.state WHEN 'PENDING' THEN o.key_id ELSE ",
             $own,
-            " END AND k.institution = w.institution AND k.state = 'active'"
+            " END AND k.institution = w.institution AND ",
+            $state
         )
     };
 }
@@ -54,7 +55,10 @@ pub(super) const ORDERS: &str = concat!(
      LEFT JOIN cosigned_order c ON c.institution = w.institution AND c.device = w.device AND c.jti = w.jti \
      LEFT JOIN operation o ON o.id = c.operation \
      LEFT JOIN pruned_order t ON t.institution = w.institution AND t.device = w.device AND t.jti = w.jti",
-    key_of!("w.key_id"),
+    key_of!(
+        "w.key_id",
+        "k.state = 'active' AND coalesce(k.active_from <= $7, true) AND coalesce($7 < k.active_until, true)"
+    ),
     " LEFT JOIN device d ON d.id = w.device AND d.certificate_sha256 IS NOT NULL \
      LEFT JOIN revocation r ON r.device = d.id \
      LEFT JOIN acceptance a ON a.institution = w.institution AND a.device = d.id \
@@ -72,7 +76,10 @@ pub(super) const ENROLLMENTS: &str = concat!(
      AS w (institution, request, key_id, subscriber, public_key, n) \
      LEFT JOIN device e ON e.issuer = w.institution AND e.request = w.request \
      LEFT JOIN operation o ON o.id = e.operation LEFT JOIN cosigned_order c ON c.operation = o.id",
-    key_of!("w.key_id"),
+    key_of!(
+        "w.key_id",
+        "k.state = 'active' AND coalesce(k.active_from <= $6, true) AND coalesce($6 < k.active_until, true)"
+    ),
     " CROSS JOIN LATERAL (SELECT count(*) AS devices FROM device d WHERE d.issuer = w.institution \
      AND d.subscriber = w.subscriber AND d.public_key IS NOT NULL \
      AND (d.certificate_sha256 IS NULL OR d.not_after >= $6) \
@@ -87,7 +94,11 @@ pub(super) const CRLS: &str = concat!(
      FROM unnest($1::text[], $2::bytea[], $3::bigint[]) WITH ORDINALITY AS w (institution, key_id, number, n) \
      LEFT JOIN crl l ON l.issuer_key = w.key_id AND l.number = w.number \
      LEFT JOIN operation o ON o.id = l.operation LEFT JOIN cosigned_order c ON c.operation = o.id",
-    key_of!("w.key_id"),
+    // Retired, a CA issues nothing more and goes on listing what it has revoked.
+    key_of!(
+        "w.key_id",
+        "k.state IN ('active', 'deactivated') AND coalesce(k.active_from <= $4, true)"
+    ),
     " ORDER BY w.n"
 );
 
@@ -113,7 +124,7 @@ pub(super) async fn of(
         facts.extend(of_enrollments(session, &enrollments, now).await?);
     }
     if !crls.is_empty() {
-        facts.extend(of_crls(session, &crls).await?);
+        facts.extend(of_crls(session, &crls, now).await?);
     }
     Ok(facts)
 }
@@ -144,13 +155,14 @@ async fn of_orders(
     let currencies = orders
         .iter()
         .map(|(_, order)| order.amount.currency().code());
-    let parameters: [Parameter<'_>; 6] = [
+    let parameters: [Parameter<'_>; 7] = [
         &institutions(orders),
         &devices,
         &jtis,
         &keys(orders),
         &currencies.collect::<Vec<&str>>(),
         &now.plus_seconds(-MONEY_WINDOW_SECONDS).micros(),
+        &now.micros(),
     ];
     let rows = session.query(ORDERS, &parameters).await?;
     let read = |((place, _), order): &(Placed<'_>, &OrderRecord), row: &Row| {
@@ -235,12 +247,14 @@ async fn of_enrollments(
 async fn of_crls(
     session: &Session,
     crls: &Subjects<'_, CrlRecord>,
+    now: Timestamp,
 ) -> Result<Vec<(usize, Facts)>, Failure> {
     let numbers = crls.iter().map(|(_, crl)| columns::version(crl.number));
-    let parameters: [Parameter<'_>; 3] = [
+    let parameters: [Parameter<'_>; 4] = [
         &institutions(crls),
         &keys(crls),
         &numbers.collect::<Vec<i64>>(),
+        &now.micros(),
     ];
     let rows = session.query(CRLS, &parameters).await?;
     let read = |((place, _), crl): &(Placed<'_>, &CrlRecord), row: &Row| {

@@ -1,15 +1,18 @@
 //! Owns the verbs about the registered keys.
 
+use async_trait::async_trait;
 use semops_objects::institution::InstitutionId;
 
 use crate::{
     clock::Timestamp,
     store::{
-        KeyRegistration, KeysView, RegisteredKey, StoreError,
+        KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
         postgres::{
+            PostgresStore,
             columns::Count,
             error::Failure,
             session::{Parameter, Session},
+            trial::on,
         },
     },
 };
@@ -28,7 +31,22 @@ const REGISTERED_OTHERWISE: &str = "SELECT w.id FROM unnest($1::bytea[], $2::tex
 pub(super) const KEYS: &str = "SELECT g.value, k.id, k.state = 'suspended', u.signatures, k.registered_at FROM generation g \
     LEFT JOIN key k ON k.institution = $1 LEFT JOIN key_use u ON u.key_id = k.id WHERE g.one = 1";
 
-pub(super) async fn register(
+#[async_trait]
+impl Keys for PostgresStore {
+    async fn register_keys(
+        &self,
+        keys: Vec<KeyRegistration>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on!(self.writes, s => register(&s, &keys, now))
+    }
+
+    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError> {
+        on!(self.reads, s => keys(&s, institution))
+    }
+}
+
+async fn register(
     session: &Session,
     keys: &[KeyRegistration],
     now: Timestamp,
@@ -57,10 +75,7 @@ pub(super) async fn register(
     }
 }
 
-pub(super) async fn keys(
-    session: &Session,
-    institution: &InstitutionId,
-) -> Result<KeysView, Failure> {
+async fn keys(session: &Session, institution: &InstitutionId) -> Result<KeysView, Failure> {
     let (mut generation, mut keys) = (0, Vec::new());
     for row in session.query(KEYS, &[&institution.as_str()]).await? {
         Count(generation) = row.try_get(0)?;

@@ -9,21 +9,25 @@
 //! | lock | who | guards |
 //! |---|---|---|
 //! | removal | pruning and erasure have it alone, one after the other | what has ended, and the first audit events |
-//! | the rules | every decision shares it; loading a document and a restore have it alone | the documents' generation, the keys' states, the hold |
+//! | the rules | every decision shares it; the execution of a change and a restore have it alone | the documents' generation, the keys' states, the hold |
 //! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
 //! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
 //! | a subscriber | enrolments | the number of the subscriber's devices |
+//! | the proposals of an institution | a new one | how many are pending |
+//! | a change's row | decisions, its end | the decisions about it, that it ends once |
 //! | a device's row | orders, acceptance, release, revocation | the money limits, the acceptance, the revocation |
 //! | an intent's row | its end | that it ends once |
 //!
 //! The rules are an advisory lock, for those who wait for one stand in a queue: rows that are shared without a pause
 //! (FOR SHARE) would keep out for ever whoever is to change them.
 
+use semops_objects::institution::InstitutionId;
 use semops_pki::algorithm::sha256;
 use uuid::Uuid;
 
 use crate::{
     domain::{
+        change::ChangeId,
         key::KeyId,
         operation::{Operation, Subject},
     },
@@ -35,6 +39,10 @@ const SHARE_RULES: &str = "SELECT pg_advisory_xact_lock_shared(1397050704, 1)";
 const CHANGE_RULES: &str = "SELECT pg_advisory_xact_lock(1397050704, 1)";
 pub(super) const KEYS: &str =
     "SELECT 1 FROM key WHERE id = ANY($1::bytea[]) ORDER BY id FOR NO KEY UPDATE";
+// A space of its own, by a number of the institution.
+const PROPOSALS: &str = "SELECT pg_advisory_xact_lock(1397050705, $1)";
+pub(super) const CHANGE: &str =
+    "SELECT number FROM change WHERE institution = $1 AND id = $2 FOR NO KEY UPDATE";
 // Beside the migrations' number 2.
 const REMOVE: &str = "SELECT pg_advisory_xact_lock(1397050704, 3)";
 const LEADER: &str = "SELECT 1 FROM lease WHERE one = 1 FOR SHARE";
@@ -56,6 +64,29 @@ pub(super) async fn share_rules(session: &Session) -> Result<(), Failure> {
 /// Waits for all who decide by the rules, and lets nobody begin.
 pub(super) async fn change_rules(session: &Session) -> Result<(), Failure> {
     session.query(CHANGE_RULES, &[]).await.map(drop)
+}
+
+/// Lets nobody else propose a change of the institution.
+pub(super) async fn proposals(
+    session: &Session,
+    institution: &InstitutionId,
+) -> Result<(), Failure> {
+    let digest = sha256(institution.as_str().as_bytes());
+    let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 4], &[]));
+    let number = i32::from_be_bytes(*first);
+    session.query(PROPOSALS, &[&number]).await.map(drop)
+}
+
+/// Locks a change, if it is there: its row.
+pub(super) async fn change(
+    session: &Session,
+    institution: &InstitutionId,
+    change: ChangeId,
+) -> Result<Option<i64>, Failure> {
+    let id = change.as_bytes().as_slice();
+    let rows = session.query(CHANGE, &[&institution.as_str(), &id]).await?;
+    let number = rows.first().map(|row| row.try_get(0)).transpose();
+    Ok(number?)
 }
 
 /// Locks what a CA's next CRL or revocation is numbered by.

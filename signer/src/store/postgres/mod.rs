@@ -28,14 +28,14 @@ use crate::{
     fault::{self, Point},
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Erased, Intents, KeyRegistration, KeysView, Loaded,
-        OrderRecall, Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept,
-        VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, Loaded, OrderRecall, Restoration, Restored,
+        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
 mod audit;
 mod begin;
+mod changes;
 mod columns;
 mod complete;
 mod connect;
@@ -43,7 +43,9 @@ mod crls;
 mod devices;
 mod documents;
 mod error;
+mod execution;
 mod facts;
+mod histories;
 mod keys;
 mod lease;
 mod locks;
@@ -111,18 +113,6 @@ impl Store for PostgresStore {
             s.in_time()?;
             s.execute(PULSE, &[]).await.map(drop)
         })
-    }
-
-    async fn register_keys(
-        &self,
-        keys: Vec<KeyRegistration>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        on!(self.writes, s => keys::register(&s, &keys, now))
-    }
-
-    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError> {
-        on!(self.reads, s => keys::keys(&s, institution))
     }
 
     async fn generation(&self) -> Result<u64, StoreError> {

@@ -11,12 +11,13 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/postgres/0001_record.sql"),
     include_str!("../../../migrations/postgres/0002_leader.sql"),
     include_str!("../../../migrations/postgres/0003_restore.sql"),
     include_str!("../../../migrations/postgres/0004_quota.sql"),
     include_str!("../../../migrations/postgres/0005_retention.sql"),
+    include_str!("../../../migrations/postgres/0006_changes.sql"),
 ];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";

@@ -36,7 +36,7 @@ mod cluster;
 use cluster::Cluster;
 
 /// The version of the schema that this program needs.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// One server for all tests of the process; each has a database of its own.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());
@@ -108,6 +108,13 @@ impl Inside for Database {
 
     async fn number(&self, sql: &'static str) -> i64 {
         self.session().await.one(sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn refuses(&self, sql: &'static str) -> bool {
+        let refused = self.session().await.execute(sql, &[]).await;
+        // A UNIQUE constraint's refusal is tried again elsewhere.
+        let why = refused.map_err(error::Failure::into_error);
+        matches!(why, Err(StoreError::Violated(_)))
     }
 
     async fn suspend(&self, key: KeyId) {

@@ -8,7 +8,7 @@ use crate::{
         audit::Resulted,
         key::KeyId,
         operation::{
-            CrlRecord, DeviceRecord, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
+            CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
         },
         outcome::Ending,
     },
@@ -19,8 +19,12 @@ use crate::{
     },
 };
 
-pub(super) const KEY: &str =
-    "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 AND state = 'active'";
+pub(super) const KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 AND state = 'active' \
+    AND coalesce(active_from <= ?3, true) AND coalesce(?3 < active_until, true)";
+
+// Retired, a CA issues nothing more and goes on listing what it has revoked.
+pub(super) const CRL_KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 \
+    AND state IN ('active', 'deactivated') AND coalesce(active_from <= ?3, true)";
 
 pub(super) const STANDING: &str = "SELECT r.sequence IS NOT NULL, a.device IS NOT NULL FROM device d \
     LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.device = d.id AND a.institution = ?2 \
@@ -103,7 +107,7 @@ fn resume(
     intent: Intent,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
-    let Some(refusal) = refusal(connection, operation, intent.key)? else {
+    let Some(refusal) = refusal(connection, operation, intent.key, now)? else {
         return Ok(Begun::Resumed(intent));
     };
     let ending = Ending::Denied(refusal.reason());
@@ -116,7 +120,7 @@ fn admit(
     operation: Operation,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
-    if let Some(refusal) = refusal(connection, &operation, operation.key)? {
+    if let Some(refusal) = refusal(connection, &operation, operation.key, now)? {
         return Ok(Begun::Refused(refusal));
     }
     let institution = operation.institution.as_str();
@@ -139,13 +143,16 @@ fn refusal(
     connection: &Connection,
     operation: &Operation,
     key: KeyId,
+    now: Timestamp,
 ) -> Result<Option<Refusal>, StoreError> {
     let institution = operation.institution.as_str();
-    let mut statement = connection.prepare_cached(KEY)?;
+    let kind = operation.subject.kind();
+    let sql = if kind == Kind::Crl { CRL_KEY } else { KEY };
+    let mut statement = connection.prepare_cached(sql)?;
     let purpose = statement
-        .query_row((key, institution), |row| row.get::<_, String>(0))
+        .query_row((key, institution, now), |row| row.get::<_, String>(0))
         .optional()?;
-    if !may_sign(operation.subject.kind(), purpose.as_deref()) {
+    if !may_sign(kind, purpose.as_deref()) {
         return Ok(Some(Refusal::KeyNotActive));
     }
     let Subject::Authorization(order) = &operation.subject else {

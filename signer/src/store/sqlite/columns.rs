@@ -8,7 +8,12 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     domain::{
-        device::DeviceId, document::DocumentKind, key::KeyId, operation::Kind, outcome::State,
+        change::{ChangeId, ChangeState, Decision, Enclosed},
+        device::DeviceId,
+        document::DocumentKind,
+        key::KeyId,
+        operation::Kind,
+        outcome::State,
     },
     store::columns::Word,
 };
@@ -51,23 +56,30 @@ impl ToSql for KeyId {
     }
 }
 
-impl FromSql for State {
+impl FromSql for ChangeId {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        word(value)
+        <[u8; 32]>::column_result(value).map(Self::new)
     }
 }
 
-impl FromSql for Kind {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        word(value)
+impl ToSql for ChangeId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.as_bytes().to_sql()
     }
 }
 
-impl FromSql for DocumentKind {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        word(value)
-    }
+/// Reads types that stand in their columns as words.
+macro_rules! words {
+    ($($type:ty),*) => {
+        $(impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                word(value)
+            }
+        })*
+    };
 }
+
+words!(State, Kind, DocumentKind, ChangeState, Decision, Enclosed);
 
 fn word<T: Word>(value: ValueRef<'_>) -> FromSqlResult<T> {
     T::of(value.as_str()?).ok_or(FromSqlError::InvalidType)

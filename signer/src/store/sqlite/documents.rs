@@ -94,7 +94,7 @@ pub(super) fn versions(
     })
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
     let (Text(institution), kind, Count(version)) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let document = Document {
         institution,

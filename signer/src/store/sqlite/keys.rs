@@ -1,13 +1,14 @@
 //! Owns the verbs about the registered keys.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 use semops_objects::institution::InstitutionId;
 
 use crate::{
     clock::Timestamp,
     store::{
-        KeyRegistration, KeysView, RegisteredKey, StoreError,
-        sqlite::{columns::Count, rows},
+        KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
+        sqlite::{SqliteStore, columns::Count, rows},
     },
 };
 
@@ -19,7 +20,27 @@ const REGISTERED: &str = "SELECT 1 FROM key WHERE id = ?1 AND institution = ?2 A
 pub(super) const KEYS: &str =
     "SELECT id, state = 'suspended', signatures, registered_at FROM key WHERE institution = ?1";
 
-pub(super) fn register_keys(
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn register_keys(
+        &self,
+        keys: Vec<KeyRegistration>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.threads
+            .write(move |connection| register(connection, &keys, now))
+            .await
+    }
+
+    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError> {
+        let institution = institution.clone();
+        self.threads
+            .read(move |connection| keys(connection, &institution))
+            .await
+    }
+}
+
+fn register(
     connection: &Connection,
     keys: &[KeyRegistration],
     now: Timestamp,
@@ -40,10 +61,7 @@ pub(super) fn register_keys(
     Ok(())
 }
 
-pub(super) fn keys(
-    connection: &Connection,
-    institution: &InstitutionId,
-) -> Result<KeysView, StoreError> {
+fn keys(connection: &Connection, institution: &InstitutionId) -> Result<KeysView, StoreError> {
     let read = |row: &Row<'_>| {
         let Count(signatures) = row.get(2)?;
         Ok(RegisteredKey {

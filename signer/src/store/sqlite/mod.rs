@@ -27,20 +27,22 @@ use crate::{
     fault::Point,
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Erased, Intents, KeyRegistration, KeysView, Loaded,
-        OrderRecall, Restoration, Restored, Revoked, RevokedCertificate, Store, StoreError, Swept,
-        VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, Loaded, OrderRecall, Restoration, Restored,
+        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
 mod audit;
 mod begin;
+mod changes;
 mod columns;
 mod complete;
 mod crls;
 mod devices;
 mod documents;
 mod error;
+mod execution;
+mod histories;
 mod keys;
 mod pages;
 mod place;
@@ -93,23 +95,6 @@ impl Store for SqliteStore {
             .read(|connection| rows::generation(connection).map(drop))
             .await?;
         self.threads.write(write).await
-    }
-
-    async fn register_keys(
-        &self,
-        keys: Vec<KeyRegistration>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.threads
-            .write(move |connection| keys::register_keys(connection, &keys, now))
-            .await
-    }
-
-    async fn keys(&self, institution: &InstitutionId) -> Result<KeysView, StoreError> {
-        let institution = institution.clone();
-        self.threads
-            .read(move |connection| keys::keys(connection, &institution))
-            .await
     }
 
     async fn generation(&self) -> Result<u64, StoreError> {

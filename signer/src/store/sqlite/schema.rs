@@ -8,11 +8,12 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::store::StoreError;
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/sqlite/0001_record.sql"),
     include_str!("../../../migrations/sqlite/0002_lists.sql"),
     include_str!("../../../migrations/sqlite/0003_restore.sql"),
     include_str!("../../../migrations/sqlite/0004_retention.sql"),
+    include_str!("../../../migrations/sqlite/0005_changes.sql"),
 ];
 
 /// How long a transaction waits for another process (an operator's command) that writes to the same file.
@@ -133,12 +134,12 @@ mod tests {
     fn migrating_is_idempotent_and_the_file_is_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
-        assert_eq!(migrate(&path).unwrap(), 4);
+        assert_eq!(migrate(&path).unwrap(), 5);
         let connection = open(&path).unwrap();
         connection
             .execute("UPDATE generation SET value = 7", [])
             .unwrap();
-        assert_eq!(migrate(&path).unwrap(), 4);
+        assert_eq!(migrate(&path).unwrap(), 5);
         let kept: u64 = connection
             .query_row("SELECT value FROM generation", [], |row| row.get(0))
             .map(i64::cast_unsigned)
@@ -163,20 +164,20 @@ mod tests {
         migrate(&path).unwrap();
         open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 5)
+            .pragma_update(None, "user_version", 6)
             .unwrap();
         assert!(matches!(
             open(&path),
             Err(StoreError::Schema {
-                found: 5,
-                needed: 4
+                found: 6,
+                needed: 5
             })
         ));
         assert!(matches!(
             migrate(&path),
             Err(StoreError::Schema {
-                found: 5,
-                needed: 4
+                found: 6,
+                needed: 5
             })
         ));
     }
@@ -193,7 +194,7 @@ mod tests {
             open(&path),
             Err(StoreError::Schema {
                 found: 0,
-                needed: 4
+                needed: 5
             })
         ));
         std::fs::write(&path, [7; 4096]).unwrap();
@@ -235,12 +236,12 @@ mod tests {
             refused,
             StoreError::Schema {
                 found: 1,
-                needed: 4
+                needed: 5
             }
         ));
         assert!(refused.to_string().contains("migrate"), "{refused}");
         for _ in 0..2 {
-            assert_eq!(migrate(&path).unwrap(), 4);
+            assert_eq!(migrate(&path).unwrap(), 5);
         }
         let connection = open(&path).unwrap();
         let keys: Vec<(String, String, i64, Option<i64>)> = connection

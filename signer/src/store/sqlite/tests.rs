@@ -71,6 +71,12 @@ impl Inside for File {
         self.open().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
+    async fn refuses(&self, sql: &'static str) -> bool {
+        let refused = self.open().execute(sql, []);
+        matches!(refused, Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.code == rusqlite::ErrorCode::ConstraintViolation)
+    }
+
     async fn suspend(&self, key: KeyId) {
         assert_eq!(
             self.open()

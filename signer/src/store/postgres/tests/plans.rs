@@ -2,8 +2,13 @@
 
 use super::*;
 
-const HOT: [&str; 51] = [
+const HOT: [&str; 62] = [
     begin::IDS,
+    changes::PROPOSABLE,
+    changes::DECIDABLE,
+    changes::END,
+    changes::REMOVE,
+    changes::OVERDUE,
     complete::CERTIFY,
     complete::COUNT,
     complete::COUNTED,
@@ -18,10 +23,16 @@ const HOT: [&str; 51] = [
     crls::STATE,
     documents::LATEST,
     documents::VERSIONS,
+    execution::STANDS,
+    execution::OTHERS,
     facts::CRLS,
     facts::ENROLLMENTS,
     facts::ORDERS,
+    histories::CHANGE,
+    histories::CHANGES,
+    histories::ENCLOSED,
     keys::KEYS,
+    locks::CHANGE,
     locks::DEVICES,
     locks::KEYS,
     pages::ACCEPTED,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 70] = [
+const HOT: [&str; 89] = [
     rows::GENERATION,
     rows::HOLD,
     rows::ORDER,
@@ -15,6 +15,7 @@ const HOT: [&str; 70] = [
     rows::ACCEPTANCE,
     audit::APPEND,
     begin::KEY,
+    begin::CRL_KEY,
     begin::STANDING,
     begin::DAY,
     begin::SUBSCRIBER,
@@ -24,6 +25,14 @@ const HOT: [&str; 70] = [
     begin::ORDER,
     begin::DEVICE,
     begin::CRL,
+    changes::PROPOSABLE,
+    changes::PROPOSE,
+    changes::ENCLOSE,
+    changes::DECIDABLE,
+    changes::DECIDE,
+    changes::END,
+    changes::REMOVE,
+    changes::OVERDUE,
     complete::PENDING,
     complete::END,
     complete::GIVE_BACK_MONEY,
@@ -45,6 +54,16 @@ const HOT: [&str; 70] = [
     documents::VERSION,
     documents::LOAD,
     documents::RAISE,
+    execution::TAKE,
+    execution::STANDS,
+    execution::LIVE,
+    execution::CERTIFY,
+    execution::OTHERS,
+    histories::CHANGE,
+    histories::LISTED,
+    histories::NUMBER,
+    histories::DECISIONS,
+    histories::ENCLOSED,
     keys::KEYS,
     removal::BURIED,
     removal::DUE_ORDERS,
