@@ -66,12 +66,12 @@ async fn a_store_of_version_1_is_refused_then_migrated_and_served_on() -> Result
     for words in [&[][..], &["policy", "show", "alfa"]] {
         let said = terminal.run(deployment.signer()?.args(words))?;
         assert_eq!(said.code, Some(1), "{said:?}");
-        for word in ["has version 1", "needs 4", "migrate"] {
+        for word in ["has version 1", "needs 5", "migrate"] {
             assert!(said.err.contains(word), "{word}: {said:?}");
         }
     }
     for _ in 0..2 {
-        assert!(deployment.run(&["migrate"])?.contains("schema version 4"));
+        assert!(deployment.run(&["migrate"])?.contains("schema version 5"));
     }
     deployment.start().await?;
 

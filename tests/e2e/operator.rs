@@ -194,7 +194,7 @@ async fn the_store_is_made_once_and_migrating_again_changes_nothing() -> Result<
     deployment.start().await?;
     let first = own(&deployment, &["migrate"])?;
     assert!(
-        first.succeeded() && first.out.contains("schema version 4"),
+        first.succeeded() && first.out.contains("schema version 5"),
         "{first:?}"
     );
     assert_eq!(own(&deployment, &["migrate"])?, first);

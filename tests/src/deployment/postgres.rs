@@ -153,18 +153,19 @@ impl Deployment {
 }
 
 /// What makes a record of the embedded store.
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     include_str!("../../../signer/migrations/sqlite/0001_record.sql"),
     include_str!("../../../signer/migrations/sqlite/0002_lists.sql"),
     include_str!("../../../signer/migrations/sqlite/0003_restore.sql"),
     include_str!("../../../signer/migrations/sqlite/0004_retention.sql"),
+    include_str!("../../../signer/migrations/sqlite/0005_changes.sql"),
 ];
 
 /// Each table of the record with its columns there, and what they are here where that differs.
-const TABLES: [(&str, &str, &str); 13] = [
+const TABLES: [(&str, &str, &str); 17] = [
     (
         "key",
-        "id, institution, purpose, state, registered_at, signatures",
+        "id, institution, purpose, state, registered_at, active_from, active_until, signatures",
         "key JOIN key_use ON key_id = id",
     ),
     (
@@ -219,6 +220,14 @@ const TABLES: [(&str, &str, &str); 13] = [
         "through, leaves, sha256, before, one",
         "(SELECT through, leaves, sha256, before, one::bigint AS one FROM audit_prefix) p",
     ),
+    ("key_certificate", "key_id, der", "key_certificate"),
+    (
+        "change",
+        "number, institution, id, sequence, state, proposed_at, expires_at, ended_at, bytes",
+        "change",
+    ),
+    ("change_document", "change, kind, bytes", "change_document"),
+    ("approval", "change, person, decision, jws, at", "approval"),
     ("audit", "seq, leaf", "audit"),
 ];
 

@@ -386,7 +386,7 @@ pub(crate) async fn changes_are_listed_newest_first(world: World) {
         [3, 1]
     );
     assert_eq!(listed(Some(ChangeState::Rejected), None, 9).await, [2]);
-    assert_eq!(listed(None, Some(&changes[0]), 9).await, [] as [usize; 0]);
+    assert!(listed(None, Some(&changes[0]), 9).await.is_empty());
     // Nothing comes before a change that the institution does not have.
-    assert_eq!(listed(None, Some(&of_beta), 9).await, [] as [usize; 0]);
+    assert!(listed(None, Some(&of_beta), 9).await.is_empty());
 }

@@ -271,6 +271,36 @@ mod tests {
     }
 
     #[test]
+    fn keys_and_documents_have_the_new_words_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signer.db");
+        version_1(&path);
+        migrate(&path).unwrap();
+        let connection = open(&path).unwrap();
+        let states = [
+            ("pre-activation", true),
+            ("active", true),
+            ("suspended", true),
+            ("deactivated", true),
+            ("compromised", true),
+            ("destroyed", true),
+            ("retired", false),
+        ];
+        for (state, known) in states {
+            let taken = connection.execute("UPDATE key SET state = ?1", [state]);
+            assert_eq!(taken.is_ok(), known, "{state}");
+        }
+        for (kind, known) in [("custodians", true), ("callers", true), ("keys", false)] {
+            let insert = "INSERT INTO document VALUES ('alfa', ?1, 1, x'', 1)";
+            assert_eq!(connection.execute(insert, [kind]).is_ok(), known, "{kind}");
+        }
+        let whole: String = connection
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(whole, "ok");
+    }
+
+    #[test]
     fn the_old_program_can_still_write_what_the_new_one_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
