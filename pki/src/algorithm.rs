@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ID_EC_PUBLIC_KEY, SECP_256_R_1};
 use der::asn1::ObjectIdentifier;
+use der::pem::LineEnding;
 use der::{Decode, ErrorKind};
 use spki::SubjectPublicKeyInfoRef;
 
@@ -22,6 +23,8 @@ const SPKI_PREFIX: [u8; 26] = [
 ];
 /// The longest SubjectPublicKeyInfo looked at: an RSA key of 16,384 bits still gets its own reason.
 const MAX_SPKI: usize = 4096;
+/// The label of RFC 7468 s13.
+const PEM_LABEL: &str = "PUBLIC KEY";
 
 /// SHA-256 (FIPS 180-4) of `data`.
 pub fn sha256(data: &[u8]) -> [u8; 32] {
@@ -90,6 +93,31 @@ impl PublicKey {
             .as_bytes()
             .ok_or(KeyError::BadPoint)?;
         Self::from_sec1(point)
+    }
+
+    /// Reads the PEM of a SubjectPublicKeyInfo (RFC 7468 s13), with white space around it or without.
+    ///
+    /// # Errors
+    /// [`KeyError`], as [`Self::from_spki_der`].
+    pub fn from_spki_pem(pem: &str) -> Result<Self, KeyError> {
+        if pem.len() > 2 * MAX_SPKI {
+            return Err(KeyError::Pem);
+        }
+        let block = format!("{}\n", pem.trim());
+        match der::pem::decode_vec(block.as_bytes()) {
+            Ok((PEM_LABEL, der)) if block.starts_with("-----") => Self::from_spki_der(&der),
+            _ => Err(KeyError::Pem),
+        }
+    }
+
+    /// The PEM of the SubjectPublicKeyInfo, with a final line end.
+    #[expect(
+        clippy::expect_used,
+        reason = "PEM fails on lengths that overflow a usize only"
+    )]
+    pub fn to_spki_pem(&self) -> String {
+        der::pem::encode_string(PEM_LABEL, LineEnding::LF, &self.spki)
+            .expect("91 octets fit in memory")
     }
 
     /// Reads an uncompressed point of 65 octets, `04 || X || Y` (SEC 1 s2.3.3), as a PKCS#11 token's
@@ -262,6 +290,30 @@ mod tests {
         assert_eq!(key.sha256(), sha256(key.spki_der()));
         assert_eq!(key.sec1()[1..33], key.x()[..]);
         assert_eq!(key.sec1()[33..], key.y()[..]);
+    }
+
+    #[test]
+    fn a_key_survives_pem_and_other_texts_are_refused() {
+        let key = public(&key_pair());
+        let pem = key.to_spki_pem();
+        assert_eq!(PublicKey::from_spki_pem(&pem), Ok(key.clone()));
+        assert_eq!(PublicKey::from_spki_pem(pem.trim()), Ok(key.clone()));
+        assert_eq!(PublicKey::from_spki_pem(&format!("\n{pem}\n")), Ok(key));
+        for text in [
+            String::new(),
+            "x".repeat(10_000),
+            pem.replace("PUBLIC", "PRIVATE"),
+            pem.replace("-----END", "----END"),
+            format!("{pem}{pem}"),
+            format!("words before\n{pem}"),
+            format!("{pem}words after"),
+        ] {
+            assert_eq!(
+                PublicKey::from_spki_pem(&text),
+                Err(KeyError::Pem),
+                "{text}"
+            );
+        }
     }
 
     #[test]

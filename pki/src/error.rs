@@ -11,6 +11,9 @@ pub enum KeyError {
     /// The bytes are not a DER SubjectPublicKeyInfo (RFC 5280 s4.1.2.7).
     #[error("not a DER SubjectPublicKeyInfo (RFC 5280 s4.1.2.7)")]
     Malformed,
+    /// Not the PEM of one PUBLIC KEY (RFC 7468 s13).
+    #[error("not the PEM of a PUBLIC KEY (RFC 7468 s13)")]
+    Pem,
     /// More bytes follow the SubjectPublicKeyInfo.
     #[error("bytes follow the SubjectPublicKeyInfo")]
     TrailingData,

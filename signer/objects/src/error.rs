@@ -124,6 +124,57 @@ pub enum Rule {
     /// A payee name with a control, bidirectional or line-breaking character.
     #[error("must hold no control, bidirectional-control or line-separating character")]
     PayeeNameCharacter,
+    /// Not the one spelling of what it says.
+    #[error(
+        "must be JSON without white space, its members in their order, each value in its one spelling"
+    )]
+    Spelling,
+    /// Another format than is known.
+    #[error("must be 1")]
+    Format,
+    /// Not a scheme's name (a trust domain, SPIFFE-ID s2.1).
+    #[error("must be 1 to 64 of a-z, 0-9, '-', '_' and '.'")]
+    Scheme,
+    /// Not a person's id.
+    #[error("must be 1 to 63 of a-z, 0-9 and '-'")]
+    PersonId,
+    /// Not a key's id.
+    #[error("must be a key id of 43 base64url characters")]
+    KeyId,
+    /// Sequence and versions count from 1.
+    #[error("must be 1 or more")]
+    Zero,
+    /// Change 1 is the ceremony, no other is, and every other names the one before it.
+    #[error(
+        "must be 1 without `previous` in the ceremony, and above 1 with `previous` in every other proposal"
+    )]
+    Sequence,
+    /// `exp` is not as far from `iat` as a proposal's may be.
+    #[error("must be later than iat, by {min} to {max} seconds")]
+    Validity {
+        /// The shortest time, in seconds.
+        min: u64,
+        /// The longest time, in seconds.
+        max: u64,
+    },
+    /// The documents of a ceremony.
+    #[error("must name custodians, policy, trust and callers, in this order")]
+    CeremonyDocuments,
+    /// The keys of a ceremony.
+    #[error("must be sorted by purpose and id, each key once")]
+    CeremonyKeys,
+    /// A rotation from a key to itself.
+    #[error("must be another key than `from`")]
+    SameKey,
+    /// An end before its beginning.
+    #[error("must not be before `activate_at`")]
+    RetiresEarly,
+    /// More than is read.
+    #[error("must be at most {max}")]
+    TooMany {
+        /// How many at most.
+        max: usize,
+    },
     /// Not an end-to-end identification.
     #[error("must be 1 to 35 characters of the ISO 20022 text set, with no space at either end")]
     EndToEndId,

@@ -3,19 +3,23 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use uuid::{Uuid, Variant};
 
 use crate::base64url;
 use crate::error::{ObjectError, Rule};
 
 /// The largest integer that every JSON reader keeps exact (RFC 7493 s2.2).
-const MAX_TIME: u64 = (1 << 53) - 1;
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// The most items of an array: more than any of our objects has.
+const MAX_ITEMS: usize = 1024;
 
 enum Value {
     String(String),
     Integer(u64),
     Object(Vec<(String, Value)>),
+    Array(Vec<Value>),
     Other(&'static str),
 }
 
@@ -25,6 +29,7 @@ impl Value {
             Self::String(_) => "a string",
             Self::Integer(_) => "an integer",
             Self::Object(_) => "an object",
+            Self::Array(_) => "an array",
             Self::Other(name) => name,
         }
     }
@@ -77,8 +82,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other("an array"))
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element()? {
+            if values.len() == MAX_ITEMS {
+                return Err(A::Error::custom(format_args!(
+                    "more than {MAX_ITEMS} items"
+                )));
+            }
+            values.push(value);
+        }
+        Ok(Value::Array(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
@@ -175,10 +188,10 @@ impl Object {
         self.text(name, base64url::decode_array)
     }
 
-    /// A time in integer seconds.
-    pub(crate) fn time(&mut self, name: &str) -> Result<u64, ObjectError> {
+    /// An integer; a time is one, in seconds.
+    pub(crate) fn integer(&mut self, name: &str) -> Result<u64, ObjectError> {
         match self.take(name)? {
-            Value::Integer(seconds) if seconds <= MAX_TIME => Ok(seconds),
+            Value::Integer(number) if number <= MAX_INTEGER => Ok(number),
             Value::Integer(_) => Err(self.blame(name, Rule::TimeRange)),
             other => Err(self.blame(name, other.not("an integer"))),
         }
@@ -193,6 +206,45 @@ impl Object {
             }),
             other => Err(self.blame(name, other.not("an object"))),
         }
+    }
+
+    /// The items of an array, each with its path.
+    fn items(&mut self, name: &str) -> Result<Vec<(String, Value)>, ObjectError> {
+        match self.take(name)? {
+            Value::Array(items) => {
+                let path = |at| format!("{}.{name}[{at}]", self.path);
+                let items = items.into_iter().enumerate();
+                Ok(items.map(|(at, item)| (path(at), item)).collect())
+            }
+            other => Err(self.blame(name, other.not("an array"))),
+        }
+    }
+
+    /// An array of objects.
+    pub(crate) fn objects(&mut self, name: &str) -> Result<Vec<Self>, ObjectError> {
+        let items = self.items(name)?.into_iter();
+        let read = |(path, item)| match item {
+            Value::Object(members) => Ok(Self { path, members }),
+            other => Err(ObjectError::new(path, other.not("an object"))),
+        };
+        items.map(read).collect()
+    }
+
+    /// An array of strings, each read by `parse`.
+    pub(crate) fn texts<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Rule>,
+    ) -> Result<Vec<T>, ObjectError> {
+        let items = self.items(name)?.into_iter();
+        let read = |(path, item)| {
+            let value = match &item {
+                Value::String(text) => parse(text),
+                other => Err(other.not("a string")),
+            };
+            value.map_err(|rule| ObjectError::new(path, rule))
+        };
+        items.map(read).collect()
     }
 
     /// Refuses whatever has not been taken.
@@ -222,7 +274,7 @@ mod tests {
     fn refused(json: &str) -> ObjectError {
         let read = |json: &str| {
             let mut object = Object::parse("payload", json.as_bytes())?;
-            object.time("n")?;
+            object.integer("n")?;
             object.finish()
         };
         read(json).unwrap_err()
@@ -281,7 +333,11 @@ mod tests {
         let error = refused(&objects);
         assert!(error.to_string().contains("recursion limit"), "{error}");
         let arrays = format!("{{\"n\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(refused(&arrays).field(), "payload.n");
+        let error = refused(&arrays);
+        assert!(error.to_string().contains("recursion limit"), "{error}");
+        let many = |items: usize| refused(&format!("{{\"n\":[1{}]}}", ",1".repeat(items - 1)));
+        assert_eq!(many(MAX_ITEMS).field(), "payload.n");
+        assert_eq!(many(MAX_ITEMS + 1).field(), "payload");
     }
 
     #[test]

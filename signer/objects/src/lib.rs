@@ -7,12 +7,14 @@
 pub mod authorization;
 mod base64url;
 pub mod ca;
+pub mod change;
 pub mod emv;
 pub mod error;
 pub mod institution;
 mod json;
 pub mod jwk;
 pub mod jws;
+pub mod key;
 pub mod money;
 pub mod offer;
 pub mod order;

@@ -108,7 +108,7 @@ impl Payee {
         Ok(Self {
             institution,
             id: payee_id(id)?,
-            name: payee_name(name)?,
+            name: shown_name(name)?,
         })
     }
 
@@ -132,7 +132,7 @@ impl Payee {
         let payee = Self {
             institution: members.text("institution", InstitutionId::from_str)?,
             id: members.text("id", payee_id)?,
-            name: members.text("name", payee_name)?,
+            name: members.text("name", shown_name)?,
         };
         members.finish()?;
         Ok(payee)
@@ -148,7 +148,8 @@ fn payee_id(text: &str) -> Result<String, Rule> {
     }
 }
 
-fn payee_name(text: &str) -> Result<String, Rule> {
+/// A name as people are shown it.
+pub(crate) fn shown_name(text: &str) -> Result<String, Rule> {
     if !(1..=140).contains(&text.chars().count()) || text.trim().is_empty() {
         return Err(Rule::PayeeNameLength);
     }
@@ -180,7 +181,7 @@ pub(crate) fn amount(object: &mut Object) -> Result<Amount, ObjectError> {
 
 /// `iat` and `exp`: 0 < exp - iat <= [`MAX_LIFETIME`].
 pub(crate) fn times(object: &mut Object) -> Result<(u64, u64), ObjectError> {
-    let (iat, exp) = (object.time("iat")?, object.time("exp")?);
+    let (iat, exp) = (object.integer("iat")?, object.integer("exp")?);
     match exp.checked_sub(iat) {
         Some(1..=MAX_LIFETIME) => Ok((iat, exp)),
         _ => Err(object.blame("exp", Rule::Lifetime { max: MAX_LIFETIME })),
@@ -214,7 +215,7 @@ mod tests {
             "\u{645}\u{62a}\u{62c}\u{631}",
             &longest,
         ] {
-            assert_eq!(payee_name(name).as_deref(), Ok(name));
+            assert_eq!(shown_name(name).as_deref(), Ok(name));
         }
         for (name, rule) in [
             ("", Rule::PayeeNameLength),
@@ -231,7 +232,7 @@ mod tests {
             ("Cafe\u{301}", Rule::PayeeNameForm),
             ("\u{212b}", Rule::PayeeNameForm),
         ] {
-            assert_eq!(payee_name(name), Err(rule), "{name:?}");
+            assert_eq!(shown_name(name), Err(rule), "{name:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Owns the loading of a policy, trust or callers document: the act of a local operator, beside a running server.
 
-use semops_objects::{institution::InstitutionId, trust::TrustDocument};
+use semops_objects::{change::Custodians, institution::InstitutionId, trust::TrustDocument};
 use semops_pki::profile::Oids;
 
 use crate::{
@@ -97,6 +97,10 @@ fn read(kind: DocumentKind, bytes: &[u8], oids: &Oids) -> Result<(InstitutionId,
         DocumentKind::Callers => {
             let register = Register::parse(bytes).map_err(|e| mistaken(&e))?;
             Ok((register.institution().clone(), register.version()))
+        }
+        DocumentKind::Custodians => {
+            let custodians = Custodians::parse(bytes).map_err(|e| mistaken(&e))?;
+            Ok((custodians.institution().clone(), custodians.version()))
         }
     }
 }

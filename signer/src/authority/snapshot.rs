@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use semops_objects::{institution::InstitutionId, trust::TrustDocument};
+use semops_objects::{change::Custodians, institution::InstitutionId, trust::TrustDocument};
 use semops_pki::profile::Oids;
 use tokio::sync::watch;
 use tracing::error;
@@ -67,6 +67,9 @@ impl Snapshot {
             DocumentKind::Callers => {
                 let register = Register::parse(&document.bytes).map_err(|e| e.to_string())?;
                 self.registers.insert(institution, Arc::new(register));
+            }
+            DocumentKind::Custodians => {
+                Custodians::parse(&document.bytes).map_err(|e| e.to_string())?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Owns the versioned documents that rule an institution: policy, trust and callers. They are kept as exact bytes and
+//! Owns the versioned documents that rule an institution: policy, trust, callers and custodians. They are kept as exact bytes and
 //! named by the SHA-256 of them; what they say is parsed elsewhere.
 
 use semops_objects::institution::InstitutionId;
@@ -6,30 +6,7 @@ use semops_pki::algorithm::sha256;
 
 use crate::clock::Timestamp;
 
-/// Which document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DocumentKind {
-    /// What the institution co-signs and enrols, with its money limits.
-    Policy,
-    /// Whose certificates it relies on.
-    Trust,
-    /// Who may call for it.
-    Callers,
-}
-
-impl DocumentKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Policy, Self::Trust, Self::Callers];
-
-    /// The word in the store, on the command line and in audit events.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Policy => "policy",
-            Self::Trust => "trust",
-            Self::Callers => "callers",
-        }
-    }
-}
+pub use semops_objects::change::DocumentKind;
 
 /// One version of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,87 +1,14 @@
 //! Owns what the service knows of a key in a token: purpose, public half, certificate, state. The private half never
 //! leaves the token and has no type here.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::{institution::InstitutionId, jwk::thumbprint};
 use semops_pki::{algorithm::PublicKey, certificate::Certificate};
 
 use crate::clock::Timestamp;
 
-/// The id of a key: the RFC 7638 thumbprint of its public half. It is the CKA_ID in the token and the `kid` of a JWS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyId([u8; 32]);
-
-impl KeyId {
-    /// The id with these octets.
-    pub const fn new(thumbprint: [u8; 32]) -> Self {
-        Self(thumbprint)
-    }
-
-    /// Its 32 octets.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-/// Why a text is no key id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key id is 43 base64url characters")]
-pub struct BadKeyId;
-
-impl FromStr for KeyId {
-    type Err = BadKeyId;
-
-    fn from_str(text: &str) -> Result<Self, BadKeyId> {
-        let octets = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadKeyId)?;
-        octets.try_into().map(Self).map_err(|_| BadKeyId)
-    }
-}
-
-/// What a key may sign; a closed set. A key of one purpose never signs another kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Device certificates and their CRL.
-    DeviceCa,
-    /// The CRL of the authorization certificates.
-    SigningCa,
-    /// Authorizations.
-    Authorization,
-}
-
-impl Purpose {
-    /// Every purpose.
-    pub const ALL: [Self; 3] = [Self::DeviceCa, Self::SigningCa, Self::Authorization];
-
-    /// The word: the key's label in the token, and its name in the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DeviceCa => "device-ca",
-            Self::SigningCa => "signing-ca",
-            Self::Authorization => "authorization",
-        }
-    }
-}
-
-/// Whether a key may sign (NIST SP 800-57 part 1 s7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Its cryptoperiod has not begun.
-    PreActivation,
-    /// It may.
-    Active,
-    /// It may not, for now.
-    Suspended,
-    /// Its cryptoperiod has ended: it may sign no more.
-    Deactivated,
-}
+pub use semops_objects::key::{BadKeyId, KeyId, KeyState, Purpose};
 
 /// One key of one institution.
 #[derive(Clone, Debug)]
@@ -203,17 +130,6 @@ mod tests {
                 other => other,
             };
             assert_eq!(record.state(true, now), suspended);
-        }
-    }
-
-    #[test]
-    fn a_key_id_has_one_spelling() {
-        let id = KeyId::new([0xa5; 32]);
-        assert_eq!(id.to_string().parse(), Ok(id));
-        // The last of 43 characters carries four bits: those below them must be zero.
-        let slack = format!("{}V", &id.to_string()[..42]);
-        for text in ["", "AA", &format!("{id}="), &format!("{id}A"), &slack] {
-            assert_eq!(text.parse::<KeyId>(), Err(BadKeyId), "{text}");
         }
     }
 }

@@ -74,6 +74,7 @@ fn kind(code: i32) -> Result<DocumentKind, Error> {
         Ok(K::Policy) => Ok(DocumentKind::Policy),
         Ok(K::Trust) => Ok(DocumentKind::Trust),
         Ok(K::Callers) => Ok(DocumentKind::Callers),
+        Ok(K::Custodians) => Ok(DocumentKind::Custodians),
         Ok(K::Unspecified) | Err(_) => Err(field::invalid(
             "kind",
             "must be one of DocumentKind, not UNSPECIFIED",
@@ -86,6 +87,7 @@ pub(crate) fn named(version: DocumentVersion) -> v1::DocumentVersion {
         DocumentKind::Policy => v1::DocumentKind::Policy,
         DocumentKind::Trust => v1::DocumentKind::Trust,
         DocumentKind::Callers => v1::DocumentKind::Callers,
+        DocumentKind::Custodians => v1::DocumentKind::Custodians,
     };
     v1::DocumentVersion {
         kind: kind.into(),
@@ -102,9 +104,9 @@ mod tests {
 
     #[test]
     fn a_kind_keeps_its_code_and_others_are_refused() {
-        for code in -1..=4 {
+        for code in -1..=5 {
             let read = kind(code);
-            assert_eq!(read.is_ok(), (1..=3).contains(&code), "{code}");
+            assert_eq!(read.is_ok(), (1..=4).contains(&code), "{code}");
             if let Ok(kind) = read {
                 let version = DocumentVersion {
                     kind,

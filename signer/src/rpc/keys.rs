@@ -80,6 +80,8 @@ fn state(state: KeyState) -> v1::KeyState {
         KeyState::Active => v1::KeyState::Active,
         KeyState::Suspended => v1::KeyState::Suspended,
         KeyState::Deactivated => v1::KeyState::Deactivated,
+        KeyState::Compromised => v1::KeyState::Compromised,
+        KeyState::Destroyed => v1::KeyState::Destroyed,
     }
 }
 

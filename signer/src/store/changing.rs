@@ -7,7 +7,6 @@ use crate::{
         audit::{Event, Resulted},
         change::{ChangeId, ChangeState, Decision, Enclosed},
         document::DocumentKind,
-        key::KeyState,
     },
     store::{
         ChangeEnding, Decided, KeyProjection, NewChange, PENDING_CHANGES, Proposed, Stands,
@@ -125,7 +124,7 @@ impl Telling<'_> {
     /// A key's state is another.
     pub(super) fn key(self, key: &KeyProjection) -> Event {
         Event {
-            object: Some(word(key.state).to_owned()),
+            object: Some(key.state.name().to_owned()),
             key: Some(key.id),
             ..self.event("key")
         }
@@ -143,16 +142,6 @@ impl Telling<'_> {
             result: Resulted::Done,
             reason: None,
         }
-    }
-}
-
-/// The word of a key's state in the record.
-pub(super) const fn word(state: KeyState) -> &'static str {
-    match state {
-        KeyState::PreActivation => "pre-activation",
-        KeyState::Active => "active",
-        KeyState::Suspended => "suspended",
-        KeyState::Deactivated => "deactivated",
     }
 }
 

@@ -5,7 +5,6 @@ use semops_pki::crl::Reason;
 
 use crate::domain::{
     change::{ChangeState, Decision, Enclosed},
-    document::DocumentKind,
     operation::Kind,
     outcome::State,
 };
@@ -44,12 +43,6 @@ impl Word for Kind {
     }
 }
 
-impl Word for DocumentKind {
-    fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == word)
-    }
-}
-
 impl Word for ChangeState {
     fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == word)
@@ -64,7 +57,7 @@ impl Word for Decision {
 
 impl Word for Enclosed {
     fn of(word: &str) -> Option<Self> {
-        let document = DocumentKind::of(word).map(Self::Document);
+        let document = word.parse().ok().map(Self::Document);
         document.or_else(|| (word == Self::Certificate.name()).then_some(Self::Certificate))
     }
 }

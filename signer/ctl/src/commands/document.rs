@@ -110,12 +110,13 @@ impl Document {
     }
 }
 
-/// `policy`, `trust` or `callers`: the name of the command and of the operator's.
+/// `policy`, `trust`, `callers` or `custodians`: the name of the command and of the operator's.
 pub(super) fn word(kind: DocumentKind) -> &'static str {
     match kind {
         DocumentKind::Policy => "policy",
         DocumentKind::Trust => "trust",
         DocumentKind::Callers => "callers",
+        DocumentKind::Custodians => "custodians",
         DocumentKind::Unspecified => name_of(kind.as_str_name(), "DOCUMENT_KIND_"),
     }
 }

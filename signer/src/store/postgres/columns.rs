@@ -10,8 +10,6 @@ use crate::{
     domain::{
         change::{ChangeId, ChangeState, Decision, Enclosed},
         device::DeviceId,
-        document::DocumentKind,
-        key::KeyId,
         operation::Kind,
         outcome::State,
     },
@@ -44,14 +42,12 @@ macro_rules! read_through {
 read_through! {
     Timestamp: i64 => |micros| Ok(Self::from_micros(micros)),
     DeviceId: Uuid => |uuid| Ok(uuid.into()),
-    KeyId: &[u8] => |octets| Ok(Self::new(octets.try_into()?)),
     ChangeId: &[u8] => |octets| Ok(Self::new(octets.try_into()?)),
     ChangeState: &str => word,
     Decision: &str => word,
     Enclosed: &str => word,
     State: &str => word,
     Kind: &str => word,
-    DocumentKind: &str => word,
     Count: i64 => |number| Ok(Self(number.try_into()?)),
     ReasonCode: i64 => |code| Self::of(code).ok_or_else(|| format!("{code} is no CRLReason").into()),
 }

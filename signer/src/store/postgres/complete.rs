@@ -146,7 +146,7 @@ fn read_pending(row: &Row) -> Result<Pending, Failure> {
     Ok(Pending {
         id: row.try_get(0)?,
         kind: row.try_get(2)?,
-        key: row.try_get(3)?,
+        key: row.try_get(3).map(|Octets(id)| KeyId::new(id))?,
         expires_at: row.try_get(4)?,
         institution,
         object: row.try_get(5)?,

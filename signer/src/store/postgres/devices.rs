@@ -17,6 +17,7 @@ use crate::{
         decision::done,
         postgres::{
             audit,
+            columns::Octets,
             error::Failure,
             locks, reads, rows,
             session::{Parameter, Session},
@@ -161,7 +162,7 @@ async fn issued(
         return Ok(None);
     };
     Ok(Some(Issued {
-        key: row.try_get(0)?,
+        key: row.try_get(0).map(|Octets(id)| KeyId::new(id))?,
         serial: row.try_get(1)?,
         not_after: row.try_get(2)?,
         object: row.try_get(3)?,

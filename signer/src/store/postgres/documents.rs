@@ -120,7 +120,7 @@ fn stored(row: &Row) -> Result<Option<StoredDocument>, Failure> {
     let Count(version) = row.try_get(3)?;
     let document = Document {
         institution,
-        kind: row.try_get(2)?,
+        kind: row.try_get(2).map(|Text(kind)| kind)?,
         version,
         bytes: row.try_get(4)?,
     };

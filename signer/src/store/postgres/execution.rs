@@ -10,7 +10,7 @@ use crate::{
     },
     store::{
         Execution, KeyProjection,
-        changing::{Telling, enclosed_document, other_document, other_key, word},
+        changing::{Telling, enclosed_document, other_document, other_key},
         columns, decision,
         postgres::{
             changes::{Pending, pending, settle},
@@ -109,7 +109,7 @@ async fn live(
         &id,
         &telling.institution.as_str(),
         &key.purpose.name(),
-        &word(key.state),
+        &key.state.name(),
         &bound(key.active_from),
         &bound(key.active_until),
         &now.micros(),

@@ -10,11 +10,12 @@ use crate::{
     domain::{
         change::{ChangeId, Enclosed, StoredChange, StoredDecision},
         document::{Document, StoredDocument},
+        key::KeyId,
     },
     store::{
         ChangeQuery, ChangeView, ChangesView, Histories,
         postgres::{
-            columns::{Count, Text},
+            columns::{Count, Octets, Text},
             error::Failure,
             session::{Parameter, Session},
         },
@@ -108,7 +109,8 @@ impl Found {
                 Some(3) => found.view.documents.push(document_of(row)?),
                 Some(4) => found.view.registers.push(document_of(row)?),
                 Some(5) => {
-                    let certificate = (row.try_get(4)?, row.try_get(6)?);
+                    let Octets(id) = row.try_get(4)?;
+                    let certificate = (KeyId::new(id), row.try_get(6)?);
                     found.view.certificates.push(certificate);
                 }
                 Some(_) => found.enclosed.push((row.try_get(7)?, row.try_get(6)?)),
@@ -147,7 +149,7 @@ fn document_of(row: &Row) -> Result<StoredDocument, Failure> {
     let (Text(institution), Count(version)) = (row.try_get(3)?, row.try_get(5)?);
     let document = Document {
         institution,
-        kind: row.try_get(7)?,
+        kind: row.try_get(7).map(|Text(kind)| kind)?,
         version,
         bytes: row.try_get(6)?,
     };

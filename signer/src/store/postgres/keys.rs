@@ -5,11 +5,12 @@ use semops_objects::institution::InstitutionId;
 
 use crate::{
     clock::Timestamp,
+    domain::key::KeyId,
     store::{
         KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
         postgres::{
             PostgresStore,
-            columns::Count,
+            columns::{Count, Octets},
             error::Failure,
             session::{Parameter, Session},
             trial::on,
@@ -68,7 +69,7 @@ async fn register(
     {
         None => Ok(()),
         Some(row) => {
-            let id: crate::domain::key::KeyId = row.try_get(0)?;
+            let id = row.try_get(0).map(|Octets(id)| KeyId::new(id))?;
             let text = format!("key {id} is registered for another institution or purpose");
             Err(StoreError::Corrupt(text).into())
         }
@@ -79,10 +80,10 @@ async fn keys(session: &Session, institution: &InstitutionId) -> Result<KeysView
     let (mut generation, mut keys) = (0, Vec::new());
     for row in session.query(KEYS, &[&institution.as_str()]).await? {
         Count(generation) = row.try_get(0)?;
-        if let Some(id) = row.try_get(1)? {
+        if let Some(Octets(id)) = row.try_get(1)? {
             let Count(signatures) = row.try_get(3)?;
             keys.push(RegisteredKey {
-                id,
+                id: KeyId::new(id),
                 suspended: row.try_get(2)?,
                 signatures,
                 registered_at: row.try_get(4)?,

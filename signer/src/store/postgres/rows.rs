@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use crate::{
     domain::{
         device::{Acceptance, Device, Revocation},
+        key::KeyId,
         outcome::{Outcome, State},
     },
     store::{
@@ -93,7 +94,7 @@ fn intent(row: &Row, at: usize) -> Result<Intent, Failure> {
         id: row.try_get(at)?,
         institution,
         kind: row.try_get(at + 2)?,
-        key: row.try_get(at + 3)?,
+        key: row.try_get(at + 3).map(|Octets(id)| KeyId::new(id))?,
         to_be_signed: row.try_get(at + 4)?,
         expires_at: row.try_get(at + 5)?,
         sign_by: row.try_get(at + 6)?,
@@ -110,7 +111,7 @@ pub(super) fn device(row: &Row, at: usize) -> Result<Option<Device>, Failure> {
         id,
         issuer,
         subscriber,
-        issuer_key: row.try_get(at + 3)?,
+        issuer_key: row.try_get(at + 3).map(|Octets(id)| KeyId::new(id))?,
         certificate: row.try_get(at + 4)?,
         not_after: row.try_get(at + 5)?,
         revoked: revocation(row, at + 6)?,

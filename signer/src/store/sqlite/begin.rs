@@ -150,7 +150,9 @@ fn refusal(
     let sql = if kind == Kind::Crl { CRL_KEY } else { KEY };
     let mut statement = connection.prepare_cached(sql)?;
     let purpose = statement
-        .query_row((key, institution, now), |row| row.get::<_, String>(0))
+        .query_row((key.as_bytes(), institution, now), |row| {
+            row.get::<_, String>(0)
+        })
         .optional()?;
     if !may_sign(kind, purpose.as_deref()) {
         return Ok(Some(Refusal::KeyNotActive));
@@ -218,7 +220,7 @@ fn crl_number_taken(
 ) -> Result<Option<Refusal>, StoreError> {
     let Count(last) = connection
         .prepare_cached(LAST_CRL)?
-        .query_row([key], |row| row.get(0))?;
+        .query_row([key.as_bytes()], |row| row.get(0))?;
     Ok((crl.number <= last).then_some(Refusal::CrlNumberTaken))
 }
 
@@ -233,7 +235,7 @@ fn record(
         operation.institution.as_str(),
         kind.name(),
         operation.content,
-        operation.key,
+        operation.key.as_bytes(),
         operation.to_be_signed,
         operation.expires_at,
         operation.sign_by,
@@ -281,7 +283,7 @@ fn record_subject(
                 device.device,
                 id,
                 institution,
-                operation.key,
+                operation.key.as_bytes(),
                 device.request,
                 device.public_key,
                 device.subscriber.as_str(),
@@ -291,7 +293,13 @@ fn record_subject(
         }
         Subject::Crl(crl) => {
             let (number, revocations) = (Count(crl.number), Count(crl.revocations));
-            let row = (operation.key, number, id, revocations, crl.next_update);
+            let row = (
+                operation.key.as_bytes(),
+                number,
+                id,
+                revocations,
+                crl.next_update,
+            );
             connection.prepare_cached(CRL)?.execute(row)?
         }
     };

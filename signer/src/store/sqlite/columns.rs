@@ -10,8 +10,6 @@ use crate::{
     domain::{
         change::{ChangeId, ChangeState, Decision, Enclosed},
         device::DeviceId,
-        document::DocumentKind,
-        key::KeyId,
         operation::Kind,
         outcome::State,
     },
@@ -44,18 +42,6 @@ impl ToSql for DeviceId {
     }
 }
 
-impl FromSql for KeyId {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        <[u8; 32]>::column_result(value).map(Self::new)
-    }
-}
-
-impl ToSql for KeyId {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.as_bytes().to_sql()
-    }
-}
-
 impl FromSql for ChangeId {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         <[u8; 32]>::column_result(value).map(Self::new)
@@ -79,7 +65,7 @@ macro_rules! words {
     };
 }
 
-words!(State, Kind, DocumentKind, ChangeState, Decision, Enclosed);
+words!(State, Kind, ChangeState, Decision, Enclosed);
 
 fn word<T: Word>(value: ValueRef<'_>) -> FromSqlResult<T> {
     T::of(value.as_str()?).ok_or(FromSqlError::InvalidType)

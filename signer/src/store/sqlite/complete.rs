@@ -71,7 +71,7 @@ pub(super) fn complete(
     for (key, signatures) in signed {
         connection
             .prepare_cached(COUNT)?
-            .execute((key, Count(signatures)))?;
+            .execute((key.as_bytes(), Count(signatures)))?;
     }
     Ok(outcomes)
 }
@@ -147,7 +147,7 @@ fn pending(connection: &Connection, id: i64) -> Result<Option<Pending>, StoreErr
         Ok(Pending {
             id,
             kind: row.get(1)?,
-            key: row.get(2)?,
+            key: row.get(2).map(KeyId::new)?,
             expires_at: row.get(3)?,
             institution,
             object: row.get(4)?,

@@ -29,12 +29,12 @@ pub(super) const LISTED: &str =
 pub(super) fn crl_state(connection: &Connection, issuer: KeyId) -> Result<CrlState, StoreError> {
     let Count(last_number) = connection
         .prepare_cached(begin::LAST_CRL)?
-        .query_row([issuer], |row| row.get(0))?;
+        .query_row([issuer.as_bytes()], |row| row.get(0))?;
     Ok(CrlState {
         last_number,
         newest: connection
             .prepare_cached(NEWEST)?
-            .query_row([issuer], read_crl)
+            .query_row([issuer.as_bytes()], read_crl)
             .optional()?,
         revocations: devices::last_revocation(connection, issuer)?,
         pending: rows::pending_crl(connection, issuer)?,
@@ -59,10 +59,11 @@ pub(super) fn revoked(
     since: Timestamp,
 ) -> Result<Vec<RevokedCertificate>, StoreError> {
     let mut statement = connection.prepare_cached(REVOKED)?;
-    let entries = statement.query_map((issuer, since, Count(revocations)), read_entry)?;
+    let entries =
+        statement.query_map((issuer.as_bytes(), since, Count(revocations)), read_entry)?;
     let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
     let mut statement = connection.prepare_cached(LISTED)?;
-    for entry in statement.query_map((issuer, since), read_entry)? {
+    for entry in statement.query_map((issuer.as_bytes(), since), read_entry)? {
         entries.push(entry?);
     }
     Ok(entries)

@@ -109,7 +109,7 @@ pub(super) fn revoke(
         return Ok(Revoked::Revoked(revocation));
     }
     connection.prepare_cached(REVOKE)?.execute(params![
-        issued.key,
+        issued.key.as_bytes(),
         Count(last_revocation(connection, issued.key)?.saturating_add(1)),
         device,
         issued.serial,
@@ -130,7 +130,9 @@ pub(super) fn revoke(
 /// The sequence number of the key's last revocation; 0 when there is none.
 pub(super) fn last_revocation(connection: &Connection, issuer: KeyId) -> Result<u64, StoreError> {
     let mut statement = connection.prepare_cached(LAST_REVOCATION)?;
-    Ok(statement.query_row([issuer], |row| row.get(0).map(|Count(last)| last))?)
+    Ok(statement.query_row([issuer.as_bytes()], |row| {
+        row.get(0).map(|Count(last)| last)
+    })?)
 }
 
 struct Issued {
@@ -152,7 +154,7 @@ fn issued(
             _ => None,
         };
         Ok(Issued {
-            key: row.get(0)?,
+            key: row.get(0).map(KeyId::new)?,
             serial: row.get(1)?,
             not_after: row.get(2)?,
             object: row.get(3)?,

@@ -95,7 +95,7 @@ pub(super) fn versions(
 }
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
-    let (Text(institution), kind, Count(version)) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (Text(institution), Text(kind), Count(version)) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let document = Document {
         institution,
         kind,

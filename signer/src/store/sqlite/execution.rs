@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         Execution, KeyProjection, StoreError,
-        changing::{Telling, enclosed_document, other_document, other_key, word},
+        changing::{Telling, enclosed_document, other_document, other_key},
         decision,
         sqlite::{
             audit,
@@ -56,7 +56,9 @@ pub(super) fn execute(
         live(connection, key, telling, now)?;
     }
     for (key, der) in &execution.certificates {
-        connection.prepare_cached(CERTIFY)?.execute((key, der))?;
+        connection
+            .prepare_cached(CERTIFY)?
+            .execute((key.as_bytes(), der))?;
     }
     supersede(connection, telling, now)?;
     connection.prepare_cached(RAISE)?.execute([])?;
@@ -103,10 +105,10 @@ fn live(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let lives = connection.prepare_cached(LIVE)?.execute((
-        key.id,
+        key.id.as_bytes(),
         telling.institution.as_str(),
         key.purpose.name(),
-        word(key.state),
+        key.state.name(),
         key.active_from,
         key.active_until,
         now,

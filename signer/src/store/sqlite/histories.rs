@@ -71,7 +71,8 @@ pub(super) fn histories(connection: &Connection) -> Result<Histories, StoreError
     let mut registers = connection.prepare_cached(REGISTERS)?;
     let registers = registers.query_map([], documents::read)?;
     let mut certificates = connection.prepare_cached(CERTIFICATES)?;
-    let certificates = certificates.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let certificates =
+        certificates.query_map([], |row| Ok((row.get(0).map(KeyId::new)?, row.get(1)?)))?;
     Ok(Histories {
         generation: newest.generation,
         documents: newest.documents,

@@ -6,6 +6,7 @@ use semops_objects::institution::InstitutionId;
 
 use crate::{
     clock::Timestamp,
+    domain::key::KeyId,
     store::{
         KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
         sqlite::{SqliteStore, columns::Count, rows},
@@ -46,7 +47,11 @@ fn register(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for key in keys {
-        let (id, institution, purpose) = (key.id, key.institution.as_str(), key.purpose.name());
+        let (id, institution, purpose) = (
+            key.id.as_bytes(),
+            key.institution.as_str(),
+            key.purpose.name(),
+        );
         connection
             .prepare_cached(REGISTER)?
             .execute((id, institution, purpose, now))?;
@@ -54,7 +59,10 @@ fn register(
             .prepare_cached(REGISTERED)?
             .exists((id, institution, purpose))?
         {
-            let text = format!("key {id} is registered for another institution or purpose");
+            let text = format!(
+                "key {} is registered for another institution or purpose",
+                key.id
+            );
             return Err(StoreError::Corrupt(text));
         }
     }
@@ -65,7 +73,7 @@ fn keys(connection: &Connection, institution: &InstitutionId) -> Result<KeysView
     let read = |row: &Row<'_>| {
         let Count(signatures) = row.get(2)?;
         Ok(RegisteredKey {
-            id: row.get(0)?,
+            id: row.get(0).map(KeyId::new)?,
             suspended: row.get(1)?,
             signatures,
             registered_at: row.get(3)?,

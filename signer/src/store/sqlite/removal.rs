@@ -146,13 +146,17 @@ fn remove_orders(connection: &Connection, operations: &[i64]) -> Result<Rows, St
 
 fn remove_crls(connection: &Connection, before: Timestamp, limit: u32) -> Result<Rows, StoreError> {
     let mut statement = connection.prepare_cached(KEYS)?;
-    let keys = statement.query_map([], |row| row.get(0))?;
+    let keys = statement.query_map([], |row| row.get(0).map(KeyId::new))?;
     let keys = keys.collect::<Result<Vec<KeyId>, _>>()?;
     let mut due = Vec::new();
     for key in keys {
         let left = usize::try_from(limit).map_or(0, |limit| limit.saturating_sub(due.len()));
         let left = i64::try_from(left).unwrap_or(i64::MAX);
-        due.extend(ids(connection, DUE_CRLS, params![key, before, left])?);
+        due.extend(ids(
+            connection,
+            DUE_CRLS,
+            params![key.as_bytes(), before, left],
+        )?);
     }
     let mut removed = Rows::new();
     for id in due {

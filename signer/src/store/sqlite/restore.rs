@@ -61,11 +61,11 @@ fn take_over(
 ) -> Result<RestoredIssuer, StoreError> {
     let Count(held) = connection
         .prepare_cached(begin::LAST_CRL)?
-        .query_row([list.issuer], |row| row.get(0))?;
+        .query_row([list.issuer.as_bytes()], |row| row.get(0))?;
     let (mut revoked, mut remembered) = (Vec::new(), Vec::new());
     for entry in &list.entries {
         let mut known = connection.prepare_cached(KNOWN)?;
-        if known.exists((list.issuer, &entry.serial))? {
+        if known.exists((list.issuer.as_bytes(), &entry.serial))? {
             continue;
         }
         let owner = owner(connection, list.issuer, &entry.serial)?;
@@ -108,7 +108,7 @@ fn owner(
     };
     Ok(connection
         .prepare_cached(OWNER)?
-        .query_row((issuer, serial), read)
+        .query_row((issuer.as_bytes(), serial), read)
         .optional()?)
 }
 
@@ -122,7 +122,7 @@ fn revoke(
     connection
         .prepare_cached(devices::REVOKE)?
         .execute(params![
-            issuer,
+            issuer.as_bytes(),
             Count(last.saturating_add(1)),
             owner.device,
             entry.serial,
@@ -140,7 +140,13 @@ fn remember(
     expired_after: Timestamp,
 ) -> Result<(), StoreError> {
     let reason = ReasonCode(entry.reason);
-    let row = (issuer, &entry.serial, expired_after, reason, entry.at);
+    let row = (
+        issuer.as_bytes(),
+        &entry.serial,
+        expired_after,
+        reason,
+        entry.at,
+    );
     connection.prepare_cached(REMEMBER)?.execute(row)?;
     Ok(())
 }
@@ -156,7 +162,7 @@ fn publish(
         list.institution.as_str(),
         Kind::Crl.name(),
         list.content(),
-        list.issuer,
+        list.issuer.as_bytes(),
         list.to_be_signed,
         list.next_update,
         list.number.to_string(),
@@ -167,7 +173,7 @@ fn publish(
     ])?;
     let (number, operation) = (Count(list.number), connection.last_insert_rowid());
     connection.prepare_cached(begin::CRL)?.execute((
-        list.issuer,
+        list.issuer.as_bytes(),
         number,
         operation,
         Count(0),
@@ -175,7 +181,7 @@ fn publish(
     ))?;
     connection
         .prepare_cached(complete::COUNT)?
-        .execute((list.issuer, Count(1)))?;
+        .execute((list.issuer.as_bytes(), Count(1)))?;
     for event in list.published(origin) {
         audit::append(connection, &event, now)?;
     }

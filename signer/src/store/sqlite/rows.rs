@@ -120,7 +120,7 @@ pub(super) fn crl(
     issuer: KeyId,
     number: u64,
 ) -> Result<Option<Earlier>, StoreError> {
-    earlier(connection, CRL, &[&issuer, &Count(number)])
+    earlier(connection, CRL, &[issuer.as_bytes(), &Count(number)])
 }
 
 /// The newest CRL of the key that is recorded and not ended.
@@ -128,7 +128,7 @@ pub(super) fn pending_crl(
     connection: &Connection,
     issuer: KeyId,
 ) -> Result<Option<Intent>, StoreError> {
-    Ok(earlier(connection, PENDING_CRL, &[&issuer])?.and_then(|earlier| earlier.intent))
+    Ok(earlier(connection, PENDING_CRL, &[issuer.as_bytes()])?.and_then(|earlier| earlier.intent))
 }
 
 /// What stands in an operation's row.
@@ -175,7 +175,7 @@ fn read_intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
         id: row.get(6)?,
         institution,
         kind: row.get(8)?,
-        key: row.get(9)?,
+        key: row.get(9).map(KeyId::new)?,
         to_be_signed: row.get(10)?,
         expires_at: row.get(11)?,
         sign_by: row.get(12)?,
@@ -212,7 +212,7 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Device> {
         id: row.get(0)?,
         issuer,
         subscriber,
-        issuer_key: row.get(3)?,
+        issuer_key: row.get(3).map(KeyId::new)?,
         certificate: row.get(4)?,
         not_after: row.get(5)?,
         revoked,

@@ -80,7 +80,10 @@ impl Inside for File {
     async fn suspend(&self, key: KeyId) {
         assert_eq!(
             self.open()
-                .execute("UPDATE key SET state = 'suspended' WHERE id = ?1", [key])
+                .execute(
+                    "UPDATE key SET state = 'suspended' WHERE id = ?1",
+                    [key.as_bytes()]
+                )
                 .unwrap(),
             1
         );
