@@ -36,7 +36,7 @@ pub enum Judgement {
 /// A proposal that so many approve as must. Judging is the only way to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovedChange {
-    proposal: Proposal,
+    proposal: Box<Proposal>,
     by: Vec<PersonId>,
     at: u64,
 }
@@ -119,7 +119,7 @@ impl Count {
     pub(super) fn judge(self, proposal: &Proposal, needed: u8, now: u64) -> Judgement {
         if self.approved.len() >= usize::from(needed) {
             return Judgement::Approved(ApprovedChange {
-                proposal: proposal.clone(),
+                proposal: Box::new(proposal.clone()),
                 by: self.approved.into_iter().collect(),
                 at: now,
             });
@@ -225,7 +225,7 @@ pub(super) fn judge_recovery(
         return Ok(Judgement::Waits { until });
     }
     Ok(Judgement::Approved(ApprovedChange {
-        proposal: proposal.clone(),
+        proposal: Box::new(proposal.clone()),
         by: vec![decision.person().clone()],
         at: now,
     }))

@@ -7,11 +7,9 @@ use semops_objects::change::{
 };
 use semops_objects::jws;
 use semops_objects::key::KeyId;
-use semops_pki::local_key::LocalKey;
 
 use crate::world::{
-    self, ACTIVE, DAY, Entry, NOW, SCHEME, Signed, World, alfa, digest, document, next_policy,
-    person, propose,
+    self, ACTIVE, DAY, NOW, SCHEME, Signed, World, digest, next_policy, person, propose,
 };
 
 /// anna approves as she should; what comes beside her does not make two of her.
@@ -25,16 +23,56 @@ fn nobody_counts_who_should_not() {
     let attack = |signed: Signed| signed.of(keys, &proposal);
     let boris_key = KeyId::of(world.key("boris").public_key());
     let attacks = [
-        ("the same approval twice", world.approve("anna", &proposal), "ALREADY_DECIDED"),
-        ("her second key", world.approve("anna-2", &proposal), "ALREADY_DECIDED"),
-        ("reject after approve", world.reject("anna", &proposal), "ALREADY_DECIDED"),
-        ("an approval of another proposal", world.approve("boris", &other), "OTHER_PROPOSAL"),
-        ("to another institution", attack(boris().to("beta")), "OTHER_INSTITUTION"),
-        ("before the proposal", attack(boris().at(NOW - 31)), "APPROVAL_INVALID"),
-        ("ahead of the clock", attack(boris().at(NOW + 31)), "APPROVAL_INVALID"),
-        ("after its end", attack(boris().at(NOW + DAY)), "APPROVAL_INVALID"),
-        ("suspended", world.approve("dora", &proposal), "CUSTODIAN_SUSPENDED"),
-        ("a stranger", world.approve("stranger", &proposal), "NOT_A_CUSTODIAN"),
+        (
+            "the same approval twice",
+            world.approve("anna", &proposal),
+            "ALREADY_DECIDED",
+        ),
+        (
+            "her second key",
+            world.approve("anna-2", &proposal),
+            "ALREADY_DECIDED",
+        ),
+        (
+            "reject after approve",
+            world.reject("anna", &proposal),
+            "ALREADY_DECIDED",
+        ),
+        (
+            "an approval of another proposal",
+            world.approve("boris", &other),
+            "OTHER_PROPOSAL",
+        ),
+        (
+            "to another institution",
+            attack(boris().to("beta")),
+            "OTHER_INSTITUTION",
+        ),
+        (
+            "before the proposal",
+            attack(boris().at(NOW - 31)),
+            "APPROVAL_INVALID",
+        ),
+        (
+            "ahead of the clock",
+            attack(boris().at(NOW + 31)),
+            "APPROVAL_INVALID",
+        ),
+        (
+            "after its end",
+            attack(boris().at(NOW + DAY)),
+            "APPROVAL_INVALID",
+        ),
+        (
+            "suspended",
+            world.approve("dora", &proposal),
+            "CUSTODIAN_SUSPENDED",
+        ),
+        (
+            "a stranger",
+            world.approve("stranger", &proposal),
+            "NOT_A_CUSTODIAN",
+        ),
         (
             "a stranger in boris's name",
             attack(Signed::by("stranger").in_the_name_of("boris")),
@@ -42,7 +80,11 @@ fn nobody_counts_who_should_not() {
         ),
         (
             "a stranger who names boris's key",
-            attack(Signed::by("stranger").in_the_name_of("boris").naming(boris_key)),
+            attack(
+                Signed::by("stranger")
+                    .in_the_name_of("boris")
+                    .naming(boris_key),
+            ),
             "APPROVAL_INVALID",
         ),
         (
@@ -55,7 +97,11 @@ fn nobody_counts_who_should_not() {
             attack(boris().in_the_name_of("anna")),
             "APPROVAL_INVALID",
         ),
-        ("the recovery key", attack(Signed::by("recovery")), "RECOVERY_REFUSED"),
+        (
+            "the recovery key",
+            attack(Signed::by("recovery")),
+            "RECOVERY_REFUSED",
+        ),
         (
             "the recovery key as boris",
             attack(Signed::by("recovery").in_the_name_of("boris")),
@@ -66,11 +112,18 @@ fn nobody_counts_who_should_not() {
         let first = world.approve("anna", &proposal);
         let decisions = [first.clone(), second.clone()];
         assert_eq!(world.refused(&proposal, &decisions), reason, "{what}");
-        assert_eq!(world.refused(&proposal, &[second, first]), reason, "{what}, first");
+        assert_eq!(
+            world.refused(&proposal, &[second, first]),
+            reason,
+            "{what}, first"
+        );
     }
     let first = world.approve("anna", &proposal);
     let decisions = [first, world.approve("boris", &proposal)];
-    assert!(matches!(world.judge(&proposal, &decisions), Ok(Judgement::Approved(_))));
+    assert!(matches!(
+        world.judge(&proposal, &decisions),
+        Ok(Judgement::Approved(_))
+    ));
 }
 
 #[test]
@@ -112,15 +165,25 @@ fn another_place_another_time_another_base() {
         (made(Base { previous, ..base() }), "BASE_MOVED"),
         (world::ceremony(&register), "BASE_MOVED"),
         (old, "CHANGE_EXPIRED"),
-        (world.propose(next_policy(), NOW + 31), "CHANGE_NOT_YET_VALID"),
-        (world.propose(Operation::Document(third), NOW), "DOCUMENT_MISMATCH"),
+        (
+            world.propose(next_policy(), NOW + 31),
+            "CHANGE_NOT_YET_VALID",
+        ),
+        (
+            world.propose(Operation::Document(third), NOW),
+            "DOCUMENT_MISMATCH",
+        ),
     ] {
         let decisions: Vec<_> = ACTIVE.map(|name| world.approve(name, &proposal)).to_vec();
         assert_eq!(world.refused(&proposal, &decisions), reason);
         // Without a decision too: what could not be executed is never pending.
         assert_eq!(world.refused(&proposal, &[]), reason);
     }
-    assert!(world.judge(&world.propose(next_policy(), NOW + 30), &[]).is_ok());
+    assert!(
+        world
+            .judge(&world.propose(next_policy(), NOW + 30), &[])
+            .is_ok()
+    );
 }
 
 /// What was approved once cannot be executed twice, nor on anything else.
@@ -147,18 +210,48 @@ fn headers_that_say_something_else() {
     let kid = good.kid();
     let typ = "semops-approval-v1+jwt";
     for (header, accepted) in [
-        (format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}"}}"#), true),
-        (format!(r#"{{"typ":"{typ}","alg":"ES256","kid":"{kid}"}}"#), true),
-        (format!(r#"{{"alg":"none","kid":"{kid}","typ":"{typ}"}}"#), false),
-        (format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{typ}"}}"#), false),
-        (format!(r#"{{"alg":"ES384","kid":"{kid}","typ":"{typ}"}}"#), false),
-        (format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"semops-order-v1+jwt"}}"#), false),
-        (format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"JWT"}}"#), false),
+        (
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}"}}"#),
+            true,
+        ),
+        (
+            format!(r#"{{"typ":"{typ}","alg":"ES256","kid":"{kid}"}}"#),
+            true,
+        ),
+        (
+            format!(r#"{{"alg":"none","kid":"{kid}","typ":"{typ}"}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{typ}"}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"ES384","kid":"{kid}","typ":"{typ}"}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"semops-order-v1+jwt"}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"JWT"}}"#),
+            false,
+        ),
         (format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#), false),
         (format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#), false),
-        (format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}","crit":["b64"]}}"#), false),
-        (format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}","jwk":{{}}}}"#), false),
-        (format!(r#"{{"alg":"ES256","alg":"ES256","kid":"{kid}","typ":"{typ}"}}"#), false),
+        (
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}","crit":["b64"]}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"{typ}","jwk":{{}}}}"#),
+            false,
+        ),
+        (
+            format!(r#"{{"alg":"ES256","alg":"ES256","kid":"{kid}","typ":"{typ}"}}"#),
+            false,
+        ),
     ] {
         let input = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(&header));
         let signature = world.key("boris").sign_raw(input.as_bytes()).unwrap();
@@ -183,7 +276,10 @@ fn registers_that_weaken_the_quorum() {
         let weak = with("quorum = 2", &format!("quorum = {quorum}"));
         assert_eq!(reason(&weak), "QUORUM_TOO_SMALL");
     }
-    assert_eq!(reason(&with("quorum = 2", "quorum = 3")), "TOO_FEW_CUSTODIANS");
+    assert_eq!(
+        reason(&with("quorum = 2", "quorum = 3")),
+        "TOO_FEW_CUSTODIANS"
+    );
     assert_eq!(
         reason(&with("state = \"active\"", "state = \"suspended\"")),
         "TOO_FEW_CUSTODIANS"
@@ -205,7 +301,9 @@ fn registers_that_weaken_the_quorum() {
 fn another_register_than_the_approved_one() {
     let world = World::new();
     let text = world.register(2, 2);
-    let change = world.approved(world::custodians_change(&text), NOW).unwrap();
+    let change = world
+        .approved(world::custodians_change(&text), NOW)
+        .unwrap();
     let after = |bytes: Option<&str>| {
         let refused = world.standing.after(&change, bytes.map(str::as_bytes));
         refused.unwrap_err().reason()
@@ -216,7 +314,9 @@ fn another_register_than_the_approved_one() {
     assert!(world.standing.after(&change, Some(text.as_bytes())).is_ok());
 
     let of_beta = text.replacen("alfa", "beta", 1);
-    let change = world.approved(world::custodians_change(&of_beta), NOW).unwrap();
+    let change = world
+        .approved(world::custodians_change(&of_beta), NOW)
+        .unwrap();
     let refused = world.standing.after(&change, Some(of_beta.as_bytes()));
     assert_eq!(refused.unwrap_err().reason(), "OTHER_INSTITUTION");
     let third = world.register(3, 2);
@@ -242,7 +342,9 @@ fn ceremonies_that_are_none() {
     };
     assert!(begin(SCHEME, &all(), &register, NOW).is_ok());
     let mut rejecting = all();
-    rejecting[2] = Signed::by("chloe").says(Decision::Reject).of(&world.keys, &ceremony);
+    rejecting[2] = Signed::by("chloe")
+        .says(Decision::Reject)
+        .of(&world.keys, &ceremony);
     let mut suspended = all();
     suspended.push(world.approve("dora", &ceremony));
     for (approvals, reason) in [
@@ -253,39 +355,17 @@ fn ceremonies_that_are_none() {
     ] {
         assert_eq!(begin(SCHEME, approvals, &register, NOW), Err(reason));
     }
-    let other = world.register(1, 2).replacen("quorum = 2", "quorum = 2 ", 1);
+    let other = world
+        .register(1, 2)
+        .replacen("quorum = 2", "quorum = 2 ", 1);
     assert_eq!(begin(SCHEME, &all(), &other, NOW), Err("DOCUMENT_MISMATCH"));
     assert_eq!(begin("x", &all(), &register, NOW), Err("OTHER_SCHEME"));
-    assert_eq!(begin(SCHEME, &all(), &register, NOW + DAY), Err("CHANGE_EXPIRED"));
+    assert_eq!(
+        begin(SCHEME, &all(), &register, NOW + DAY),
+        Err("CHANGE_EXPIRED")
+    );
     let no_ceremony = world.propose(next_policy(), NOW);
     let approvals = ACTIVE.map(|name| world.approve(name, &no_ceremony));
     let begun = Standing::begin(SCHEME, &no_ceremony, &approvals, register.as_bytes(), NOW);
     assert_eq!(begun, Err(ChangeRefusal::NoCeremony));
-}
-
-/// A register that names nobody who could be asked is none.
-#[test]
-fn persons_and_keys_of_a_register() {
-    let keys: Vec<_> = (0..6).map(|_| LocalKey::generate().unwrap()).collect();
-    let entry = |person, at: usize| Entry {
-        person,
-        state: "active",
-        keys: std::slice::from_ref(&KEYS[at]),
-    };
-    static KEYS: std::sync::LazyLock<Vec<&'static LocalKey>> = std::sync::LazyLock::new(|| {
-        let key = || &*Box::leak(Box::new(LocalKey::generate().unwrap()));
-        (0..6).map(|_| key()).collect()
-    });
-    let read = |entries: &[Entry<'_>], more: &str| {
-        Custodians::parse(document(1, 2, entries, more).as_bytes())
-    };
-    let three = [entry("anna", 0), entry("boris", 1), entry("chloe", 2)];
-    assert_eq!(read(&three, "").unwrap().institution(), &alfa());
-    let twice = [entry("anna", 0), entry("boris", 1), entry("boris", 2), entry("chloe", 3)];
-    let shared = [entry("anna", 0), entry("boris", 1), entry("chloe", 1)];
-    let reserved = [entry("anna", 0), entry("boris", 1), entry("chloe", 2), entry("recovery", 3)];
-    for entries in [&twice[..], &shared[..], &reserved[..]] {
-        assert_eq!(read(entries, "").unwrap_err().reason(), "CUSTODIANS_INVALID");
-    }
-    let _ = keys;
 }

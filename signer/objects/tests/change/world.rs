@@ -38,7 +38,8 @@ pub struct Entry<'a> {
 }
 
 pub fn document(version: u64, quorum: u8, entries: &[Entry<'_>], more: &str) -> String {
-    let mut text = format!("institution = \"alfa\"\nversion = {version}\nquorum = {quorum}\n{more}");
+    let mut text =
+        format!("institution = \"alfa\"\nversion = {version}\nquorum = {quorum}\n{more}");
     for entry in entries {
         let pem = |key: &&LocalKey| format!("\"\"\"\n{}\"\"\"", key.public_key().to_spki_pem());
         let keys: Vec<_> = entry.keys.iter().map(pem).collect();
@@ -64,7 +65,9 @@ pub const ACTIVE: [&str; 3] = ["anna", "boris", "chloe"];
 impl World {
     /// After the ceremony.
     pub fn new() -> Self {
-        let names = ["anna", "anna-2", "boris", "chloe", "dora", "recovery", "stranger"];
+        let names = [
+            "anna", "anna-2", "boris", "chloe", "dora", "recovery", "stranger",
+        ];
         let keys: BTreeMap<_, _> = names
             .into_iter()
             .map(|name| (name, LocalKey::generate().unwrap()))
@@ -98,7 +101,9 @@ impl World {
     }
 
     pub fn reject(&self, name: &str, proposal: &Proposal) -> Approval {
-        Signed::by(name).says(Decision::Reject).of(&self.keys, proposal)
+        Signed::by(name)
+            .says(Decision::Reject)
+            .of(&self.keys, proposal)
     }
 
     pub fn judge(
@@ -118,7 +123,11 @@ impl World {
     }
 
     /// Approved by anna and boris at `now`.
-    pub fn approved(&self, operation: Operation, now: u64) -> Result<ApprovedChange, ChangeRefusal> {
+    pub fn approved(
+        &self,
+        operation: Operation,
+        now: u64,
+    ) -> Result<ApprovedChange, ChangeRefusal> {
         let proposal = self.propose(operation, now);
         let approvals = ["anna", "boris"].map(|name| self.approve(name, &proposal));
         match self.standing.judge(&proposal, &approvals, now)? {
@@ -137,7 +146,11 @@ impl World {
 
 pub fn register(keys: &BTreeMap<&'static str, LocalKey>, version: u64, quorum: u8) -> String {
     let key = |name| keys.get(name).unwrap();
-    let entry = |person, state, keys| Entry { person, state, keys };
+    let entry = |person, state, keys| Entry {
+        person,
+        state,
+        keys,
+    };
     let entries = [
         entry("anna", "active", &[key("anna"), key("anna-2")]),
         entry("boris", "active", &[key("boris")]),

@@ -1,0 +1,12 @@
+//! Changes that two or more persons make: their form, their judging, what stands after them, and what is tried against it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod attacks;
+mod parsing;
+mod registers;
+mod world;
