@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use semops_objects::{institution::InstitutionId, jwk::thumbprint};
+use semops_objects::institution::InstitutionId;
 use semops_pki::{algorithm::PublicKey, certificate::Certificate};
 
 use crate::clock::Timestamp;
@@ -46,7 +46,7 @@ impl KeyRecord {
     ) -> Self {
         let public = certificate.public_key().clone();
         Self {
-            id: KeyId::new(thumbprint(&public)),
+            id: KeyId::of(&public),
             institution: institution.clone(),
             purpose,
             public,

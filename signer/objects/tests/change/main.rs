@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod judging;
 mod parsing;
 mod registers;
 mod world;

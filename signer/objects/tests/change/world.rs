@@ -12,32 +12,32 @@ use semops_objects::key::{KeyId, Purpose};
 use semops_pki::algorithm::sha256;
 use semops_pki::local_key::LocalKey;
 
-pub const SCHEME: &str = "semops.example";
-pub const NOW: u64 = 1_800_000_000;
-pub const DAY: u64 = 86_400;
+pub(crate) const SCHEME: &str = "semops.example";
+pub(crate) const NOW: u64 = 1_800_000_000;
+pub(crate) const DAY: u64 = 86_400;
 
 /// The keys of the ceremony, one for each purpose.
-pub const DEVICE_CA: KeyId = KeyId::new([1; 32]);
-pub const SIGNING_CA: KeyId = KeyId::new([2; 32]);
-pub const AUTHORIZATION: KeyId = KeyId::new([3; 32]);
+pub(crate) const DEVICE_CA: KeyId = KeyId::new([1; 32]);
+pub(crate) const SIGNING_CA: KeyId = KeyId::new([2; 32]);
+pub(crate) const AUTHORIZATION: KeyId = KeyId::new([3; 32]);
 
-pub fn alfa() -> InstitutionId {
+pub(crate) fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()
 }
 
-pub fn person(id: &str) -> PersonId {
+pub(crate) fn person(id: &str) -> PersonId {
     id.parse().unwrap()
 }
 
 /// What a custodians document says of a person.
 #[derive(Clone, Copy)]
-pub struct Entry<'a> {
-    pub person: &'a str,
-    pub state: &'a str,
-    pub keys: &'a [&'a LocalKey],
+pub(crate) struct Entry<'a> {
+    pub(crate) person: &'a str,
+    pub(crate) state: &'a str,
+    pub(crate) keys: &'a [&'a LocalKey],
 }
 
-pub fn document(version: u64, quorum: u8, entries: &[Entry<'_>], more: &str) -> String {
+pub(crate) fn document(version: u64, quorum: u8, entries: &[Entry<'_>], more: &str) -> String {
     let mut text =
         format!("institution = \"alfa\"\nversion = {version}\nquorum = {quorum}\n{more}");
     for entry in entries {
@@ -54,17 +54,17 @@ pub fn document(version: u64, quorum: u8, entries: &[Entry<'_>], more: &str) -> 
 }
 
 /// Whoever signs, with the keys that they have.
-pub struct World {
-    pub keys: BTreeMap<&'static str, LocalKey>,
-    pub standing: Standing,
+pub(crate) struct World {
+    pub(crate) keys: BTreeMap<&'static str, LocalKey>,
+    pub(crate) standing: Standing,
 }
 
 /// The persons of the register; anna has a second key, and dora is suspended.
-pub const ACTIVE: [&str; 3] = ["anna", "boris", "chloe"];
+pub(crate) const ACTIVE: [&str; 3] = ["anna", "boris", "chloe"];
 
 impl World {
     /// After the ceremony.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let names = [
             "anna", "anna-2", "boris", "chloe", "dora", "recovery", "stranger",
         ];
@@ -83,30 +83,30 @@ impl World {
         Self { keys, standing }
     }
 
-    pub fn key(&self, name: &str) -> &LocalKey {
+    pub(crate) fn key(&self, name: &str) -> &LocalKey {
         self.keys.get(name).unwrap()
     }
 
     /// The same persons in another version of their register.
-    pub fn register(&self, version: u64, quorum: u8) -> String {
+    pub(crate) fn register(&self, version: u64, quorum: u8) -> String {
         register(&self.keys, version, quorum)
     }
 
-    pub fn propose(&self, operation: Operation, iat: u64) -> Proposal {
+    pub(crate) fn propose(&self, operation: Operation, iat: u64) -> Proposal {
         propose(self.standing.base(), operation, iat)
     }
 
-    pub fn approve(&self, name: &str, proposal: &Proposal) -> Approval {
+    pub(crate) fn approve(&self, name: &str, proposal: &Proposal) -> Approval {
         approve(&self.keys, name, proposal)
     }
 
-    pub fn reject(&self, name: &str, proposal: &Proposal) -> Approval {
+    pub(crate) fn reject(&self, name: &str, proposal: &Proposal) -> Approval {
         Signed::by(name)
             .says(Decision::Reject)
             .of(&self.keys, proposal)
     }
 
-    pub fn judge(
+    pub(crate) fn judge(
         &self,
         proposal: &Proposal,
         decisions: &[Approval],
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The reason why it is refused.
-    pub fn refused(&self, proposal: &Proposal, decisions: &[Approval]) -> &'static str {
+    pub(crate) fn refused(&self, proposal: &Proposal, decisions: &[Approval]) -> &'static str {
         match self.judge(proposal, decisions) {
             Err(refusal) => refusal.reason(),
             Ok(judgement) => panic!("{judgement:?}"),
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// Approved by anna and boris at `now`.
-    pub fn approved(
+    pub(crate) fn approved(
         &self,
         operation: Operation,
         now: u64,
@@ -137,25 +137,40 @@ impl World {
     }
 
     /// Executed at `now`, approved by anna and boris.
-    pub fn execute(&mut self, operation: Operation, now: u64) -> Result<(), ChangeRefusal> {
+    pub(crate) fn execute(&mut self, operation: Operation, now: u64) -> Result<(), ChangeRefusal> {
         let change = self.approved(operation, now)?;
         self.standing = self.standing.after(&change, None)?;
         Ok(())
     }
 }
 
-pub fn register(keys: &BTreeMap<&'static str, LocalKey>, version: u64, quorum: u8) -> String {
+pub(crate) fn register(
+    keys: &BTreeMap<&'static str, LocalKey>,
+    version: u64,
+    quorum: u8,
+) -> String {
     let key = |name| keys.get(name).unwrap();
-    let entry = |person, state, keys| Entry {
-        person,
-        state,
-        keys,
-    };
     let entries = [
-        entry("anna", "active", &[key("anna"), key("anna-2")]),
-        entry("boris", "active", &[key("boris")]),
-        entry("chloe", "active", &[key("chloe")]),
-        entry("dora", "suspended", &[key("dora")]),
+        Entry {
+            person: "anna",
+            state: "active",
+            keys: &[key("anna"), key("anna-2")],
+        },
+        Entry {
+            person: "boris",
+            state: "active",
+            keys: &[key("boris")],
+        },
+        Entry {
+            person: "chloe",
+            state: "active",
+            keys: &[key("chloe")],
+        },
+        Entry {
+            person: "dora",
+            state: "suspended",
+            keys: &[key("dora")],
+        },
     ];
     let recovery = key("recovery").public_key().to_spki_pem();
     let recovery =
@@ -163,7 +178,7 @@ pub fn register(keys: &BTreeMap<&'static str, LocalKey>, version: u64, quorum: u
     document(version, quorum, &entries, &recovery)
 }
 
-pub fn named(kind: DocumentKind, version: u64) -> DocumentName {
+pub(crate) fn named(kind: DocumentKind, version: u64) -> DocumentName {
     DocumentName {
         kind,
         version,
@@ -171,7 +186,7 @@ pub fn named(kind: DocumentKind, version: u64) -> DocumentName {
     }
 }
 
-pub fn ceremony_operation(register: &str) -> Operation {
+pub(crate) fn ceremony_operation(register: &str) -> Operation {
     let (_, custodians) = DocumentName::of(DocumentKind::Custodians, register.as_bytes()).unwrap();
     let key = |(key, purpose)| CeremonyKey { key, purpose };
     Operation::Ceremony {
@@ -189,7 +204,7 @@ pub fn ceremony_operation(register: &str) -> Operation {
     }
 }
 
-pub fn ceremony(register: &str) -> Proposal {
+pub(crate) fn ceremony(register: &str) -> Proposal {
     propose(
         Base::of_ceremony(SCHEME, alfa()),
         ceremony_operation(register),
@@ -197,11 +212,11 @@ pub fn ceremony(register: &str) -> Proposal {
     )
 }
 
-pub fn propose(base: Base, operation: Operation, iat: u64) -> Proposal {
+pub(crate) fn propose(base: Base, operation: Operation, iat: u64) -> Proposal {
     Proposal::new(base, operation, [7; 16], iat, iat + DAY).unwrap()
 }
 
-pub fn approve(
+pub(crate) fn approve(
     keys: &BTreeMap<&'static str, LocalKey>,
     name: &str,
     proposal: &Proposal,
@@ -210,20 +225,20 @@ pub fn approve(
 }
 
 /// The next policy.
-pub fn next_policy() -> Operation {
+pub(crate) fn next_policy() -> Operation {
     Operation::Document(named(DocumentKind::Policy, 2))
 }
 
-pub fn custodians_change(register: &str) -> Operation {
+pub(crate) fn custodians_change(register: &str) -> Operation {
     let (_, name) = DocumentName::of(DocumentKind::Custodians, register.as_bytes()).unwrap();
     Operation::Document(name)
 }
 
-pub const CUSTODIANS: AttachmentKind = AttachmentKind::Document(DocumentKind::Custodians);
+pub(crate) const CUSTODIANS: AttachmentKind = AttachmentKind::Document(DocumentKind::Custodians);
 
 /// An approval as somebody makes it; whatever is not said is as it should be.
 #[derive(Clone)]
-pub struct Signed {
+pub(crate) struct Signed {
     key: String,
     named: Option<KeyId>,
     iss: String,
@@ -234,7 +249,7 @@ pub struct Signed {
 
 impl Signed {
     /// By this key, in the name of the person whose it is.
-    pub fn by(name: &str) -> Self {
+    pub(crate) fn by(name: &str) -> Self {
         Self {
             key: name.to_owned(),
             named: None,
@@ -245,32 +260,36 @@ impl Signed {
         }
     }
 
-    pub fn in_the_name_of(mut self, person: &str) -> Self {
+    pub(crate) fn in_the_name_of(mut self, person: &str) -> Self {
         self.iss = person.to_owned();
         self
     }
 
-    pub fn naming(mut self, key: KeyId) -> Self {
+    pub(crate) fn naming(mut self, key: KeyId) -> Self {
         self.named = Some(key);
         self
     }
 
-    pub fn to(mut self, institution: &str) -> Self {
+    pub(crate) fn to(mut self, institution: &str) -> Self {
         self.aud = institution.parse().unwrap();
         self
     }
 
-    pub fn says(mut self, decision: Decision) -> Self {
+    pub(crate) fn says(mut self, decision: Decision) -> Self {
         self.decision = decision;
         self
     }
 
-    pub fn at(mut self, iat: u64) -> Self {
+    pub(crate) fn at(mut self, iat: u64) -> Self {
         self.iat = Some(iat);
         self
     }
 
-    pub fn of(&self, keys: &BTreeMap<&'static str, LocalKey>, proposal: &Proposal) -> Approval {
+    pub(crate) fn of(
+        &self,
+        keys: &BTreeMap<&'static str, LocalKey>,
+        proposal: &Proposal,
+    ) -> Approval {
         let key = keys.get(self.key.as_str()).unwrap();
         let input = Approval::signing_input(
             self.named.unwrap_or(KeyId::of(key.public_key())),
@@ -286,6 +305,6 @@ impl Signed {
 }
 
 /// A digest of something.
-pub fn digest(of: &str) -> [u8; 32] {
+pub(crate) fn digest(of: &str) -> [u8; 32] {
     sha256(of.as_bytes())
 }

@@ -38,7 +38,11 @@ pub(crate) async fn the_newest_of_each_is_read(world: World) {
     assert!(world.store.documents().await.unwrap().documents.is_empty());
     let mut newest = Vec::new();
     for institution in [&world.alfa, &world.beta] {
-        for kind in [Policy, Trust, Callers] {
+        for kind in [
+            DocumentKind::Policy,
+            DocumentKind::Trust,
+            DocumentKind::Callers,
+        ] {
             for version in 1..=2 {
                 let bytes = format!("{institution} {} {version}", kind.name()).into_bytes();
                 let document = Document {
