@@ -54,7 +54,10 @@ fn two_of_three_approve_and_two_of_three_reject() {
     };
     let judge = |decisions: &[_]| world.judge(&proposal, decisions).unwrap();
     assert_eq!(judge(&[]), pending(&[], &[]));
-    assert_eq!(judge(&[not_anna.clone()]), pending(&[], &["anna"]));
+    assert_eq!(
+        judge(std::slice::from_ref(&not_anna)),
+        pending(&[], &["anna"])
+    );
     let one_each = [chloe.clone(), not_anna.clone()];
     assert_eq!(judge(&one_each), pending(&["chloe"], &["anna"]));
     assert_eq!(

@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod approvals;
 mod attacks;
 mod judging;
 mod parsing;

@@ -304,6 +304,17 @@ impl Signed {
     }
 }
 
+/// 32 octets of 1 in base64url.
+pub(crate) const ONES: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+
+/// The text of a member: its name and its value.
+pub(crate) fn member(object: &str, name: &str) -> String {
+    let start = object.find(&format!("\"{name}\":")).unwrap();
+    let rest = &object[start..];
+    let end = rest.find([',', '}']).unwrap();
+    rest[..end].to_owned()
+}
+
 /// A digest of something.
 pub(crate) fn digest(of: &str) -> [u8; 32] {
     sha256(of.as_bytes())
