@@ -1,16 +1,14 @@
 //! Proposals have one spelling.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::change::{
-    Approval, Attachment, AttachmentKind, Base, CeremonyKey, ChangeFile, ChangeId, Decision,
-    DocumentKind, KeyOperation, MAX_PROPOSAL, Operation, Proposal, Rotation,
+    Base, CeremonyKey, ChangeId, DocumentKind, KeyOperation, MAX_PROPOSAL, Operation, Proposal,
+    Rotation,
 };
-use semops_objects::jws;
 use semops_objects::key::{KeyId, Purpose};
 use semops_pki::algorithm::sha256;
 
 use crate::world::{
-    self, AUTHORIZATION, DAY, DEVICE_CA, NOW, World, alfa, named, next_policy, person,
+    self, AUTHORIZATION, DAY, DEVICE_CA, NOW, ONES, World, alfa, member, named, next_policy,
 };
 
 const NONCE: &str = "BwcHBwcHBwcHBwcHBwcHBw";
