@@ -47,6 +47,7 @@ pub(super) mod erasure;
 pub(super) mod evidence;
 pub(super) mod executions;
 pub(super) mod groups;
+pub(super) mod history_model;
 pub(super) mod key_lives;
 pub(super) mod keys;
 pub(super) mod lists;

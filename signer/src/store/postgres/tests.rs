@@ -18,7 +18,9 @@ use proptest::prelude::*;
 use super::{connect::Connector, session::Session, *};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::contract::{Inside, Made, World, contract, lists, money, reopening};
+use crate::store::contract::{
+    Inside, Made, World, contract, history_model, lists, money, reopening,
+};
 
 mod outages;
 mod plans;
@@ -159,6 +161,11 @@ proptest! {
     #[test]
     fn nothing_is_opened_again(steps in reopening::steps()) {
         run(async { reopening::nothing_is_opened_again(World::start(make().await).await, steps).await });
+    }
+
+    #[test]
+    fn changes_follow_the_model(steps in history_model::steps()) {
+        run(async { history_model::the_record_follows_the_model(World::start(make().await).await, steps).await });
     }
 
     #[test]

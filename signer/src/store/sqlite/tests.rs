@@ -17,7 +17,9 @@ use crate::{
     domain::document::DocumentKind,
     store::{
         Refusal,
-        contract::{Inside, Made, T0, World, contract, lists, money, origin, reopening},
+        contract::{
+            Inside, Made, T0, World, contract, history_model, lists, money, origin, reopening,
+        },
     },
 };
 
@@ -119,6 +121,12 @@ proptest! {
     fn nothing_is_opened_again(steps in reopening::steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async { reopening::nothing_is_opened_again(World::start(make()).await, steps).await });
+    }
+
+    #[test]
+    fn changes_follow_the_model(steps in history_model::steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { history_model::the_record_follows_the_model(World::start(make()).await, steps).await });
     }
 
     #[test]
