@@ -10,30 +10,6 @@ fn stored(document: &Document, loaded_at: Timestamp) -> StoredDocument {
     }
 }
 
-pub(crate) async fn versions_follow_each_other(world: World) {
-    use DocumentKind::{Policy, Trust};
-    assert_eq!(
-        world.load(Policy, 2, "b").await,
-        Loaded::WrongVersion { expected: 1 }
-    );
-    assert_eq!(world.load(Policy, 1, "a").await, Loaded::Effective(1));
-    assert_eq!(world.load(Policy, 1, "a").await, Loaded::Unchanged);
-    assert_eq!(
-        world.load(Policy, 1, "b").await,
-        Loaded::WrongVersion { expected: 2 }
-    );
-    assert_eq!(
-        world.load(Policy, 3, "b").await,
-        Loaded::WrongVersion { expected: 2 }
-    );
-    assert_eq!(world.generation().await, 1);
-    assert_eq!(world.load(Trust, 1, "t").await, Loaded::Effective(2));
-    assert_eq!(world.load(Policy, 2, "b").await, Loaded::Effective(3));
-    // Bytes that were effective once are a new version when they come back.
-    assert_eq!(world.load(Policy, 3, "a").await, Loaded::Effective(4));
-    assert_eq!(world.generation().await, 4);
-}
-
 pub(crate) async fn the_newest_of_each_is_read(world: World) {
     assert!(world.store.documents().await.unwrap().documents.is_empty());
     let mut newest = Vec::new();
@@ -51,12 +27,7 @@ pub(crate) async fn the_newest_of_each_is_read(world: World) {
                     version,
                     bytes,
                 };
-                let loaded = world
-                    .store
-                    .load(document.clone(), origin(), T0)
-                    .await
-                    .unwrap();
-                assert!(matches!(loaded, Loaded::Effective(_)));
+                world.enact(&document, T0).await;
                 if version == 2 {
                     newest.push(document);
                 }
@@ -89,8 +60,7 @@ pub(crate) async fn each_version_is_kept_as_it_was_loaded(world: World) {
             bytes: format!("{institution} {} {version}\r\n\0", kind.name()).into(),
         };
         let now = T0.plus_seconds(i64::try_from(loaded.len()).unwrap());
-        let answer = world.store.load(document.clone(), origin(), now).await;
-        assert!(matches!(answer, Ok(Loaded::Effective(_))));
+        world.enact(&document, now).await;
         loaded.push(stored(&document, now));
     }
     let shown = async |institution, kind, version| {

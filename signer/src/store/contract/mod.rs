@@ -34,7 +34,7 @@ use crate::{
         outcome::{Ending, Outcome},
     },
     ids::RequestId,
-    store::{Accepted, Begun, Completion, Intent, KeyRegistration, Loaded, Store, StoreError},
+    store::{Accepted, Begun, Completion, Intent, KeyRegistration, Store, StoreError},
 };
 
 pub(super) mod changes;
@@ -96,7 +96,7 @@ macro_rules! contract {
             retention::the_newest_crl_stays_and_no_number_comes_back, retention::a_pseudonym_goes_and_its_device_stays,
             retention::what_is_left_of_the_audit_begins_where_its_digest_ends, erasure::what_is_not_told_is_not_removed,
             erasure::what_is_needed_is_not_erased, erasure::erasure_leaves_what_refuses_and_what_is_told,
-            documents::versions_follow_each_other, documents::the_newest_of_each_is_read,
+            documents::the_newest_of_each_is_read,
             documents::each_version_is_kept_as_it_was_loaded, documents::versions_are_listed_newest_first,
             documents::the_store_answers_a_ping,
             changes::a_proposal_is_recorded_once, changes::a_proposal_on_another_base_is_stale,

@@ -1,6 +1,10 @@
 //! Owns the world of the suite: a store with two banks, an operator and their keys, and what is done in it again and again.
 
 use super::*;
+use crate::{
+    domain::change::{ChangeId, Enclosed},
+    store::{ChangeEnding, Execution, NewChange, Proposed},
+};
 
 /// Two banks, an operator and their keys, in a store.
 pub(in crate::store) struct World {
@@ -211,19 +215,49 @@ impl World {
         assert!(matches!(accepted, Accepted::Accepted(_)), "{accepted:?}");
     }
 
-    pub(in crate::store) async fn load(
-        &self,
-        kind: DocumentKind,
-        version: u64,
-        bytes: &str,
-    ) -> Loaded {
+    /// A change that puts a document into force next, and says no more.
+    pub(in crate::store) async fn enacting(&self, document: &Document) -> NewChange {
+        let histories = self.store.histories().await.unwrap();
+        let own = histories.changes.iter();
+        let own = own.filter(|change| change.institution == document.institution);
+        let bytes = format!("change {}", self.number()).into_bytes();
+        let documents = vec![(document.kind, document.version)];
+        NewChange {
+            institution: document.institution.clone(),
+            id: ChangeId::new(sha256(&bytes)),
+            sequence: own
+                .count()
+                .try_into()
+                .map(|before: u64| before + 1)
+                .unwrap(),
+            bytes,
+            expires_at: T0.plus_seconds(86_400),
+            enclosed: vec![(Enclosed::Document(document.kind), document.bytes.clone())],
+            decisions: Vec::new(),
+            ending: Some(ChangeEnding::Executed(Execution {
+                documents,
+                ..Execution::default()
+            })),
+            generation: histories.generation,
+        }
+    }
+
+    /// Puts a document into force.
+    pub(in crate::store) async fn enact(&self, document: &Document, now: Timestamp) {
+        let change = self.enacting(document).await;
+        let proposed = self.store.propose(change, origin(), now).await;
+        assert_eq!(proposed.unwrap(), Proposed::Recorded);
+    }
+
+    /// Puts a document of alfa into force.
+    pub(in crate::store) async fn load(&self, kind: DocumentKind, version: u64, bytes: &str) {
         let document = Document {
             institution: self.alfa.clone(),
             kind,
             version,
             bytes: bytes.into(),
         };
-        self.store.load(document, origin(), T0).await.unwrap()
+        self.enact(&document, T0).await;
     }
 
     /// The results of the audit events about `object`, in order.

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     domain::document::DocumentKind,
     store::{
-        Refusal,
+        Changes as _, Refusal,
         contract::{
             Inside, Made, T0, World, contract, history_model, lists, money, origin, reopening,
         },
@@ -164,7 +164,8 @@ async fn what_another_process_loads_is_seen_at_once() {
         version: 1,
         bytes: b"policy".to_vec(),
     };
-    operator.load(document, origin(), T0).await.unwrap();
+    let change = world.enacting(&document).await;
+    operator.propose(change, origin(), T0).await.unwrap();
     assert_eq!(world.generation().await, 1);
     assert!(matches!(
         world.begin(world.order(device, T0), T0).await,

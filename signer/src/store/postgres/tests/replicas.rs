@@ -212,7 +212,8 @@ async fn no_decision_of_old_documents_is_recorded_after_a_load_at_the_other() {
             version,
             bytes: version.to_be_bytes().to_vec(),
         };
-        other.load(document, origin(), T0).await.unwrap();
+        let change = world.enacting(&document).await;
+        other.propose(change, origin(), T0).await.unwrap();
         let mut late = world.order(device, T0);
         late.generation = generation;
         let late = world.begin(late, T0).await;
