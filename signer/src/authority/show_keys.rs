@@ -40,7 +40,7 @@ impl Authority {
                 registered.ok_or_else(|| Error::internal("a key in use is not registered"))?;
             let report = found.iter().find(|report| report.id == record.id);
             Ok(KeyShown {
-                state: record.state(registered.suspended, now),
+                state: record.state(registered.state == KeyState::Suspended, now),
                 record,
                 signatures: registered.signatures,
                 registered_at: registered.registered_at,

@@ -1,56 +1,11 @@
 //! Owns how a change of what rules an institution stands in the record: the exact bytes of a proposal, and what persons
 //! decided about it. What they say is judged elsewhere.
 
-use std::fmt;
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::institution::InstitutionId;
 
+pub use semops_objects::change::{ChangeId, Decision, PersonId};
+
 use crate::{clock::Timestamp, domain::document::DocumentKind};
-
-/// The name of a change: the SHA-256 of its proposal's exact bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChangeId([u8; 32]);
-
-impl ChangeId {
-    /// The name with these octets.
-    pub const fn new(sha256: [u8; 32]) -> Self {
-        Self(sha256)
-    }
-
-    /// Its 32 octets.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ChangeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-/// What a person decided about a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It shall be.
-    Approve,
-    /// It shall not be.
-    Reject,
-}
-
-impl Decision {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Approve, Self::Reject];
-
-    /// The word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-        }
-    }
-}
 
 /// Where a change stands. All but the first are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,7 +67,7 @@ impl Enclosed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDecision {
     /// Who.
-    pub person: String,
+    pub person: PersonId,
     /// Which.
     pub decision: Decision,
     /// The person's signature over it: the compact JWS, exactly.

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        change::{ChangeId, ChangeState, Decision, Enclosed, StoredChange},
+        change::{ChangeId, ChangeState, Decision, Enclosed, PersonId, StoredChange},
         document::{DocumentKind, StoredDocument},
         key::{KeyId, KeyState, Purpose},
     },
@@ -104,7 +104,7 @@ pub struct NewChange {
 #[derive(Clone, Debug)]
 pub struct NewDecision {
     /// Who.
-    pub person: String,
+    pub person: PersonId,
     /// Which.
     pub decision: Decision,
     /// The person's signature over it: the compact JWS, exactly.

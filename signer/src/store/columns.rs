@@ -4,13 +4,17 @@
 use semops_pki::crl::Reason;
 
 use crate::domain::{
-    change::{ChangeState, Decision, Enclosed},
+    change::{ChangeState, Enclosed},
+    key::KeyState,
     operation::Kind,
     outcome::State,
 };
 
 /// A type that is read from its text.
 pub(super) struct Text<T>(pub(super) T);
+
+/// A type of another crate that stands in a column as one of its words.
+pub(super) struct Named<T>(pub(super) T);
 
 /// A number that is never negative and below 2^63, as a column can hold.
 pub(super) struct Count(pub(super) u64);
@@ -49,9 +53,9 @@ impl Word for ChangeState {
     }
 }
 
-impl Word for Decision {
+impl Word for KeyState {
     fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == word)
+        Self::ALL.into_iter().find(|state| state.name() == word)
     }
 }
 

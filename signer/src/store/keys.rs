@@ -5,7 +5,7 @@ use semops_objects::institution::InstitutionId;
 
 use crate::{
     clock::Timestamp,
-    domain::key::{KeyId, Purpose},
+    domain::key::{KeyId, KeyState, Purpose},
     store::StoreError,
 };
 
@@ -40,12 +40,25 @@ pub struct KeyRegistration {
 pub struct RegisteredKey {
     /// Its id.
     pub id: KeyId,
-    /// Whether it may not be used for now.
-    pub suspended: bool,
+    /// Its state.
+    pub state: KeyState,
+    /// Before when it may not sign, although active.
+    pub active_from: Option<Timestamp>,
+    /// From when on it may not sign, although active.
+    pub active_until: Option<Timestamp>,
     /// How many of its signatures are stored.
     pub signatures: u64,
     /// When it was registered; nothing if that was before it was recorded.
     pub registered_at: Option<Timestamp>,
+}
+
+impl RegisteredKey {
+    /// Whether the record lets it sign at `now`.
+    pub fn may_sign(&self, now: Timestamp) -> bool {
+        let begun = self.active_from.is_none_or(|from| from <= now);
+        let ended = self.active_until.is_some_and(|until| until <= now);
+        self.state == KeyState::Active && begun && !ended
+    }
 }
 
 /// The keys of one institution.

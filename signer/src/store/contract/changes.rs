@@ -31,7 +31,7 @@ pub(super) fn proposal(world: &World, sequence: u64, generation: u64) -> NewChan
 
 pub(super) fn decision(person: &str, decision: Decision) -> NewDecision {
     NewDecision {
-        person: person.to_owned(),
+        person: person.parse().unwrap(),
         decision,
         jws: format!("{person}.{}", decision.name()),
     }

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 use crate::{
-    domain::change::{ChangeState, Decision},
+    domain::change::{ChangeState, Decision, PersonId},
     store::{ChangeEnding, Decided, NewChange, Proposed, Stands},
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
 struct Modelled {
     sent: NewChange,
     state: ChangeState,
-    decided: BTreeMap<String, Decision>,
+    decided: BTreeMap<PersonId, Decision>,
 }
 
 #[derive(Default)]
@@ -147,7 +147,7 @@ async fn propose(world: &World, model: &mut Model, of_beta: bool, at_once: bool,
     model.changes.push(Modelled {
         sent: change,
         state: ChangeState::Pending,
-        decided: BTreeMap::from([("anna".to_owned(), Decision::Approve)]),
+        decided: BTreeMap::from([("anna".parse().unwrap(), Decision::Approve)]),
     });
     if let Some(ending) = ending {
         model.end(model.changes.len() - 1, &ending);

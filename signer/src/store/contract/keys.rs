@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::store::RegisteredKey;
+use crate::{domain::key::KeyState, store::RegisteredKey};
 
 /// How many signatures each key of the institution has.
 async fn counted(world: &World, institution: &InstitutionId) -> BTreeMap<KeyId, u64> {
@@ -69,7 +69,13 @@ pub(crate) async fn keys_are_listed_by_institution(world: World) {
             let one = key(institution, purpose);
             let expected = RegisteredKey {
                 id: one,
-                suspended: one == id,
+                state: if one == id {
+                    KeyState::Suspended
+                } else {
+                    KeyState::Active
+                },
+                active_from: None,
+                active_until: None,
                 signatures: 0,
                 // Of the first registration, whatever comes later.
                 registered_at: Some(T0),

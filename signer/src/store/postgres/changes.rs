@@ -20,7 +20,7 @@ use crate::{
         columns,
         postgres::{
             PostgresStore, audit,
-            columns::{Count, Text},
+            columns::{Count, Octets, Text},
             error::Failure,
             execution, histories, locks, reaching,
             record::column,
@@ -209,11 +209,12 @@ async fn decidable(
     let person = decided.decision.as_ref().map(|new| new.person.as_str());
     let row = session.one(DECIDABLE, &[&number, &person]).await?;
     let (Count(generation), Count(decisions)) = (row.try_get(2)?, row.try_get(3)?);
+    let earlier: Option<Text<Decision>> = row.try_get(4)?;
     Ok(Decidable {
         state: row.try_get(0)?,
         expires_at: row.try_get(1)?,
         decisions,
-        earlier: row.try_get::<_, Option<Decision>>(4)?,
+        earlier: earlier.map(|Text(was)| was),
         generation,
     })
 }
@@ -271,7 +272,8 @@ pub(super) type Pending = (i64, InstitutionId, ChangeId);
 
 pub(super) fn pending(row: &Row) -> Result<Pending, Failure> {
     let Text(institution) = row.try_get(1)?;
-    Ok((row.try_get(0)?, institution, row.try_get(2)?))
+    let Octets(id) = row.try_get(2)?;
+    Ok((row.try_get(0)?, institution, ChangeId::new(id)))
 }
 
 async fn expire(

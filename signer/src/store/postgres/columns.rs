@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     domain::{
-        change::{ChangeId, ChangeState, Decision, Enclosed},
+        change::{ChangeState, Enclosed},
         device::DeviceId,
         operation::Kind,
         outcome::State,
@@ -16,7 +16,7 @@ use crate::{
     store::columns::Word,
 };
 
-pub(super) use crate::store::columns::{Count, ReasonCode, Text};
+pub(super) use crate::store::columns::{Count, Named, ReasonCode, Text};
 
 type Read<T> = Result<T, Box<dyn Error + Sync + Send>>;
 
@@ -42,9 +42,7 @@ macro_rules! read_through {
 read_through! {
     Timestamp: i64 => |micros| Ok(Self::from_micros(micros)),
     DeviceId: Uuid => |uuid| Ok(uuid.into()),
-    ChangeId: &[u8] => |octets| Ok(Self::new(octets.try_into()?)),
     ChangeState: &str => word,
-    Decision: &str => word,
     Enclosed: &str => word,
     State: &str => word,
     Kind: &str => word,
@@ -54,6 +52,16 @@ read_through! {
 
 fn word<T: Word>(word: &str) -> Read<T> {
     T::of(word).ok_or_else(|| format!("{word:?} is not one of its words").into())
+}
+
+impl<'a, T: Word> FromSql<'a> for Named<T> {
+    fn from_sql(column: &Type, raw: &'a [u8]) -> Read<Self> {
+        word(<&str>::from_sql(column, raw)?).map(Self)
+    }
+
+    fn accepts(column: &Type) -> bool {
+        <&str as FromSql>::accepts(column)
+    }
 }
 
 impl<'a, const N: usize> FromSql<'a> for Octets<N> {

@@ -122,10 +122,11 @@ impl Found {
 }
 
 fn change_of(row: &Row) -> Result<StoredChange, Failure> {
-    let (Text(institution), Count(sequence)) = (row.try_get(3)?, row.try_get(5)?);
+    let (Text(institution), Octets(id)) = (row.try_get(3)?, row.try_get(4)?);
+    let Count(sequence) = row.try_get(5)?;
     Ok(StoredChange {
         institution,
-        id: row.try_get(4)?,
+        id: ChangeId::new(id),
         sequence,
         bytes: row.try_get(6)?,
         state: row.try_get(7)?,
@@ -137,9 +138,10 @@ fn change_of(row: &Row) -> Result<StoredChange, Failure> {
 }
 
 fn decision_of(row: &Row) -> Result<StoredDecision, Failure> {
+    let (Text(person), Text(decision)) = (row.try_get(8)?, row.try_get(7)?);
     Ok(StoredDecision {
-        person: row.try_get(8)?,
-        decision: row.try_get(7)?,
+        person,
+        decision,
         jws: row.try_get(9)?,
         at: row.try_get(10)?,
     })

@@ -10,7 +10,7 @@ use crate::{
         KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
         postgres::{
             PostgresStore,
-            columns::{Count, Octets},
+            columns::{Count, Named, Octets},
             error::Failure,
             session::{Parameter, Session},
             trial::on,
@@ -29,8 +29,8 @@ const REGISTERED_OTHERWISE: &str = "SELECT w.id FROM unnest($1::bytea[], $2::tex
     AS w (id, institution, purpose) JOIN key k ON k.id = w.id \
     WHERE k.institution <> w.institution OR k.purpose <> w.purpose ORDER BY w.id LIMIT 1";
 
-pub(super) const KEYS: &str = "SELECT g.value, k.id, k.state = 'suspended', u.signatures, k.registered_at FROM generation g \
-    LEFT JOIN key k ON k.institution = $1 LEFT JOIN key_use u ON u.key_id = k.id WHERE g.one = 1";
+pub(super) const KEYS: &str = "SELECT g.value, k.id, k.state, k.active_from, k.active_until, u.signatures, k.registered_at \
+    FROM generation g LEFT JOIN key k ON k.institution = $1 LEFT JOIN key_use u ON u.key_id = k.id WHERE g.one = 1";
 
 #[async_trait]
 impl Keys for PostgresStore {
@@ -81,12 +81,14 @@ async fn keys(session: &Session, institution: &InstitutionId) -> Result<KeysView
     for row in session.query(KEYS, &[&institution.as_str()]).await? {
         Count(generation) = row.try_get(0)?;
         if let Some(Octets(id)) = row.try_get(1)? {
-            let Count(signatures) = row.try_get(3)?;
+            let (Named(state), Count(signatures)) = (row.try_get(2)?, row.try_get(5)?);
             keys.push(RegisteredKey {
                 id: KeyId::new(id),
-                suspended: row.try_get(2)?,
+                state,
+                active_from: row.try_get(3)?,
+                active_until: row.try_get(4)?,
                 signatures,
-                registered_at: row.try_get(4)?,
+                registered_at: row.try_get(6)?,
             });
         }
     }

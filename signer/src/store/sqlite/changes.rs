@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        change::{ChangeId, ChangeState, Enclosed},
+        change::{ChangeId, ChangeState, Decision, Enclosed},
     },
     fault::Point,
     store::{
@@ -122,7 +122,7 @@ fn propose(
     }
     connection.prepare_cached(PROPOSE)?.execute((
         change.institution.as_str(),
-        change.id,
+        change.id.as_bytes(),
         Count(change.sequence),
         now,
         change.expires_at,
@@ -148,7 +148,7 @@ fn propose(
 fn proposable(connection: &Connection, change: &NewChange) -> Result<Proposable, StoreError> {
     let (Count(generation), known, Count(executed), Count(pending)) = connection
         .prepare_cached(PROPOSABLE)?
-        .query_row((change.institution.as_str(), change.id), |row| {
+        .query_row((change.institution.as_str(), change.id.as_bytes()), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
     Ok(Proposable {
@@ -210,13 +210,19 @@ fn decidable(
             state: row.get(1)?,
             expires_at: row.get(2)?,
             decisions,
-            earlier: row.get(4)?,
+            earlier: row
+                .get::<_, Option<Text<Decision>>>(4)?
+                .map(|Text(was)| was),
             generation,
         };
         Ok((row.get(0)?, decidable))
     };
     let mut statement = connection.prepare_cached(DECIDABLE)?;
-    let asked = (decided.institution.as_str(), decided.change, person);
+    let asked = (
+        decided.institution.as_str(),
+        decided.change.as_bytes(),
+        person,
+    );
     Ok(statement.query_row(asked, read).optional()?)
 }
 
@@ -229,7 +235,7 @@ fn record(
 ) -> Result<(), StoreError> {
     connection.prepare_cached(DECIDE)?.execute((
         number,
-        &decision.person,
+        decision.person.as_str(),
         decision.decision.name(),
         &decision.jws,
         now,
@@ -279,7 +285,7 @@ pub(super) type Pending = (i64, InstitutionId, ChangeId);
 
 pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let Text(institution) = row.get(1)?;
-    Ok((row.get(0)?, institution, row.get(2)?))
+    Ok((row.get(0)?, institution, row.get(2).map(ChangeId::new)?))
 }
 
 fn expire(

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     domain::{
-        change::{ChangeId, ChangeState, Decision, Enclosed},
+        change::{ChangeState, Enclosed},
         device::DeviceId,
         operation::Kind,
         outcome::State,
@@ -16,7 +16,7 @@ use crate::{
     store::columns::Word,
 };
 
-pub(super) use crate::store::columns::{Count, ReasonCode, Text};
+pub(super) use crate::store::columns::{Count, Named, ReasonCode, Text};
 
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
@@ -42,18 +42,6 @@ impl ToSql for DeviceId {
     }
 }
 
-impl FromSql for ChangeId {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        <[u8; 32]>::column_result(value).map(Self::new)
-    }
-}
-
-impl ToSql for ChangeId {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.as_bytes().to_sql()
-    }
-}
-
 /// Reads types that stand in their columns as words.
 macro_rules! words {
     ($($type:ty),*) => {
@@ -65,7 +53,13 @@ macro_rules! words {
     };
 }
 
-words!(State, Kind, ChangeState, Decision, Enclosed);
+words!(State, Kind, ChangeState, Enclosed);
+
+impl<T: Word> FromSql for Named<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        word(value).map(Self)
+    }
+}
 
 fn word<T: Word>(value: ValueRef<'_>) -> FromSqlResult<T> {
     T::of(value.as_str()?).ok_or(FromSqlError::InvalidType)

@@ -87,7 +87,7 @@ pub(super) fn change(
     institution: &InstitutionId,
     id: ChangeId,
 ) -> Result<ChangeView, StoreError> {
-    let found = read_changes(connection, CHANGE, &[&institution.as_str(), &id])?;
+    let found = read_changes(connection, CHANGE, &[&institution.as_str(), id.as_bytes()])?;
     let (change, enclosed) = match found.into_iter().next() {
         Some((number, change)) => (
             Some(with_decisions(connection, number, change)?),
@@ -128,7 +128,7 @@ fn number(
     id: ChangeId,
 ) -> Result<Option<i64>, StoreError> {
     let mut statement = connection.prepare_cached(NUMBER)?;
-    let number = statement.query_row((institution.as_str(), id), |row| row.get(0));
+    let number = statement.query_row((institution.as_str(), id.as_bytes()), |row| row.get(0));
     Ok(number.optional()?)
 }
 
@@ -167,7 +167,7 @@ fn read_changes(
         let (Text(institution), Count(sequence)) = (row.get(1)?, row.get(3)?);
         let change = StoredChange {
             institution,
-            id: row.get(2)?,
+            id: row.get(2).map(ChangeId::new)?,
             sequence,
             bytes: row.get(4)?,
             state: row.get(5)?,
@@ -189,9 +189,10 @@ fn read_decisions(
     asked: &[&dyn ToSql],
 ) -> Result<Vec<(i64, StoredDecision)>, StoreError> {
     let read = |row: &Row<'_>| {
+        let (Text(person), Text(decision)) = (row.get(1)?, row.get(2)?);
         let decision = StoredDecision {
-            person: row.get(1)?,
-            decision: row.get(2)?,
+            person,
+            decision,
             jws: row.get(3)?,
             at: row.get(4)?,
         };

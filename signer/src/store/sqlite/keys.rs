@@ -9,7 +9,11 @@ use crate::{
     domain::key::KeyId,
     store::{
         KeyRegistration, Keys, KeysView, RegisteredKey, StoreError,
-        sqlite::{SqliteStore, columns::Count, rows},
+        sqlite::{
+            SqliteStore,
+            columns::{Count, Named},
+            rows,
+        },
     },
 };
 
@@ -18,8 +22,7 @@ const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state, regist
 
 const REGISTERED: &str = "SELECT 1 FROM key WHERE id = ?1 AND institution = ?2 AND purpose = ?3";
 
-pub(super) const KEYS: &str =
-    "SELECT id, state = 'suspended', signatures, registered_at FROM key WHERE institution = ?1";
+pub(super) const KEYS: &str = "SELECT id, state, active_from, active_until, signatures, registered_at FROM key WHERE institution = ?1";
 
 #[async_trait]
 impl Keys for SqliteStore {
@@ -71,12 +74,14 @@ fn register(
 
 fn keys(connection: &Connection, institution: &InstitutionId) -> Result<KeysView, StoreError> {
     let read = |row: &Row<'_>| {
-        let Count(signatures) = row.get(2)?;
+        let (Named(state), Count(signatures)) = (row.get(1)?, row.get(4)?);
         Ok(RegisteredKey {
             id: row.get(0).map(KeyId::new)?,
-            suspended: row.get(1)?,
+            state,
+            active_from: row.get(2)?,
+            active_until: row.get(3)?,
             signatures,
-            registered_at: row.get(3)?,
+            registered_at: row.get(5)?,
         })
     };
     let mut statement = connection.prepare_cached(KEYS)?;
