@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use semops_pki::{algorithm::sha256, certificate::Certificate};
+use semops_pki::algorithm::sha256;
 use serde::{Deserialize, Serialize};
 
 use super::ChangeRefusal;
@@ -184,22 +184,6 @@ pub struct Attachment {
     pub kind: AttachmentKind,
     /// Its exact text.
     pub content: String,
-}
-
-impl Attachment {
-    /// The certificate in it: the one whose DER has this SHA-256.
-    pub fn certificate(&self, named: &[u8; 32]) -> Result<Certificate, ChangeRefusal> {
-        let malformed = |why: String| ChangeRefusal::Certificate(why);
-        let certificate =
-            Certificate::from_pem(&self.content).map_err(|e| malformed(e.to_string()))?;
-        if certificate.sha256() == *named {
-            Ok(certificate)
-        } else {
-            Err(malformed(
-                "its SHA-256 is not the one in the proposal".to_owned(),
-            ))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -126,9 +126,7 @@ impl Proposal {
     fn check_attachment(&self, attachment: &Attachment) -> Result<(), ChangeRefusal> {
         let names = match self.operation() {
             Operation::Ceremony { documents, .. } => documents.to_vec(),
-            Operation::RotateKey(rotation) => {
-                return attachment.certificate(&rotation.certificate).map(drop);
-            }
+            Operation::RotateKey(rotation) => return rotation.certificate_in(attachment).map(drop),
             other => other.document().into_iter().collect(),
         };
         let of_kind = |kind| AttachmentKind::Document(kind) == attachment.kind;

@@ -1,10 +1,11 @@
 //! Owns what a proposal may ask for: a closed set of operations, each with its members in their order.
 
+use semops_pki::certificate::Certificate;
 use serde::Serialize;
 
 use super::document::{DocumentKind, DocumentName, NameMembers, version_and_digest};
 use super::key_life::KeyOperation;
-use super::{AttachmentKind, Quorum};
+use super::{Attachment, AttachmentKind, ChangeRefusal, Quorum};
 use crate::base64url;
 use crate::error::{ObjectError, Rule};
 use crate::json::Object;
@@ -32,6 +33,23 @@ pub struct Rotation {
     pub activate_at: u64,
     /// When `from` may sign no more, in Unix seconds: not before `activate_at`.
     pub retire_at: u64,
+}
+
+impl Rotation {
+    /// The certificate that accompanies the proposal: the one with this SHA-256, of the key `to`. Whether its issuer may
+    /// certify that key is for whoever knows the institution's CAs.
+    pub fn certificate_in(&self, attachment: &Attachment) -> Result<Certificate, ChangeRefusal> {
+        let malformed = |why: &str| ChangeRefusal::Certificate(why.to_owned());
+        let certificate =
+            Certificate::from_pem(&attachment.content).map_err(|e| malformed(&e.to_string()))?;
+        if certificate.sha256() != self.certificate {
+            return Err(malformed("its SHA-256 is not the one in the proposal"));
+        }
+        if KeyId::of(certificate.public_key()) != self.to {
+            return Err(malformed("it certifies another key than `to`"));
+        }
+        Ok(certificate)
+    }
 }
 
 /// What is to be done.

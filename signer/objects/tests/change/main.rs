@@ -9,6 +9,10 @@
 mod approvals;
 mod attacks;
 mod judging;
+mod lives;
+mod model;
 mod parsing;
+mod recovery;
 mod registers;
+mod rotations;
 mod world;

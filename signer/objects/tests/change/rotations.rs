@@ -1,0 +1,212 @@
+//! From one key to the next: the overlap, the calling off, the certificate.
+
+use const_oid::ObjectIdentifier;
+use semops_objects::change::{Attachment, AttachmentKind, KeyOperation, Operation, Rotation};
+use semops_objects::key::{KeyId, KeyState, Purpose};
+use semops_pki::certificate::Certificate;
+use semops_pki::issuer::Content;
+use semops_pki::local_key::LocalKey;
+use semops_pki::profile::Oids;
+use semops_pki::signed::assemble;
+
+use crate::world::{AUTHORIZATION, DAY, DEVICE_CA, NOW, World};
+
+/// A key that does not stand at the beginning.
+pub(crate) const NEXT: KeyId = KeyId::new([4; 32]);
+
+pub(crate) fn rotation(from: KeyId, to: KeyId, activate_at: u64, retire_at: u64) -> Operation {
+    let certificate = [5; 32];
+    Operation::RotateKey(Rotation {
+        from,
+        to,
+        certificate,
+        activate_at,
+        retire_at,
+    })
+}
+
+fn state(world: &World, key: KeyId, at: u64) -> KeyState {
+    world.standing.key(key).unwrap().state(at)
+}
+
+/// A certificate of some key.
+fn certificate() -> Certificate {
+    let key = LocalKey::generate().unwrap();
+    let content = Content {
+        organization: "alfa",
+        public_key: key.public_key(),
+        serial: [1; 16],
+        not_before: 1_700_000_000,
+        not_after: 1_900_000_000,
+    };
+    let under = |arc: &str| ObjectIdentifier::new_unwrap(&format!("1.3.6.1.4.1.32473.{arc}"));
+    let oids = Oids {
+        device_eku: under("1"),
+        authorization_eku: under("2"),
+        device_policy: under("3"),
+    };
+    let tbs = semops_pki::issuer::root(&content, "root", &oids).unwrap();
+    Certificate::from_der(&assemble(tbs.bytes(), &key.sign(tbs.bytes()).unwrap())).unwrap()
+}
+
+/// The new key signs from its time on, the old one until its own.
+#[test]
+fn a_rotation_overlaps() {
+    use KeyState as S;
+    let mut world = World::new();
+    let (activate, retire) = (NOW + DAY, NOW + 2 * DAY);
+    world
+        .execute(rotation(AUTHORIZATION, NEXT, activate, retire), NOW)
+        .unwrap();
+    for (at, old, new, signs) in [
+        (NOW, S::Active, S::PreActivation, vec![AUTHORIZATION]),
+        (
+            activate - 1,
+            S::Active,
+            S::PreActivation,
+            vec![AUTHORIZATION],
+        ),
+        (activate, S::Active, S::Active, vec![NEXT, AUTHORIZATION]),
+        (retire - 1, S::Active, S::Active, vec![NEXT, AUTHORIZATION]),
+        (retire, S::Deactivated, S::Active, vec![NEXT]),
+    ] {
+        assert_eq!(
+            [AUTHORIZATION, NEXT].map(|key| state(&world, key, at)),
+            [old, new]
+        );
+        assert_eq!(world.standing.active_at(Purpose::Authorization, at), signs);
+        assert_eq!(world.standing.active_at(Purpose::DeviceCa, at), [DEVICE_CA]);
+    }
+    let life = world.standing.key(NEXT).unwrap();
+    assert_eq!(
+        (life.purpose(), life.activates_at()),
+        (Purpose::Authorization, Some(activate))
+    );
+    assert_eq!(life.certificate(), Some(&[5; 32]));
+    assert_eq!(
+        world.standing.key(AUTHORIZATION).unwrap().retires_at(),
+        Some(retire)
+    );
+}
+
+/// Called off, everything is as before, but that the new key has been seen: it can be rotated to again or be destroyed.
+#[test]
+fn a_rotation_is_called_off_until_the_new_key_signs() {
+    let mut world = World::new();
+    let (activate, retire) = (NOW + DAY, NOW + 2 * DAY);
+    world
+        .execute(rotation(AUTHORIZATION, NEXT, activate, retire), NOW)
+        .unwrap();
+    let refused = |world: &World, operation, now| {
+        let refusal = world.approved(operation, now).unwrap_err();
+        assert_eq!(refusal.reason(), "KEY_STATE");
+    };
+    let call_off = || Operation::CallOffRotation { to: NEXT };
+    refused(&world, call_off(), activate);
+    let second = rotation(AUTHORIZATION, KeyId::new([6; 32]), NOW, NOW);
+    refused(&world, second, NOW);
+    refused(&world, rotation(NEXT, KeyId::new([6; 32]), NOW, NOW), NOW);
+    refused(
+        &world,
+        Operation::CallOffRotation { to: AUTHORIZATION },
+        NOW,
+    );
+
+    world.execute(call_off(), activate - 1).unwrap();
+    refused(&world, call_off(), NOW);
+    for at in [NOW, activate, retire, retire + 100 * DAY] {
+        assert_eq!(state(&world, NEXT, at), KeyState::PreActivation);
+        assert_eq!(
+            world.standing.active_at(Purpose::Authorization, at),
+            [AUTHORIZATION]
+        );
+    }
+    refused(&world, rotation(DEVICE_CA, NEXT, NOW, NOW), NOW);
+    world
+        .execute(rotation(AUTHORIZATION, NEXT, NOW, NOW), NOW)
+        .unwrap();
+    assert_eq!(
+        world.standing.active_at(Purpose::Authorization, NOW),
+        [NEXT]
+    );
+}
+
+/// A plan whose time passed before it was approved begins with its execution: no key was active before somebody said so.
+#[test]
+fn a_late_rotation_begins_at_its_execution() {
+    let mut world = World::new();
+    let later = NOW + 3 * DAY;
+    world
+        .execute(rotation(AUTHORIZATION, NEXT, NOW, NOW + DAY), later)
+        .unwrap();
+    assert_eq!(state(&world, NEXT, later - 1), KeyState::PreActivation);
+    assert_eq!(state(&world, AUTHORIZATION, later - 1), KeyState::Active);
+    assert_eq!(state(&world, NEXT, later), KeyState::Active);
+    assert_eq!(state(&world, AUTHORIZATION, later), KeyState::Deactivated);
+}
+
+/// From a key that is suspended, compromised or deactivated there is a way to the next.
+#[test]
+fn a_rotation_leaves_a_key_that_may_not_sign() {
+    for (operation, then) in [
+        (KeyOperation::Suspend, KeyState::Deactivated),
+        (KeyOperation::Deactivate, KeyState::Deactivated),
+        (KeyOperation::MarkCompromised, KeyState::Compromised),
+    ] {
+        let mut world = World::new();
+        let key = AUTHORIZATION;
+        world
+            .execute(Operation::Key { operation, key }, NOW)
+            .unwrap();
+        assert_eq!(world.standing.active_at(Purpose::Authorization, NOW), []);
+        world
+            .execute(rotation(AUTHORIZATION, NEXT, NOW, NOW), NOW)
+            .unwrap();
+        assert_eq!(
+            world.standing.active_at(Purpose::Authorization, NOW),
+            [NEXT]
+        );
+        assert_eq!(state(&world, AUTHORIZATION, NOW), then);
+    }
+}
+
+#[test]
+fn a_rotation_comes_with_the_certificate_of_its_key() {
+    let world = World::new();
+    let pem = |content: &str| Attachment {
+        kind: AttachmentKind::Certificate,
+        content: content.to_owned(),
+    };
+    let certificate = certificate();
+    let named = |to, certificate| {
+        let (activate_at, retire_at) = (NOW, NOW);
+        let from = AUTHORIZATION;
+        let rotation = Rotation {
+            from,
+            to,
+            certificate,
+            activate_at,
+            retire_at,
+        };
+        world.propose(Operation::RotateKey(rotation), NOW)
+    };
+    let to = KeyId::of(certificate.public_key());
+    let good = named(to, certificate.sha256());
+    assert_eq!(
+        good.check_attachments(&[pem(&certificate.to_pem())]),
+        Ok(())
+    );
+    for (proposal, content) in [
+        (&good, "x".to_owned()),
+        (&good, certificate.to_pem() + &certificate.to_pem()),
+        (&named(NEXT, certificate.sha256()), certificate.to_pem()),
+        (&named(to, [0; 32]), certificate.to_pem()),
+    ] {
+        let refused = proposal.check_attachments(&[pem(&content)]).unwrap_err();
+        assert_eq!(refused.reason(), "CERTIFICATE_INVALID");
+    }
+    assert_eq!(
+        good.check_attachments(&[]).unwrap_err().reason(),
+        "ATTACHMENT_MISMATCH"
+    );
+}
