@@ -11,6 +11,7 @@
     reason = "a property that does not hold ends the run: that is the finding"
 )]
 
+pub mod changes;
 pub mod documents;
 pub mod edges;
 pub mod material;
@@ -43,14 +44,17 @@ pub type Check = fn(&[u8]) -> Verdict;
 
 /// Every target by its name: that of its file in tests/fuzz/fuzz_targets and of its folder in tests/fuzz/seeds.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("approval", changes::approval),
     ("authorization", objects::authorization),
     ("callers", documents::callers),
     ("certificate", x509::certificate),
     ("certificate_chain", x509::certificate_chain),
     ("certification_request", x509::certification_request),
+    ("change_file", changes::change_file),
     ("configuration", documents::configuration),
     ("control", documents::control),
     ("crl", x509::crl),
+    ("custodians", changes::custodians),
     ("field", messages::field),
     ("headers", edges::headers),
     ("jws", objects::jws),
@@ -60,6 +64,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("order", objects::order),
     ("policy", documents::policy),
     ("profile", documents::profile),
+    ("proposal", changes::proposal),
     ("public_key", x509::public_key),
     ("request", edges::request),
     ("scheme", documents::scheme),

@@ -50,7 +50,7 @@ pub fn jws(bytes: &[u8]) -> Verdict {
     Accepted
 }
 
-fn no_bit_may_change(text: &str, verifies: impl FnOnce(&str) -> bool) {
+pub(crate) fn no_bit_may_change(text: &str, verifies: impl FnOnce(&str) -> bool) {
     let changed = with_one_bit_changed(text.as_bytes());
     assert!(!str::from_utf8(&changed).is_ok_and(verifies));
 }
@@ -61,7 +61,12 @@ pub fn order(bytes: &[u8]) -> Verdict {
     three_ways(bytes, header.as_bytes(), payload.as_bytes(), one_order)
 }
 
-fn three_ways(bytes: &[u8], header: &[u8], payload: &[u8], one: fn(&str) -> Verdict) -> Verdict {
+pub(crate) fn three_ways(
+    bytes: &[u8],
+    header: &[u8],
+    payload: &[u8],
+    one: fn(&str) -> Verdict,
+) -> Verdict {
     let whole = str::from_utf8(bytes).map_or(Refused, one);
     whole
         .any(one(&compact(header, bytes)))
@@ -131,12 +136,12 @@ fn one_authorization(text: &str) -> Verdict {
     Accepted
 }
 
-fn signed(input: &str) -> String {
+pub(crate) fn signed(input: &str) -> String {
     jws::compact(input, &key().sign_raw(input.as_bytes()).unwrap())
 }
 
 /// Header and payload say what was understood of them and nothing else, in any order of their members.
-fn same_json(received: &str, written: &str) {
+pub(crate) fn same_json(received: &str, written: &str) {
     let header = |input: &str| json(input.split_once('.').unwrap().0);
     assert_eq!(header(received), header(written));
     same_payload(received, written);

@@ -1,9 +1,11 @@
 //! Of whatever carries a signature no bit may change: every single one is tried, of every kind of object.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use fuzzed::changes;
 use fuzzed::material::{NOW, content, issuer, key, oids, public, signed};
 use fuzzed::objects::{KID, compact, sample};
 use semops_objects::authorization::AuthorizationJws;
+use semops_objects::change::{Approval, Judgement, Standing};
 use semops_objects::order::OrderJws;
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::{CertificateRevocationList, Reason};
@@ -47,6 +49,38 @@ fn of_an_authorization() {
     no_bit_may_change(authorization.as_bytes(), |octets| {
         let read = str::from_utf8(octets).ok().map(AuthorizationJws::parse);
         read.is_some_and(|read| read.is_ok_and(|read| read.verify(public()).is_ok()))
+    });
+}
+
+/// One person may approve a suspension: whatever else the approval says, it approves nothing.
+#[test]
+fn of_an_approval() {
+    let others = [0, 1].map(|_| LocalKey::generate().unwrap());
+    let register = changes::sample::custodians(others.each_ref().map(LocalKey::public_key));
+    let (ceremony, keys) = (
+        changes::sample::ceremony(&register),
+        [key(), &others[0], &others[1]],
+    );
+    let people = ["anna", "boris", "chloe"].into_iter().zip(keys);
+    let approvals: Vec<Approval> = people
+        .map(|(person, key)| changes::sample::approved(person, key, &ceremony))
+        .collect();
+    let register = register.as_bytes();
+    let standing = Standing::begin(
+        "semops.example",
+        &ceremony,
+        &approvals,
+        register,
+        changes::TIME,
+    )
+    .unwrap();
+    let suspension = changes::sample::suspension(standing.base());
+    let approval = changes::sample::approved("anna", key(), &suspension);
+    no_bit_may_change(approval.compact().as_bytes(), |octets| {
+        let read = str::from_utf8(octets).ok().map(Approval::parse);
+        let read = read.and_then(Result::ok);
+        let judged = read.map(|read| standing.judge(&suspension, &[read], changes::TIME));
+        matches!(judged, Some(Ok(Judgement::Approved(_))))
     });
 }
 

@@ -6,6 +6,8 @@
     reason = "it is run by hand, and ends at the first surprise"
 )]
 
+#[path = "seeds/changes.rs"]
+mod changes;
 #[path = "seeds/edges.rs"]
 mod edges;
 
@@ -43,6 +45,7 @@ fn main() {
     documents();
     messages();
     edges::all();
+    changes::all();
 }
 
 fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
