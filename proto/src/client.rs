@@ -90,6 +90,8 @@ calls! {
     list_keys on keys: ListKeysRequest -> ListKeysResponse;
     /// GetKey: one of them.
     get_key on keys: GetKeyRequest -> GetKeyResponse;
+    /// CreateKey: a new one, for a rotation.
+    create_key on keys: CreateKeyRequest -> CreateKeyResponse;
     /// GetDocument: one version of a document that rules the caller's institution.
     get_document on documents: GetDocumentRequest -> GetDocumentResponse;
     /// ListDocumentVersions: the versions of such a document, without their bytes.

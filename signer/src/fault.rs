@@ -74,6 +74,20 @@ points! {
     RevokeWritten = "revoke.written",
     /// The revocation is committed; nobody was answered, no CRL shows it.
     RevokeCommitted = "revoke.committed",
+    /// That a key is to be made is recorded.
+    CreateKeyAsked = "create-key.asked",
+    /// The token has made it; nobody else knows.
+    CreateKeyGenerated = "create-key.generated",
+    /// Its public half is recorded; in the token it has no name.
+    CreateKeyRecorded = "create-key.recorded",
+    /// It has its name; nothing is signed of it.
+    CreateKeyNamed = "create-key.named",
+    /// What is to be signed of it is recorded.
+    CreateKeyBegun = "create-key.begun",
+    /// The token has signed it; nobody else knows.
+    CreateKeySigned = "create-key.signed",
+    /// What was signed of it is recorded; nobody was answered.
+    CreateKeyCompleted = "create-key.completed",
     /// A CRL is due.
     CrlDue = "crl.due",
     /// The CRL to be signed is made.

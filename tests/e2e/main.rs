@@ -12,6 +12,7 @@ mod commands;
 mod connections;
 mod cosigning;
 mod crash;
+mod create_key;
 mod crls;
 mod demo;
 mod descriptors;

@@ -31,6 +31,7 @@ const ENROLMENT: &[Role] = &[Role::Enrolment];
 const PAYMENTS: &[Role] = &[Role::Payments];
 const BACK_OFFICE: &[Role] = &[Role::Enrolment, Role::Payments];
 const OVERSIGHT: &[Role] = &[Role::Custodian, Role::Auditor];
+const CUSTODIAN: &[Role] = &[Role::Custodian];
 
 /// What an allowed caller is told who asks with an empty message: shows that the method itself was reached.
 type Told = (Code, Option<&'static str>);
@@ -40,7 +41,7 @@ const REQUEST: Told = (Code::InvalidArgument, Some("REQUEST_NOT_ACCEPTABLE"));
 const NOT_OFFERED: Told = (Code::Unimplemented, Some("METHOD_UNKNOWN"));
 
 /// Method, who may call it, what they are told.
-const TABLE: [(&str, &[Role], Told); 19] = [
+const TABLE: [(&str, &[Role], Told); 20] = [
     (
         "semops.signer.v1.EnrollmentService/EnrollDevice",
         ENROLMENT,
@@ -90,6 +91,7 @@ const TABLE: [(&str, &[Role], Told); 19] = [
     ("semops.signer.v1.TrustService/GetCrl", &ROLES, FIELD),
     ("semops.signer.v1.KeyService/ListKeys", OVERSIGHT, DONE),
     ("semops.signer.v1.KeyService/GetKey", OVERSIGHT, FIELD),
+    ("semops.signer.v1.KeyService/CreateKey", CUSTODIAN, FIELD),
     (
         "semops.signer.v1.DocumentService/GetDocument",
         OVERSIGHT,

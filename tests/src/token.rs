@@ -102,6 +102,37 @@ pub fn set_extractable(
     Ok(made)
 }
 
+/// How many private keys the token of `institution` has.
+///
+/// # Errors
+/// There is no such token.
+pub fn private_keys(deployment: &Deployment, institution: &str) -> Result<usize, Failure> {
+    let mut found = 0;
+    for entry in fs::read_dir(folder(deployment, institution)?)? {
+        let object = fs::read(entry?.path())?;
+        found += usize::from(value(&object, EXTRACTABLE).is_some());
+    }
+    Ok(found)
+}
+
+/// How many public objects in the token of `institution` hold these octets, such as a CKA_ID. Those of private ones are
+/// encrypted.
+///
+/// # Errors
+/// There is no such token.
+pub fn public_objects_with(
+    deployment: &Deployment,
+    institution: &str,
+    octets: &[u8],
+) -> Result<usize, Failure> {
+    let mut found = 0;
+    for entry in fs::read_dir(folder(deployment, institution)?)? {
+        let object = fs::read(entry?.path())?;
+        found += usize::from(object.windows(octets.len()).any(|part| part == octets));
+    }
+    Ok(found)
+}
+
 /// Where the value of an attribute begins.
 fn value(object: &[u8], attribute: [u64; 2]) -> Option<usize> {
     let head = attribute.map(u64::to_be_bytes).concat();

@@ -48,6 +48,20 @@ CREATE TABLE key_certificate (
     der    bytea NOT NULL
 );
 
+-- A key that a custodian asked for: recorded before it is made in the token, and with its public half once it was.
+CREATE TABLE new_key (
+    institution text COLLATE "C" NOT NULL,
+    request     uuid NOT NULL,                                      -- the caller's own
+    purpose     text NOT NULL CHECK (purpose IN ('device-ca', 'signing-ca', 'authorization')),
+    asked_at    bigint NOT NULL,                                    -- last
+    key_id      bytea UNIQUE REFERENCES key (id),                   -- NULL until it is made
+    public_key  bytea CHECK (octet_length(public_key) = 65),        -- SEC 1 s2.3.3
+    operation   bigint UNIQUE REFERENCES operation (id),            -- which signs its certificate, or its own request
+    PRIMARY KEY (institution, request),
+    CHECK ((key_id IS NULL) = (public_key IS NULL)),
+    CHECK (operation IS NULL OR key_id IS NOT NULL)
+);
+
 -- When an active key may sign: from the one moment until before the other. NULL: without a bound. And more words where
 -- there were fewer.
 ALTER TABLE key ADD COLUMN active_from bigint, ADD COLUMN active_until bigint,
@@ -55,5 +69,8 @@ ALTER TABLE key ADD COLUMN active_from bigint, ADD COLUMN active_until bigint,
     (state IN ('pre-activation', 'active', 'suspended', 'deactivated', 'compromised', 'destroyed'));
 ALTER TABLE document DROP CONSTRAINT document_kind_check, ADD CONSTRAINT document_kind_check CHECK
     (kind IN ('policy', 'trust', 'callers', 'custodians'));
+
+ALTER TABLE operation DROP CONSTRAINT operation_kind_check, ADD CONSTRAINT operation_kind_check CHECK
+    (kind IN ('authorization', 'device-certificate', 'crl', 'authorization-certificate', 'certification-request'));
 
 UPDATE schema_version SET version = 6;

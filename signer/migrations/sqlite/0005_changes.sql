@@ -47,6 +47,20 @@ CREATE TABLE key_certificate (
     der    BLOB NOT NULL
 ) STRICT;
 
+-- A key that a custodian asked for: recorded before it is made in the token, and with its public half once it was.
+CREATE TABLE new_key (
+    institution TEXT NOT NULL,
+    request     BLOB NOT NULL CHECK (length(request) = 16),         -- the caller's own UUID
+    purpose     TEXT NOT NULL CHECK (purpose IN ('device-ca', 'signing-ca', 'authorization')),
+    asked_at    INTEGER NOT NULL,                                   -- last
+    key_id      BLOB UNIQUE REFERENCES key (id),                    -- NULL until it is made
+    public_key  BLOB CHECK (length(public_key) = 65),               -- SEC 1 s2.3.3
+    operation   INTEGER UNIQUE REFERENCES operation (id),           -- which signs its certificate, or its own request
+    PRIMARY KEY (institution, request),
+    CHECK ((key_id IS NULL) = (public_key IS NULL)),
+    CHECK (operation IS NULL OR key_id IS NOT NULL)
+) STRICT;
+
 -- When an active key may sign: from the one moment until before the other. NULL: without a bound.
 ALTER TABLE key ADD COLUMN active_from INTEGER;
 ALTER TABLE key ADD COLUMN active_until INTEGER;
@@ -60,4 +74,7 @@ UPDATE sqlite_schema SET sql = replace(sql, '(state IN (''active'', ''suspended'
 UPDATE sqlite_schema SET sql = replace(sql, '(kind IN (''policy'', ''trust'', ''callers''))',
         '(kind IN (''policy'', ''trust'', ''callers'', ''custodians''))')
     WHERE type = 'table' AND name = 'document';
+UPDATE sqlite_schema SET sql = replace(sql, '(kind IN (''authorization'', ''device-certificate'', ''crl''))',
+        '(kind IN (''authorization'', ''device-certificate'', ''crl'', ''authorization-certificate'', ''certification-request''))')
+    WHERE type = 'table' AND name = 'operation';
 PRAGMA writable_schema = RESET;

@@ -3,6 +3,7 @@
 mod accept;
 mod admit;
 mod cosign;
+mod create_key;
 mod device;
 mod documents;
 mod enroll;

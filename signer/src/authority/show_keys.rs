@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use semops_pki::certificate::Certificate;
+
 use crate::{
     authority::{Authority, Context},
     clock::Timestamp,
-    domain::key::{KeyId, KeyRecord, KeyState},
+    domain::{
+        key::{KeyId, KeyRecord, KeyState, Purpose},
+        keyring::Keyring,
+        new_key::NewKey,
+    },
     error::{Error, Reason},
     store::KeysView,
 };
@@ -21,33 +27,55 @@ pub struct KeyShown {
     pub signatures: u64,
     /// When it was registered; nothing if that was before it was recorded.
     pub registered_at: Option<Timestamp>,
-    /// Attributes of the private key as found at start: name and value, or nothing where the token does not tell.
+    /// The request of a CA's key that has no certificate yet, DER.
+    pub certification_request: Option<Vec<u8>>,
+    /// Attributes of the private key as found when this process took it up, at start or later: name and value, or nothing where the token does not tell.
     pub attributes: Vec<(String, Option<bool>)>,
 }
 
 impl Authority {
-    /// Shows every key of the caller's institution, by purpose.
+    /// Shows every key of the caller's institution, by purpose: those on its ring, then those that no change has taken up.
     pub async fn list_keys(&self, ctx: &Context) -> Result<Vec<KeyShown>, Error> {
         let held = ctx.snapshot.keyring(&ctx.institution)?;
+        let new = self.store.new_keys(&ctx.institution).await?;
         let KeysView { generation, keys } = self.store.keys(&ctx.institution).await?;
         ctx.still(generation)?;
         let now = self.clock.now();
         let found = self.tokens.keys.list(&ctx.institution);
-        let show = |record: &Arc<KeyRecord>| {
-            let record = Arc::clone(record);
+        let show = |record: Arc<KeyRecord>, new: Option<Vec<u8>>| {
             let registered = keys.iter().find(|key| key.id == record.id);
             let registered =
                 registered.ok_or_else(|| Error::internal("a key in use is not registered"))?;
             let report = found.iter().find(|report| report.id == record.id);
             Ok(KeyShown {
-                state: record.state(registered.state == KeyState::Suspended, now),
+                state: match held.get(record.id) {
+                    Some(_) => record.state(registered.state == KeyState::Suspended, now),
+                    None => KeyState::PreActivation,
+                },
                 record,
+                certification_request: new,
                 signatures: registered.signatures,
                 registered_at: registered.registered_at,
                 attributes: report.map_or_else(Vec::new, |report| report.attributes.clone()),
             })
         };
-        held.keys().iter().map(show).collect()
+        let on_the_ring = held
+            .keys()
+            .iter()
+            .map(|record| show(Arc::clone(record), None));
+        let mut shown: Vec<KeyShown> = on_the_ring.collect::<Result<_, Error>>()?;
+        for new in new {
+            if let Some((record, request)) = waiting(held, new)? {
+                shown.push(show(record, request)?);
+            }
+        }
+        let place = |key: &KeyShown| {
+            Purpose::ALL
+                .iter()
+                .position(|one| *one == key.record.purpose)
+        };
+        shown.sort_by_key(place);
+        Ok(shown)
     }
 
     /// Shows one key of the caller's institution.
@@ -57,4 +85,29 @@ impl Authority {
             .find(|key| key.record.id == id)
             .ok_or(Error::NotFound(Reason::KeyNotFound))
     }
+}
+
+/// A key that is not on the ring, with its request if it has no certificate.
+type Waiting = (Arc<KeyRecord>, Option<Vec<u8>>);
+
+/// A key as it waits for a change; nothing if one has taken it up, or as long as nothing is signed of it.
+fn waiting(held: &Keyring, new: NewKey) -> Result<Option<Waiting>, Error> {
+    let Some((made, signed)) = new.made.zip(new.signed) else {
+        return Ok(None);
+    };
+    if held.get(made.id()).is_some() {
+        return Ok(None);
+    }
+    if made.purpose != Purpose::Authorization {
+        return Ok(Some((Arc::new(made.record()), Some(signed))));
+    }
+    let certificate = Certificate::from_der(&signed).map_err(Error::internal)?;
+    let mut cas = held
+        .of(Purpose::SigningCa)
+        .filter_map(|ca| ca.chain.first());
+    let is_issuer =
+        |ca: &&Certificate| ca.subject_key_identifier() == certificate.authority_key_identifier();
+    let issuer = cas.find(is_issuer).cloned();
+    let record = KeyRecord::new(&made.institution, made.purpose, certificate, issuer);
+    Ok(Some((Arc::new(record), None)))
 }

@@ -21,7 +21,8 @@ pub struct Event {
     pub origin: Origin,
     /// For which institution.
     pub institution: InstitutionId,
-    /// What: `authorization`, `device-certificate`, `crl`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`,
+    /// What: `authorization`, `device-certificate`, `crl`, `authorization-certificate`, `certification-request`, `key.ask`,
+    /// `key.create`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`,
     /// `admission`, `restore`, `retention`, `erase`.
     pub operation: &'static str,
     /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, the scope of a limit,

@@ -8,6 +8,7 @@ pub mod document;
 pub mod key;
 pub mod keyring;
 pub mod limit;
+pub mod new_key;
 pub mod operation;
 pub mod outcome;
 pub mod pace;

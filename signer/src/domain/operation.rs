@@ -48,6 +48,10 @@ pub enum Subject {
     DeviceCertificate(DeviceRecord),
     /// A CRL. Idempotency key: (issuing key, CRLNumber).
     Crl(CrlRecord),
+    /// The certificate of a new authorization key. Idempotency key: that key.
+    AuthorizationCertificate(CertificateRecord),
+    /// The certification request of a new CA key, which signs it itself. Idempotency key: that key.
+    CertificationRequest(KeyId),
 }
 
 impl Subject {
@@ -57,6 +61,8 @@ impl Subject {
             Self::Authorization(_) => Kind::Authorization,
             Self::DeviceCertificate(_) => Kind::DeviceCertificate,
             Self::Crl(_) => Kind::Crl,
+            Self::AuthorizationCertificate(_) => Kind::AuthorizationCertificate,
+            Self::CertificationRequest(_) => Kind::CertificationRequest,
         }
     }
 
@@ -65,7 +71,18 @@ impl Subject {
         match self {
             Self::Authorization(order) => Some(order.device),
             Self::DeviceCertificate(device) => Some(device.device),
-            Self::Crl(_) => None,
+            Self::Crl(_) | Self::AuthorizationCertificate(_) | Self::CertificationRequest(_) => {
+                None
+            }
+        }
+    }
+
+    /// The new key of which something is signed.
+    pub const fn new_key(&self) -> Option<KeyId> {
+        match self {
+            Self::AuthorizationCertificate(certificate) => Some(certificate.key),
+            Self::CertificationRequest(key) => Some(*key),
+            Self::Authorization(_) | Self::DeviceCertificate(_) | Self::Crl(_) => None,
         }
     }
 
@@ -74,16 +91,20 @@ impl Subject {
         match self {
             Self::Authorization(order) => Some(order.policy),
             Self::DeviceCertificate(device) => Some(device.policy),
-            Self::Crl(_) => None,
+            Self::Crl(_) | Self::AuthorizationCertificate(_) | Self::CertificationRequest(_) => {
+                None
+            }
         }
     }
 
-    /// The object id in audit events: the order's `jti`, the serial number, or the CRLNumber.
+    /// The object id in audit events: the order's `jti`, the serial number, the CRLNumber, or the new key's id.
     pub fn object(&self) -> String {
         match self {
             Self::Authorization(order) => order.jti.to_string(),
             Self::DeviceCertificate(device) => hex(&device.serial),
             Self::Crl(crl) => crl.number.to_string(),
+            Self::AuthorizationCertificate(certificate) => hex(&certificate.serial),
+            Self::CertificationRequest(key) => key.to_string(),
         }
     }
 }
@@ -102,11 +123,21 @@ pub enum Kind {
     DeviceCertificate,
     /// A certificate revocation list.
     Crl,
+    /// The certificate of an authorization key.
+    AuthorizationCertificate,
+    /// The certification request of a CA's key.
+    CertificationRequest,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Authorization, Self::DeviceCertificate, Self::Crl];
+    pub const ALL: [Self; 5] = [
+        Self::Authorization,
+        Self::DeviceCertificate,
+        Self::Crl,
+        Self::AuthorizationCertificate,
+        Self::CertificationRequest,
+    ];
 
     /// The word in the store and in audit events.
     pub const fn name(self) -> &'static str {
@@ -114,6 +145,8 @@ impl Kind {
             Self::Authorization => "authorization",
             Self::DeviceCertificate => "device-certificate",
             Self::Crl => "crl",
+            Self::AuthorizationCertificate => "authorization-certificate",
+            Self::CertificationRequest => "certification-request",
         }
     }
 }
@@ -183,4 +216,13 @@ pub struct CrlRecord {
     pub revocations: u64,
     /// Its nextUpdate.
     pub next_update: Timestamp,
+}
+
+/// What the record of an authorization certificate holds beside its bytes.
+#[derive(Clone, Debug)]
+pub struct CertificateRecord {
+    /// The key that is certified.
+    pub key: KeyId,
+    /// The certificate's serial number, octets of a positive INTEGER.
+    pub serial: Vec<u8>,
 }

@@ -76,6 +76,12 @@ reasons! {
     /// The same request with another subscriber.
     RequestConflict "REQUEST_CONFLICT"
         "this request was enrolled for another subscriber; a new device needs a new key and request"
+    /// The same request asked for a key of another purpose.
+    KeyRequestConflict "KEY_REQUEST_CONFLICT"
+        "this request_id asked for a key of another purpose before; another key needs a new request_id"
+    /// As many new keys wait as may.
+    TooManyNewKeys "TOO_MANY_NEW_KEYS"
+        "two keys of this purpose wait already; propose the rotation to one of them, ListKeys shows them as PRE_ACTIVATION"
     /// Accepted for another account.
     DeviceAcceptedOtherwise "DEVICE_ACCEPTED_OTHERWISE"
         "the device is accepted for another account; call ReleaseDevice first"

@@ -70,6 +70,8 @@ struct OfInstitution {
     authorization: OfOperation,
     device_certificate: OfOperation,
     crl: OfOperation,
+    authorization_certificate: OfOperation,
+    certification_request: OfOperation,
 }
 
 struct OfOperation {
@@ -104,6 +106,8 @@ impl OfInstitution {
             authorization: operation(Kind::Authorization),
             device_certificate: operation(Kind::DeviceCertificate),
             crl: operation(Kind::Crl),
+            authorization_certificate: operation(Kind::AuthorizationCertificate),
+            certification_request: operation(Kind::CertificationRequest),
         }
     }
 
@@ -112,6 +116,8 @@ impl OfInstitution {
             Kind::Authorization => &self.authorization,
             Kind::DeviceCertificate => &self.device_certificate,
             Kind::Crl => &self.crl,
+            Kind::AuthorizationCertificate => &self.authorization_certificate,
+            Kind::CertificationRequest => &self.certification_request,
         };
         match stage {
             Stage::Recall => &operation.recall,

@@ -38,10 +38,15 @@ pub(crate) fn institution(text: &str) -> Result<InstitutionId, Error> {
 /// The field `jti`.
 pub(crate) fn jti(text: &str) -> Result<Uuid, Error> {
     // One spelling only, as in the order itself.
+    uuid("jti", text)
+}
+
+/// A UUID in its one spelling.
+pub(crate) fn uuid(name: &str, text: &str) -> Result<Uuid, Error> {
     let uuid = Uuid::try_parse(text)
         .ok()
         .filter(|uuid| uuid.to_string() == text);
-    uuid.ok_or_else(|| invalid("jti", "must be a UUID in lower case with hyphens"))
+    uuid.ok_or_else(|| invalid(name, "must be a UUID in lower case with hyphens"))
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use semops_proto::v1::{self, key_service_server::KeyService};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     authority::KeyShown,
+    clock::Timestamp,
     domain::key::{KeyId, KeyState, Purpose},
     error::Error,
     rpc::{call::Desk, field},
@@ -33,6 +35,24 @@ impl KeyService for Keys {
             .await
     }
 
+    async fn create_key(
+        &self,
+        request: Request<v1::CreateKeyRequest>,
+    ) -> Result<Response<v1::CreateKeyResponse>, Status> {
+        self.0
+            .run(
+                request,
+                create_request,
+                |authority, ctx, (purpose, request)| async move {
+                    let key = authority.create_key(&ctx, purpose, request).await?;
+                    Ok(v1::CreateKeyResponse {
+                        key: Some(shown(key)),
+                    })
+                },
+            )
+            .await
+    }
+
     async fn get_key(
         &self,
         request: Request<v1::GetKeyRequest>,
@@ -46,22 +66,37 @@ impl KeyService for Keys {
     }
 }
 
+pub(super) fn create_request(message: v1::CreateKeyRequest) -> Result<(Purpose, Uuid), Error> {
+    let purpose = match message.purpose() {
+        v1::KeyPurpose::DeviceCa => Purpose::DeviceCa,
+        v1::KeyPurpose::SigningCa => Purpose::SigningCa,
+        v1::KeyPurpose::Authorization => Purpose::Authorization,
+        v1::KeyPurpose::Unspecified => {
+            return Err(field::invalid("purpose", "must be one of KeyPurpose"));
+        }
+    };
+    Ok((purpose, field::uuid("request_id", &message.request_id)?))
+}
+
 pub(super) fn key_request(message: v1::GetKeyRequest) -> Result<KeyId, Error> {
     field::parsed("key_id", &message.key_id)
 }
 
 fn shown(key: KeyShown) -> v1::Key {
     let record = &key.record;
+    // Without a certificate it has no cryptoperiod yet.
+    let certified = |at: Timestamp| record.chain.first().map_or(0, |_| at.seconds());
     v1::Key {
         key_id: record.id.to_string(),
         purpose: purpose(record.purpose).into(),
         state: state(key.state).into(),
-        active_since: record.not_before.seconds(),
-        active_until: record.not_after.seconds(),
+        active_since: certified(record.not_before),
+        active_until: certified(record.not_after),
         registered_at: key.registered_at.map(|at| at.seconds()),
         signatures: key.signatures,
         public_key: record.public.spki_der().to_vec(),
         certificate_chain: record.chain.iter().map(|c| c.der().to_vec()).collect(),
+        certification_request: key.certification_request.unwrap_or_default(),
         attributes: key.attributes.into_iter().map(attribute).collect(),
     }
 }

@@ -19,6 +19,7 @@ pub(crate) enum Method {
     GetCrl,
     ListKeys,
     GetKey,
+    CreateKey,
     GetDocument,
     ListDocumentVersions,
     GetStatus,
@@ -42,7 +43,7 @@ pub(crate) enum Service {
 
 impl Method {
     /// Every method.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::EnrollDevice,
         Self::AcceptDevice,
         Self::ReleaseDevice,
@@ -56,6 +57,7 @@ impl Method {
         Self::GetCrl,
         Self::ListKeys,
         Self::GetKey,
+        Self::CreateKey,
         Self::GetDocument,
         Self::ListDocumentVersions,
         Self::GetStatus,
@@ -80,6 +82,7 @@ impl Method {
             Self::GetCrl => "/semops.signer.v1.TrustService/GetCrl",
             Self::ListKeys => "/semops.signer.v1.KeyService/ListKeys",
             Self::GetKey => "/semops.signer.v1.KeyService/GetKey",
+            Self::CreateKey => "/semops.signer.v1.KeyService/CreateKey",
             Self::GetDocument => "/semops.signer.v1.DocumentService/GetDocument",
             Self::ListDocumentVersions => "/semops.signer.v1.DocumentService/ListDocumentVersions",
             Self::GetStatus => "/semops.signer.v1.StatusService/GetStatus",
@@ -107,7 +110,7 @@ impl Method {
                 Service::Cosigning
             }
             Self::GetTrustBundle | Self::GetCrl => Service::Trust,
-            Self::ListKeys | Self::GetKey => Service::Keys,
+            Self::ListKeys | Self::GetKey | Self::CreateKey => Service::Keys,
             Self::GetDocument | Self::ListDocumentVersions => Service::Documents,
             Self::GetStatus => Service::Status,
             Self::HealthCheck | Self::HealthWatch => Service::Health,
@@ -131,6 +134,7 @@ impl Method {
                 Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
                 Role::Custodian | Role::Auditor,
             )
+            | (Self::CreateKey, Role::Custodian)
             | (
                 Self::GetTrustBundle
                 | Self::GetCrl
@@ -152,7 +156,8 @@ impl Method {
             | (
                 Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
                 Role::Enrolment | Role::Payments,
-            ) => false,
+            )
+            | (Self::CreateKey, Role::Enrolment | Role::Payments | Role::Auditor) => false,
         }
     }
 
@@ -175,6 +180,7 @@ impl Method {
             | Self::GetAuthorization
             | Self::ListKeys
             | Self::GetKey
+            | Self::CreateKey
             | Self::GetDocument
             | Self::ListDocumentVersions => true,
             Self::VerifyAuthorization
@@ -277,7 +283,10 @@ mod tests {
         for method in Method::ALL {
             let theirs = matches!(method.service(), Service::Keys | Service::Documents);
             for role in [Role::Custodian, Role::Auditor] {
-                let expected = is_everybodys(method) || theirs;
+                // Auditors change nothing.
+                let changes = method == Method::CreateKey;
+                let may = !changes || role == Role::Custodian;
+                let expected = is_everybodys(method) || theirs && may;
                 assert_eq!(method.allows(role), expected, "{method:?}");
             }
             for role in [Role::Enrolment, Role::Payments] {

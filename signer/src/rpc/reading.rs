@@ -31,6 +31,7 @@ pub fn read_request(path: &str, body: &[u8]) -> Option<Result<Read, Error>> {
         Method::GetTrustBundle => read(body, |_: v1::GetTrustBundleRequest| Ok(())),
         Method::GetCrl => read(body, trust::named_ca),
         Method::ListKeys => read(body, |_: v1::ListKeysRequest| Ok(())),
+        Method::CreateKey => read(body, keys::create_request),
         Method::GetKey => read(body, keys::key_request),
         Method::GetDocument => read(body, documents::document_request),
         Method::ListDocumentVersions => read(body, documents::versions_request),

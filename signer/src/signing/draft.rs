@@ -16,9 +16,11 @@ use crate::{
     domain::{
         actor::Origin,
         device::{DeviceId, Reference},
-        key::{Purpose, SigningKey},
+        key::{KeyId, Purpose, SigningKey},
+        new_key::MadeKey,
         operation::{
-            CrlRecord, DeviceRecord, MoneyLimits, OVERDUE_SECONDS, Operation, OrderRecord, Subject,
+            CertificateRecord, CrlRecord, DeviceRecord, MoneyLimits, OVERDUE_SECONDS, Operation,
+            OrderRecord, Subject,
         },
     },
     policy::{Approved, DevicesPerSubscriber, ProvenOrder},
@@ -98,6 +100,17 @@ pub struct CrlDraft {
     /// Its number, coverage and nextUpdate.
     pub record: CrlRecord,
     /// The CRL's bytes.
+    pub to_be_signed: ToBeSigned,
+}
+
+/// What a certificate, or a certification request, of a new key is made from beside the keys.
+#[derive(Debug)]
+pub struct NewKeyDraft {
+    /// On whose behalf.
+    pub origin: Origin,
+    /// The documents' generation.
+    pub generation: u64,
+    /// Its bytes, checked against the profile.
     pub to_be_signed: ToBeSigned,
 }
 
@@ -193,6 +206,58 @@ impl Draft {
         }))
     }
 
+    /// The certificate of a new authorization key, by the institution's signing CA.
+    pub fn authorization_certificate(
+        new: &MadeKey,
+        key: &SigningKey,
+        draft: NewKeyDraft,
+        serial: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Self, WrongPurpose> {
+        need(key, Purpose::SigningCa)?;
+        need_of(new.purpose, Purpose::Authorization)?;
+        let subject = Subject::AuthorizationCertificate(CertificateRecord {
+            key: new.id(),
+            serial,
+        });
+        Ok(Self::of_new_key(new, key.record().id, draft, subject, now))
+    }
+
+    /// The certification request of a new CA key, by that key: the proof of its possession (RFC 2986 s3).
+    pub fn certification_request(
+        new: &MadeKey,
+        draft: NewKeyDraft,
+        now: Timestamp,
+    ) -> Result<Self, WrongPurpose> {
+        if new.purpose != Purpose::SigningCa {
+            need_of(new.purpose, Purpose::DeviceCa)?;
+        }
+        let subject = Subject::CertificationRequest(new.id());
+        Ok(Self::of_new_key(new, new.id(), draft, subject, now))
+    }
+
+    fn of_new_key(
+        new: &MadeKey,
+        key: KeyId,
+        draft: NewKeyDraft,
+        subject: Subject,
+        now: Timestamp,
+    ) -> Self {
+        let expires_at = now.plus_seconds(OVERDUE_SECONDS);
+        Self(Operation {
+            institution: new.institution.clone(),
+            origin: draft.origin,
+            generation: draft.generation,
+            // Of a key one thing is signed before it is taken up, whoever asks.
+            content: *new.id().as_bytes(),
+            key,
+            to_be_signed: draft.to_be_signed.into_bytes(),
+            expires_at,
+            sign_by: expires_at,
+            subject,
+        })
+    }
+
     pub(super) fn into_operation(self) -> Operation {
         self.0
     }
@@ -204,7 +269,10 @@ pub fn enrollment_content(request: &CertificationRequest, subscriber: &Reference
 }
 
 fn need(key: &SigningKey, needed: Purpose) -> Result<(), WrongPurpose> {
-    let found = key.record().purpose;
+    need_of(key.record().purpose, needed)
+}
+
+fn need_of(found: Purpose, needed: Purpose) -> Result<(), WrongPurpose> {
     (found == needed)
         .then_some(())
         .ok_or(WrongPurpose { needed, found })

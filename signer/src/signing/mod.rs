@@ -4,7 +4,7 @@ mod draft;
 mod recorded;
 
 pub use draft::{
-    AuthorizationIds, BankReferences, CertificateDraft, CrlDraft, Draft, OrderDraft,
+    AuthorizationIds, BankReferences, CertificateDraft, CrlDraft, Draft, NewKeyDraft, OrderDraft,
     enrollment_content,
 };
 pub use recorded::{RecordedSigner, SigningError};

@@ -195,6 +195,11 @@ const fn points(kind: Kind) -> [Point; 3] {
             Point::EnrollCompleted,
         ],
         Kind::Crl => [Point::CrlBegun, Point::CrlSigned, Point::CrlCompleted],
+        Kind::AuthorizationCertificate | Kind::CertificationRequest => [
+            Point::CreateKeyBegun,
+            Point::CreateKeySigned,
+            Point::CreateKeyCompleted,
+        ],
     }
 }
 
@@ -222,7 +227,10 @@ fn artifact(intent: &Intent, signature: &Signature) -> Result<Vec<u8>, SigningEr
                 .map_err(|_| StoreError::Corrupt("a recorded signing input is not ASCII".into()))?;
             jws::compact(input, &signature.to_raw()).into_bytes()
         }
-        Kind::DeviceCertificate | Kind::Crl => assemble(&intent.to_be_signed, signature),
+        Kind::DeviceCertificate
+        | Kind::Crl
+        | Kind::AuthorizationCertificate
+        | Kind::CertificationRequest => assemble(&intent.to_be_signed, signature),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Owns the forms in which the domain's types stand in the columns of every store. How a store's own crate reads and
 //! writes them is that store's matter.
 
-use semops_pki::crl::Reason;
+use semops_pki::{algorithm::PublicKey, crl::Reason};
 
 use crate::domain::{
     change::{ChangeState, Enclosed},
@@ -18,6 +18,9 @@ pub(super) struct Named<T>(pub(super) T);
 
 /// A number that is never negative and below 2^63, as a column can hold.
 pub(super) struct Count(pub(super) u64);
+
+/// A public key as an uncompressed point (SEC 1 s2.3.3).
+pub(super) struct Sec1(pub(super) PublicKey);
 
 /// A CRLReason by its code (RFC 5280 s5.3.1).
 pub(super) struct ReasonCode(pub(super) Reason);

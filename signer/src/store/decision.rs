@@ -83,7 +83,9 @@ impl Step {
 fn conflict(operation: &Operation) -> Step {
     let reason = match operation.subject {
         Subject::Authorization(_) => Reason::OrderConflict.name(),
-        Subject::DeviceCertificate(_) => Reason::RequestConflict.name(),
+        Subject::DeviceCertificate(_)
+        | Subject::AuthorizationCertificate(_)
+        | Subject::CertificationRequest(_) => Reason::RequestConflict.name(),
         // Two replicas that make the next CRL at once are no incident.
         Subject::Crl(_) => return Step::Answer(Begun::Refused(Refusal::CrlNumberTaken)),
     };
@@ -100,7 +102,8 @@ pub(super) fn may_sign(kind: Kind, purpose: Option<&str>) -> bool {
     let purposes: &[Purpose] = match kind {
         Kind::Authorization => &[Purpose::Authorization],
         Kind::DeviceCertificate => &[Purpose::DeviceCa],
-        Kind::Crl => &[Purpose::DeviceCa, Purpose::SigningCa],
+        Kind::Crl | Kind::CertificationRequest => &[Purpose::DeviceCa, Purpose::SigningCa],
+        Kind::AuthorizationCertificate => &[Purpose::SigningCa],
     };
     purposes
         .iter()

@@ -74,7 +74,10 @@ impl End {
     pub(super) fn overdue(kind: Kind) -> Self {
         let (state, reason) = match kind {
             Kind::Authorization => (State::Expired, Reason::OrderExpired.name()),
-            Kind::DeviceCertificate | Kind::Crl => (State::Failed, Reason::Overdue.name()),
+            Kind::DeviceCertificate
+            | Kind::Crl
+            | Kind::AuthorizationCertificate
+            | Kind::CertificationRequest => (State::Failed, Reason::Overdue.name()),
         };
         Self {
             state,

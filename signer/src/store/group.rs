@@ -232,6 +232,10 @@ fn lock_order(operation: &Operation) -> (Option<crate::domain::device::DeviceId>
         Subject::Authorization(order) => (Some(order.device), order.jti.as_bytes().to_vec()),
         Subject::DeviceCertificate(device) => (None, device.request.to_vec()),
         Subject::Crl(crl) => (None, crl.number.to_be_bytes().to_vec()),
+        Subject::AuthorizationCertificate(certificate) => {
+            (None, certificate.key.as_bytes().to_vec())
+        }
+        Subject::CertificationRequest(key) => (None, key.as_bytes().to_vec()),
     }
 }
 

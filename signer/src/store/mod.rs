@@ -34,6 +34,7 @@ mod decision;
 mod ending;
 pub mod group;
 mod keys;
+mod new_keys;
 pub mod postgres;
 mod removal;
 mod restoration;
@@ -49,6 +50,7 @@ pub use self::changes::{
     KeyProjection, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
 };
 pub use self::keys::{KeyRegistration, Keys, KeysView, RegisteredKey};
+pub use self::new_keys::{Asked, KeyAsk, NewKeys};
 pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
@@ -95,7 +97,7 @@ pub enum StoreError {
 
 /// The durable record.
 #[async_trait]
-pub trait Store: Changes + Keys {
+pub trait Store: Changes + Keys + NewKeys {
     /// Checks that the store can be read and written now, by a clock that agrees with its own if it has one. For health.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -180,7 +182,7 @@ pub trait Store: Changes + Keys {
     /// - the same content, ended: `Done` (enrolments that ended without a certificate do not count as recorded);
     /// - an order before the hold's end: `Refused(Held)`, and what is pending stays so;
     /// - another generation of documents: `Refused(Stale)`;
-    /// - the key (the recorded one if the same content is pending) is not active at `now` (for a CRL a deactivated one may
+    /// - the key (the recorded one if the same content is pending; a new one for its own request) is not active at `now` (for a CRL a deactivated one may
     ///   be), not the institution's or not for that kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
     ///   same content is pending it is ended as `Denied` with that reason and answered as `Done`;
     /// - the same content, pending: `Resumed`;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use e2e::{
     cluster::Cluster,
     deployment::{Deployment, replica::Replica},
@@ -16,12 +17,15 @@ use e2e::{
     programs::{self, Watched},
     recheck::Checked,
     story::Callers,
+    token,
     until::until,
 };
 use rustix::process::Signal;
+use semops_proto::v1;
 use signer::fault::{Point, VARIABLE};
-use softhsm_setup::scheme::Scheme;
+use softhsm_setup::scheme::{Role, Scheme};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::lives::{Load, callers};
 
@@ -51,6 +55,8 @@ pub(super) struct Drill {
     seen: usize,
     /// The version of alfa's policy in force.
     version: u64,
+    /// How many keys were asked for.
+    creations: usize,
     deaths: usize,
 }
 
@@ -93,6 +99,7 @@ impl Drill {
             load: Load::new(),
             seen: 0,
             version: 1,
+            creations: 0,
             deaths: 0,
         };
         drill.load_policy()?;
@@ -112,6 +119,13 @@ impl Drill {
             Point::LoadChecked | Point::LoadWritten | Point::LoadCommitted => {
                 return self.operator_dies_at(point);
             }
+            Point::CreateKeyAsked
+            | Point::CreateKeyGenerated
+            | Point::CreateKeyRecorded
+            | Point::CreateKeyNamed
+            | Point::CreateKeyBegun
+            | Point::CreateKeySigned
+            | Point::CreateKeyCompleted => return self.creation_dies_at(point).await,
             // Once for each document that comes into force.
             Point::SnapshotRead | Point::SnapshotTaken => self.arm(point, 1),
             _ => self.arm(point, times),
@@ -197,6 +211,37 @@ impl Drill {
             "is effective now"
         };
         assert!(said.contains(effect), "{}: {said}", point.name());
+        Ok(())
+    }
+
+    /// It dies while a custodian has a key made. Asked again by the same request, there is that one key.
+    async fn creation_dies_at(&mut self, point: Point) -> Result<(), Failure> {
+        // Two keys of a purpose may wait.
+        let institution = ["alfa", "beta", "mobilis"][self.creations / 2 % 3];
+        let purpose = [v1::KeyPurpose::Authorization, v1::KeyPurpose::DeviceCa][self.creations % 2];
+        self.creations += 1;
+        let custodian = self.deployment.client(institution, Role::Custodian);
+        let custodian = custodian.await?;
+        let ask = v1::CreateKeyRequest {
+            purpose: purpose.into(),
+            request_id: Uuid::new_v4().to_string(),
+        };
+        self.arm(point, 1)?;
+        let unanswered = custodian.create_key(ask.clone()).await;
+        assert!(unanswered.is_err(), "{}", point.name());
+        died_by_kill(self.deployment.server()?.wait().await?)?;
+        self.comes_back().await?;
+        let made = custodian.create_key(ask.clone()).await?.key;
+        assert_eq!(custodian.create_key(ask).await?.key, made);
+        let made = made.ok_or_else(|| Failure::new("no key"))?;
+        assert_eq!(made.state(), v1::KeyState::PreActivation);
+        let id = URL_SAFE_NO_PAD.decode(&made.key_id)?;
+        let with =
+            |octets: &[u8]| token::public_objects_with(&self.deployment, institution, octets);
+        assert_eq!((with(&id)?, with(b"made-for")?), (1, 0), "{}", point.name());
+        let listed = custodian.list_keys(v1::ListKeysRequest {}).await?.keys;
+        let held = token::private_keys(&self.deployment, institution)?;
+        assert_eq!(held, listed.len(), "{}", point.name());
         Ok(())
     }
 

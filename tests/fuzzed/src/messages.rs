@@ -66,6 +66,8 @@ pub const MESSAGES: &[(&str, Check)] = &[
         one::<v1::ListDocumentVersionsResponse>,
     ),
     ("GetStatusResponse", one::<v1::GetStatusResponse>),
+    ("CreateKeyRequest", one::<v1::CreateKeyRequest>),
+    ("CreateKeyResponse", one::<v1::CreateKeyResponse>),
 ];
 
 /// A message of the kind that the first octet chooses.

@@ -162,7 +162,7 @@ const SCHEMA: [&str; 5] = [
 ];
 
 /// Each table of the record with its columns there, and what they are here where that differs.
-const TABLES: [(&str, &str, &str); 17] = [
+const TABLES: [(&str, &str, &str); 18] = [
     (
         "key",
         "id, institution, purpose, state, registered_at, active_from, active_until, signatures",
@@ -178,6 +178,11 @@ const TABLES: [(&str, &str, &str); 17] = [
         "id, institution, kind, content, state, key_id, to_be_signed, expires_at, sign_by, object, device, policy, actor, \
          request, begun_at, ended_at, artifact, reason",
         "operation",
+    ),
+    (
+        "new_key",
+        "institution, request, purpose, asked_at, key_id, public_key, operation",
+        "new_key",
     ),
     (
         "device",

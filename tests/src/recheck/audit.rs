@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_pki::algorithm::sha256;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     Findings, Rule,
@@ -32,7 +33,13 @@ const MEMBERS: [&str; 12] = [
     "result",
     "reason",
 ];
-const SIGNED: [&str; 3] = ["authorization", "device-certificate", "crl"];
+const SIGNED: [&str; 5] = [
+    "authorization",
+    "device-certificate",
+    "crl",
+    "authorization-certificate",
+    "certification-request",
+];
 
 /// What names an intent: institution, kind, object, device, key.
 pub(super) type Name = [String; 5];
@@ -161,6 +168,23 @@ fn check_changes(record: &Record, done: &Done, findings: &mut Findings) {
     check_acceptances(record, done, findings);
     check_revocations(record, done, findings);
     check_documents(record, done, findings);
+    check_new_keys(record, done, findings);
+}
+
+/// A key was asked for before it was made, and made once.
+fn check_new_keys(record: &Record, done: &Done, findings: &mut Findings) {
+    for key in &record.new_keys {
+        let request = Uuid::from_slice(&key.request).unwrap_or_default();
+        let of = |operation| done.count(operation, &key.institution, &request.to_string());
+        let (asked, made) = (of("key.ask"), of("key.create"));
+        let told = asked > 0 && made == i64::from(key.key.is_some());
+        let gone = record.gone.prefix.through > 0;
+        findings.must(Rule::AuditPairs, told || gone, || {
+            format!(
+                "the key of request {request} was asked for {asked} times and made {made} times"
+            )
+        });
+    }
 }
 
 /// Acceptances less releases of one device by one institution are what stands.

@@ -94,6 +94,17 @@ pub(super) struct Document {
     pub(super) loaded_at: i64,
 }
 
+/// A key that was asked for, with what it is once it was made.
+#[derive(Clone, Debug)]
+pub(super) struct NewKey {
+    pub(super) institution: String,
+    pub(super) request: Vec<u8>,
+    pub(super) purpose: String,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) public: Option<Vec<u8>>,
+    pub(super) operation: Option<i64>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -109,6 +120,8 @@ pub(super) struct Record {
     /// How many signatures each key is said to have stored.
     pub(super) counters: BTreeMap<Vec<u8>, i64>,
     pub(super) documents: Vec<Document>,
+    /// Keys that were asked for.
+    pub(super) new_keys: Vec<NewKey>,
     /// Institution, device and moment of each acceptance that stands.
     pub(super) acceptances: Vec<(String, Vec<u8>, i64)>,
     /// What is not kept any longer.
@@ -141,14 +154,13 @@ impl Record {
         let crls = "SELECT issuer_key, number, operation, revocations FROM crl ORDER BY issuer_key, operation";
         let documents = "SELECT institution, kind, version, bytes, loaded_at FROM document ORDER BY institution, kind, version";
         let devices = all(c, devices, device)?;
-        let ids = devices.iter().map(|device| device.id.clone());
         Ok(Self {
             operations: all(c, operations, operation)?
                 .into_iter()
                 .map(|o| (o.id, o))
                 .collect(),
             orders: all(c, orders, order)?,
-            by_id: ids.zip(0..).collect(),
+            by_id: devices.iter().map(|d| d.id.clone()).zip(0..).collect(),
             devices,
             revocations: all(c, revocations, revocation)?,
             crls: all(c, crls, crl)?,
@@ -161,6 +173,7 @@ impl Record {
             .into_iter()
             .collect(),
             documents: all(c, documents, document)?,
+            new_keys: new_keys(c)?,
             acceptances: all(
                 c,
                 "SELECT institution, device, accepted_at FROM acceptance",
@@ -303,6 +316,20 @@ fn crl(r: &Row<'_>) -> rusqlite::Result<Crl> {
         number: r.get(1)?,
         operation: r.get(2)?,
         revocations: r.get(3)?,
+    })
+}
+
+fn new_keys(c: &Connection) -> rusqlite::Result<Vec<NewKey>> {
+    let sql = "SELECT institution, request, purpose, key_id, public_key, operation FROM new_key";
+    all(c, sql, |r| {
+        Ok(NewKey {
+            institution: r.get(0)?,
+            request: r.get(1)?,
+            purpose: r.get(2)?,
+            key: r.get(3)?,
+            public: r.get(4)?,
+            operation: r.get(5)?,
+        })
     })
 }
 

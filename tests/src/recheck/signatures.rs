@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use semops_pki::{algorithm::PublicKey, certificate::Certificate, crl::CertificateRevocationList};
+use semops_objects::jwk::thumbprint;
+use semops_pki::{
+    algorithm::PublicKey, certificate::Certificate, crl::CertificateRevocationList,
+    request::CertificationRequest,
+};
 
 use super::{
     Findings, Rule,
@@ -36,25 +40,33 @@ pub(super) fn check(record: &Record, authorities: &Authorities, findings: &mut F
         findings.must(Rule::Signature, in_time, || {
             format!("{operation} was signed past its time")
         });
-        let Some(key) = authorities.keys.get(&operation.key) else {
-            findings.add(
-                Rule::Signature,
-                format!("{operation} names a key that nobody has"),
-            );
-            continue;
-        };
-        let may =
-            key.institution == operation.institution && may_sign(key.purpose, &operation.kind);
-        findings.must(Rule::Signature, may, || {
-            format!(
-                "{operation} was signed by the {} key of {}",
-                key.purpose, key.institution
-            )
-        });
-        if let Err(fault) = verify(operation, artifact, key) {
+        if let Err(fault) = check_signature(record, authorities, operation, artifact) {
             findings.add(Rule::Signature, format!("{operation}: {fault}"));
         }
     }
+}
+
+/// By a key that may sign it, over the recorded bytes.
+fn check_signature(
+    record: &Record,
+    authorities: &Authorities,
+    operation: &Operation,
+    artifact: &[u8],
+) -> Result<(), String> {
+    if operation.kind == "certification-request" {
+        // Signed by the new key itself, which nobody has certified.
+        return verify_request(record, operation, artifact);
+    }
+    let key = authorities.keys.get(&operation.key);
+    let key = key.ok_or("names a key that nobody has")?;
+    let own = key.institution == operation.institution;
+    if !own || !may_sign(key.purpose, &operation.kind) {
+        return Err(format!(
+            "was signed by the {} key of {}",
+            key.purpose, key.institution
+        ));
+    }
+    verify(operation, artifact, key)
 }
 
 /// What is counted with each key is what is stored of it, and what is not kept any longer.
@@ -87,6 +99,7 @@ fn may_sign(purpose: &str, kind: &str) -> bool {
     match kind {
         "authorization" => purpose == "authorization",
         "device-certificate" => purpose == "device-ca",
+        "authorization-certificate" => purpose == "signing-ca",
         _ => purpose != "authorization",
     }
 }
@@ -99,7 +112,7 @@ fn verify(operation: &Operation, artifact: &[u8], key: &Key) -> Result<(), Strin
             let input = verify_compact(compact, key.certificate.public_key())?;
             same_bytes(input.as_bytes() == to_be_signed)
         }
-        "device-certificate" => {
+        "device-certificate" | "authorization-certificate" => {
             let certificate = Certificate::from_der(artifact).map_err(|e| e.to_string())?;
             certificate
                 .verify_issued_by(&key.certificate)
@@ -113,6 +126,21 @@ fn verify(operation: &Operation, artifact: &[u8], key: &Key) -> Result<(), Strin
             same_bytes(wraps(artifact, to_be_signed))
         }
     }
+}
+
+/// A CertificationRequest of the key that signed it, which was made as an institution's CA.
+fn verify_request(record: &Record, operation: &Operation, artifact: &[u8]) -> Result<(), String> {
+    let made = record.new_keys.iter().find(|new| {
+        new.key.as_ref() == Some(&operation.key) && new.operation == Some(operation.id)
+    });
+    let made = made.ok_or("names a key that was not made for it")?;
+    let request = CertificationRequest::parse(artifact).map_err(|e| e.to_string())?;
+    let own = Some(request.public_key().sec1()) == made.public.as_deref()
+        && thumbprint(request.public_key()).as_slice() == operation.key;
+    if !own || made.institution != operation.institution || made.purpose == "authorization" {
+        return Err("is of another key, institution or purpose".to_owned());
+    }
+    same_bytes(wraps(artifact, &operation.to_be_signed))
 }
 
 /// The signing input of a compact JWS, once its ES256 signature verifies.

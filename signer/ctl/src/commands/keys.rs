@@ -1,16 +1,20 @@
-//! `keys`: the keys that sign for the caller's institution. Also how `keys show` reads one.
+//! `keys`: the keys that sign for the caller's institution. Also how `keys show` and `keys create` read and save one.
 //!
-//! A key is named by the RFC 7638 thumbprint of its public half; the name is computed again here, and the certificate
-//! must be that key's.
+//! A key is named by the RFC 7638 thumbprint of its public half; the name is computed again here, and the certificate, or
+//! the request for one, must be that key's.
 
+mod create;
 mod show;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::Subcommand;
 use der::pem::{LineEnding, encode_string};
-use semops_objects::jwk::Jwk;
-use semops_pki::{algorithm::PublicKey, certificate::Certificate};
+use semops_objects::key::KeyId;
+use semops_pki::{algorithm::PublicKey, certificate::Certificate, request::CertificationRequest};
 use semops_proto::{
     client::Client,
     v1::{self, ListKeysRequest},
@@ -20,6 +24,7 @@ use serde_json::{Value, json};
 use super::{device::name_of, enroll::parse_chain};
 use crate::{
     failure::Failure,
+    files,
     output::{
         Report,
         table::{Column, Table},
@@ -28,8 +33,9 @@ use crate::{
 };
 
 const JSON: &str = "JSON: {\"keys\": [{\"key_id\", \"purpose\": \"DEVICE_CA\" | \"SIGNING_CA\" | \"AUTHORIZATION\", \"state\": \
-    \"PRE_ACTIVATION\" | \"ACTIVE\" | \"SUSPENDED\" | \"DEACTIVATED\", \"active_since\", \"active_until\", \"registered_at\" or \
-    null, \"signatures\", \"public_key\", \"chain\" (PEM), \"attributes\": {name: true, false or null}}]}; times are Unix \
+    \"PRE_ACTIVATION\" | \"ACTIVE\" | \"SUSPENDED\" | \"DEACTIVATED\", \"active_since\", \"active_until\" (0 without a \
+    certificate), \"registered_at\" or null, \"signatures\", \"public_key\", \"chain\" (PEM), \"certification_request\" (PEM) or \
+    null, \"attributes\": {name: true, false or null}}]}; times are Unix \
     seconds";
 
 /// Which key; all of them if none is named.
@@ -44,6 +50,8 @@ pub struct Args {
 enum Command {
     /// Show one key, its public half and its certificates
     Show(show::Args),
+    /// Have a new key made in the token, for a rotation (role custodian)
+    Create(create::Args),
 }
 
 /// Lists the keys, or shows one. `now` tells their age.
@@ -52,10 +60,11 @@ enum Command {
 /// [`Failure`].
 pub async fn run(args: &Args, client: &Client, now: SystemTime) -> Result<Report, Failure> {
     let now = unix(now);
-    if let Some(Command::Show(args)) = &args.command {
-        return show::run(args, client, now).await;
+    match &args.command {
+        Some(Command::Show(args)) => show::run(args, client, now).await,
+        Some(Command::Create(args)) => create::run(args, client).await,
+        None => Ok(list(&all(client).await?, now)),
     }
-    Ok(list(&all(client).await?, now))
 }
 
 /// Every key, checked.
@@ -86,11 +95,18 @@ fn list(keys: &[Key], now: i64) -> Report {
     )
 }
 
-/// A key whose id is that of its public half, and whose certificate is its own.
+/// The files that a key is saved in.
+const PUBLIC_KEY: &str = "public-key.pem";
+const CHAIN: &str = "chain.pem";
+const REQUEST: &str = "request.pem";
+
+/// A key whose id is that of its public half, and whose certificate, or request for one, is its own.
 struct Key {
     sent: v1::Key,
     public_key: String,
     chain: Vec<Certificate>,
+    /// PEM, of a key that has no certificate.
+    request: Option<String>,
 }
 
 impl Key {
@@ -100,25 +116,27 @@ impl Key {
             Failure::bad_answer(format!("the public half of key {id}: {error}"))
         })?;
         let chain = parse_chain(&sent.certificate_chain)?;
-        let own = chain
-            .first()
-            .ok_or_else(|| Failure::bad_answer(format!("key {id} has no certificate")))?;
-        if Jwk::new(&public_key, own.der(), &[]).kid() != id {
+        if KeyId::of(&public_key).to_string() != *id {
             return Err(Failure::untrue(format!(
                 "the public half that is shown is not that of key {id}"
             )));
         }
-        if *own.public_key() != public_key {
-            return Err(Failure::untrue(format!(
-                "the certificate that is shown is not that of key {id}"
-            )));
-        }
+        let request = match chain.first() {
+            Some(own) if *own.public_key() == public_key => None,
+            Some(_) => {
+                return Err(Failure::untrue(format!(
+                    "the certificate that is shown is not that of key {id}"
+                )));
+            }
+            None => Some(request_of(&public_key, &sent)?),
+        };
         let pem = encode_string("PUBLIC KEY", LineEnding::LF, public_key.spki_der())
             .map_err(|error| Failure::bad_answer(format!("key {id}: {error}")))?;
         Ok(Self {
             sent,
             public_key: pem,
             chain,
+            request,
         })
     }
 
@@ -135,10 +153,18 @@ impl Key {
             self.purpose().to_owned(),
             self.state().to_owned(),
             self.sent.key_id.clone(),
-            span(now.saturating_sub(self.sent.active_since)),
-            date(self.sent.active_until),
+            self.certified(span(now.saturating_sub(self.sent.active_since))),
+            self.certified(date(self.sent.active_until)),
             self.sent.signatures.to_string(),
         ]
+    }
+
+    /// What is only said of a key that has a certificate.
+    fn certified(&self, text: String) -> String {
+        if self.request.is_some() {
+            return "-".to_owned();
+        }
+        text
     }
 
     fn chain_pem(&self) -> String {
@@ -159,9 +185,39 @@ impl Key {
             "signatures": self.sent.signatures,
             "public_key": self.public_key,
             "chain": self.chain_pem(),
+            "certification_request": self.request,
             "attributes": attributes.collect::<serde_json::Map<_, _>>(),
         })
     }
+}
+
+/// The request of a key that has no certificate: by that key itself.
+fn request_of(public_key: &PublicKey, sent: &v1::Key) -> Result<String, Failure> {
+    let (id, der) = (&sent.key_id, &sent.certification_request);
+    if der.is_empty() {
+        return Err(Failure::bad_answer(format!("key {id} has no certificate")));
+    }
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::bad_answer(format!("the certification request of key {id}: {error}"))
+    };
+    let request = CertificationRequest::parse(der).map_err(|error| wrong(&error))?;
+    if request.public_key() != public_key {
+        return Err(Failure::untrue(format!(
+            "the certification request that is shown is not that of key {id}"
+        )));
+    }
+    encode_string("CERTIFICATE REQUEST", LineEnding::LF, der).map_err(|error| wrong(&error))
+}
+
+/// Writes the key's public half, and its certificates or its request.
+fn save(key: &Key, folder: &Path) -> Result<(), Failure> {
+    files::make_folder(folder)?;
+    files::write(&folder.join(PUBLIC_KEY), key.public_key.as_bytes())?;
+    match &key.request {
+        Some(request) => files::write(&folder.join(REQUEST), request.as_bytes())?,
+        None => files::write(&folder.join(CHAIN), key.chain_pem().as_bytes())?,
+    }
+    Ok(())
 }
 
 fn unix(now: SystemTime) -> i64 {
@@ -191,6 +247,7 @@ mod tests {
             sent,
             public_key: String::new(),
             chain: Vec::new(),
+            request: None,
         };
         let shown = list(&[key], 86_400 * 12).render(Form::Lines { columns: 80 });
         let lines: Vec<_> = shown.lines().collect();

@@ -17,6 +17,14 @@ const BY_REASON: &[(&str, &str)] = &[
         "this request belongs to another subscriber: make a new key and request for this one",
     ),
     (
+        "KEY_REQUEST_CONFLICT",
+        "the folder's request-id asked for a key of another purpose: give each key a folder of its own",
+    ),
+    (
+        "TOO_MANY_NEW_KEYS",
+        "take one of the keys that wait: `semopsctl keys` lists them as PRE_ACTIVATION",
+    ),
+    (
         "SUBSCRIBER_DEVICE_LIMIT",
         "revoke a device that the subscriber no longer uses, or change the policy",
     ),

@@ -128,6 +128,14 @@ impl KeyService for Service {
         Ok(Response::new(v1::ListKeysResponse { keys }))
     }
 
+    async fn create_key(
+        &self,
+        _: Request<v1::CreateKeyRequest>,
+    ) -> Result<Response<v1::CreateKeyResponse>, Status> {
+        let key = self.0.keys.first().cloned();
+        Ok(Response::new(v1::CreateKeyResponse { key }))
+    }
+
     async fn get_key(
         &self,
         _: Request<v1::GetKeyRequest>,

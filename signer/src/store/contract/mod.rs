@@ -52,6 +52,7 @@ pub(super) mod key_lives;
 pub(super) mod keys;
 pub(super) mod lists;
 pub(super) mod money;
+pub(super) mod new_keys;
 pub(super) mod orders;
 pub(super) mod reopening;
 pub(super) mod restore;
@@ -110,6 +111,10 @@ macro_rules! contract {
             executions::a_place_in_the_history_is_taken_once,
             keys::keys_never_change, keys::keys_are_listed_by_institution, keys::stored_signatures_are_counted,
             keys::a_signature_that_is_not_stored_is_not_counted,
+            new_keys::a_key_is_asked_for_before_it_is_made, new_keys::the_key_that_is_recorded_first_is_that_of_the_request,
+            new_keys::so_many_keys_of_a_purpose_may_wait, new_keys::one_thing_is_signed_of_a_new_key,
+            new_keys::what_is_signed_of_a_new_key_keeps_to_its_purpose,
+            new_keys::keys_that_are_asked_for_at_once_are_no_more_than_may_wait,
             lists::issued_devices_are_listed, lists::accepted_devices_are_listed, lists::filters_hold_together,
             lists::a_page_ends_after_so_many_rows,
             evidence::every_begin_has_one_end, evidence::changes_are_told_once,

@@ -10,7 +10,7 @@ use crate::{
         audit::{Event, Resulted},
         device::DeviceId,
         key::KeyId,
-        operation::{Operation, Subject},
+        operation::{CertificateRecord, Operation, Subject},
         outcome::Ending,
     },
     store::{
@@ -62,6 +62,7 @@ enum Mark<'a> {
     Subscriber(&'a str, &'a str),
     PublicKey([u8; 32]),
     Issuer(KeyId),
+    New(KeyId),
 }
 
 /// The group in waves, in which those that have a mark in common keep their order.
@@ -91,6 +92,8 @@ fn marks(operation: &Operation) -> Vec<Mark<'_>> {
             Mark::PublicKey(device.public_key),
         ],
         Subject::Crl(_) => vec![Mark::Issuer(operation.key)],
+        Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::CertificationRequest(key) => vec![Mark::New(*key)],
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{error::Error, str::FromStr};
 
+use semops_pki::algorithm::PublicKey;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::{
     store::columns::Word,
 };
 
-pub(super) use crate::store::columns::{Count, Named, ReasonCode, Text};
+pub(super) use crate::store::columns::{Count, Named, ReasonCode, Sec1, Text};
 
 type Read<T> = Result<T, Box<dyn Error + Sync + Send>>;
 
@@ -46,6 +47,7 @@ read_through! {
     Enclosed: &str => word,
     State: &str => word,
     Kind: &str => word,
+    Sec1: &[u8] => |point| Ok(Self(PublicKey::from_sec1(point)?)),
     Count: i64 => |number| Ok(Self(number.try_into()?)),
     ReasonCode: i64 => |code| Self::of(code).ok_or_else(|| format!("{code} is no CRLReason").into()),
 }

@@ -196,7 +196,8 @@ async fn take_effect(session: &Session, ends: &Ends<'_>) -> Result<(), Failure> 
                 certified.push(intent.id);
                 certificates.push(sha256(der).to_vec());
             }
-            (Kind::Authorization, Some(_)) | (Kind::Crl, _) => {}
+            (Kind::Authorization, Some(_))
+            | (Kind::Crl | Kind::AuthorizationCertificate | Kind::CertificationRequest, _) => {}
         }
     }
     if !money.is_empty() {

@@ -7,8 +7,12 @@ use tokio_postgres::Row;
 
 use crate::{
     clock::Timestamp,
-    domain::operation::{
-        CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, OrderRecord, Subject, Term,
+    domain::{
+        key::KeyId,
+        operation::{
+            CertificateRecord, CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, OrderRecord,
+            Subject, Term,
+        },
     },
     store::{
         Begun, Earlier, Limit, Refusal, columns,
@@ -102,6 +106,22 @@ pub(super) const CRLS: &str = concat!(
     " ORDER BY w.n"
 );
 
+pub(super) const NEW_KEYS: &str = concat!(
+    "SELECT ",
+    operation_columns!(),
+    ", CASE WHEN w.key_id = w.new_key THEN m.purpose WHEN m.id IS NOT NULL THEN k.purpose END \
+     FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS w (institution, key_id, new_key, n) \
+     LEFT JOIN new_key i ON i.key_id = w.new_key \
+     LEFT JOIN operation o ON o.id = i.operation AND o.state IN ('PENDING', 'AUTHORIZED') \
+     LEFT JOIN cosigned_order c ON c.operation = o.id \
+     LEFT JOIN key m ON m.id = w.new_key AND m.institution = w.institution AND m.state = 'pre-activation'",
+    key_of!(
+        "w.key_id",
+        "k.state = 'active' AND coalesce(k.active_from <= $4, true) AND coalesce($4 < k.active_until, true)"
+    ),
+    " ORDER BY w.n"
+);
+
 /// What stands about each, by its place.
 pub(super) async fn of(
     session: &Session,
@@ -109,11 +129,14 @@ pub(super) async fn of(
     now: Timestamp,
 ) -> Result<HashMap<usize, Facts>, Failure> {
     let (mut orders, mut enrollments, mut crls) = (Vec::new(), Vec::new(), Vec::new());
+    let mut new_keys = Vec::new();
     for placed in wave {
         match &placed.1.subject {
             Subject::Authorization(order) => orders.push((*placed, order)),
             Subject::DeviceCertificate(device) => enrollments.push((*placed, device)),
             Subject::Crl(crl) => crls.push((*placed, crl)),
+            Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::CertificationRequest(key) => new_keys.push((*placed, key)),
         }
     }
     let mut facts = HashMap::with_capacity(wave.len());
@@ -125,6 +148,9 @@ pub(super) async fn of(
     }
     if !crls.is_empty() {
         facts.extend(of_crls(session, &crls, now).await?);
+    }
+    if !new_keys.is_empty() {
+        facts.extend(of_new_keys(session, &new_keys, now).await?);
     }
     Ok(facts)
 }
@@ -275,5 +301,30 @@ async fn of_crls(
     crls.iter()
         .zip(&rows)
         .map(|(crl, row)| read(crl, row))
+        .collect()
+}
+
+async fn of_new_keys(
+    session: &Session,
+    new: &Subjects<'_, KeyId>,
+    now: Timestamp,
+) -> Result<Vec<(usize, Facts)>, Failure> {
+    let ids: Vec<&[u8]> = new
+        .iter()
+        .map(|(_, key)| key.as_bytes().as_slice())
+        .collect();
+    let parameters: [Parameter<'_>; 4] = [&institutions(new), &keys(new), &ids, &now.micros()];
+    let rows = session.query(NEW_KEYS, &parameters).await?;
+    let read = |((place, operation), _): &(Placed<'_>, &KeyId), row: &Row| {
+        let facts = Facts {
+            earlier: rows::operation(row, 0)?,
+            refusal: key_refusal(row, rows::OPERATION, operation.subject.kind())?,
+            stop: None,
+        };
+        Ok((*place, facts))
+    };
+    new.iter()
+        .zip(&rows)
+        .map(|(key, row)| read(key, row))
         .collect()
 }

@@ -11,9 +11,9 @@
 //! | removal | pruning and erasure have it alone, one after the other | what has ended, and the first audit events |
 //! | the rules | every decision shares it; the execution of a change and a restore have it alone | the documents' generation, the keys' states, the hold |
 //! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
-//! | a CA key's row | CRLs, revocations | CRLNumbers and the numbers of revocations |
+//! | a key's row | CRLs, revocations, what is signed of a new key | CRLNumbers and the numbers of revocations, that of a new key one thing is signed |
 //! | a subscriber | enrolments | the number of the subscriber's devices |
-//! | the proposals of an institution | a new one | how many are pending |
+//! | the proposals of an institution | a new one, a new key | how many are pending, how many keys wait for one |
 //! | a change's row | decisions, its end | the decisions about it, that it ends once |
 //! | a device's row | orders, acceptance, release, revocation | the money limits, the acceptance, the revocation |
 //! | an intent's row | its end | that it ends once |
@@ -29,7 +29,7 @@ use crate::{
     domain::{
         change::ChangeId,
         key::KeyId,
-        operation::{Operation, Subject},
+        operation::{CertificateRecord, Operation, Subject},
     },
     store::postgres::{error::Failure, session::Session},
 };
@@ -66,7 +66,7 @@ pub(super) async fn change_rules(session: &Session) -> Result<(), Failure> {
     session.query(CHANGE_RULES, &[]).await.map(drop)
 }
 
-/// Lets nobody else propose a change of the institution.
+/// Lets nobody else propose a change of the institution, or ask for a key.
 pub(super) async fn proposals(
     session: &Session,
     institution: &InstitutionId,
@@ -89,7 +89,7 @@ pub(super) async fn change(
     Ok(number?)
 }
 
-/// Locks what a CA's next CRL or revocation is numbered by.
+/// Locks what a CA's next CRL or revocation is numbered by, or what is signed of a new key.
 pub(super) async fn issuing_keys(session: &Session, keys: &[KeyId]) -> Result<(), Failure> {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes().as_slice()).collect();
     session.query(KEYS, &[&keys]).await.map(drop)
@@ -103,6 +103,7 @@ pub(super) async fn devices(session: &Session, devices: &[Uuid]) -> Result<(), F
 /// Locks all that a group decides by.
 pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result<(), Failure> {
     let (mut keys, mut subscribers, mut phones) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lists = false;
     for operation in operations {
         match &operation.subject {
             Subject::Authorization(order) => phones.push(order.device.uuid()),
@@ -110,12 +111,19 @@ pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result
                 let institution = operation.institution.as_str();
                 subscribers.push(number(institution, device.subscriber.as_str()));
             }
-            Subject::Crl(_) => keys.push(operation.key),
+            Subject::Crl(_) => {
+                lists = true;
+                keys.push(operation.key);
+            }
+            Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::CertificationRequest(key) => keys.push(*key),
         }
     }
     share_rules(session).await?;
-    if !keys.is_empty() {
+    if lists {
         session.query(LEADER, &[]).await?;
+    }
+    if !keys.is_empty() {
         issuing_keys(session, &keys).await?;
     }
     if !subscribers.is_empty() {

@@ -49,6 +49,7 @@ mod histories;
 mod keys;
 mod lease;
 mod locks;
+mod new_keys;
 mod pages;
 mod pool;
 mod primary;

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    domain::operation::{CrlRecord, DeviceRecord, Operation, OrderRecord, Subject},
+    domain::operation::{
+        CertificateRecord, CrlRecord, DeviceRecord, Operation, OrderRecord, Subject,
+    },
     store::{
         Intent, columns,
         postgres::{
@@ -32,6 +34,9 @@ pub(super) const DEVICES: &str = "INSERT INTO device (id, operation, issuer, iss
     serial, not_after) SELECT id, operation, issuer, issuer_key, request, public_key, subscriber, serial, not_after \
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::text[], $8::bytea[], \
     $9::bigint[]) AS w (id, operation, issuer, issuer_key, request, public_key, subscriber, serial, not_after)";
+
+pub(super) const OF_NEW_KEYS: &str = "UPDATE new_key n SET operation = w.operation \
+    FROM unnest($1::bytea[], $2::bigint[]) AS w (key_id, operation) WHERE n.key_id = w.key_id";
 
 pub(super) const CRLS: &str = "INSERT INTO crl (issuer_key, number, operation, revocations, next_update) \
     SELECT issuer_key, number, operation, revocations, next_update FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], \
@@ -113,11 +118,17 @@ async fn subjects(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let (mut orders, mut phones, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keys, mut of_keys): (Vec<&[u8]>, Vec<i64>) = (Vec::new(), Vec::new());
     for (id, operation) in ids.iter().zip(operations) {
         match &operation.subject {
             Subject::Authorization(order) => orders.push((*id, *operation, order)),
             Subject::DeviceCertificate(device) => phones.push((*id, *operation, device)),
             Subject::Crl(crl) => lists.push((*id, *operation, crl)),
+            Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::CertificationRequest(key) => {
+                keys.push(key.as_bytes());
+                of_keys.push(*id);
+            }
         }
     }
     if !orders.is_empty() {
@@ -128,6 +139,9 @@ async fn subjects(
     }
     if !lists.is_empty() {
         record_crls(session, &lists).await?;
+    }
+    if !keys.is_empty() {
+        session.execute(OF_NEW_KEYS, &[&keys, &of_keys]).await?;
     }
     Ok(())
 }

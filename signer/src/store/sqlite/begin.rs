@@ -1,6 +1,6 @@
 //! Owns `begin`: the decision about one operation under the writer's lock, in the order of the contract, and its record.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
     clock::Timestamp,
@@ -8,7 +8,8 @@ use crate::{
         audit::Resulted,
         key::KeyId,
         operation::{
-            CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation, OrderRecord, Subject,
+            CertificateRecord, CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation,
+            OrderRecord, Subject,
         },
         outcome::Ending,
     },
@@ -25,6 +26,9 @@ pub(super) const KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institut
 // Retired, a CA issues nothing more and goes on listing what it has revoked.
 pub(super) const CRL_KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 \
     AND state IN ('active', 'deactivated') AND coalesce(active_from <= ?3, true)";
+
+pub(super) const NEW_KEY: &str =
+    "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 AND state = 'pre-activation'";
 
 pub(super) const STANDING: &str = "SELECT r.sequence IS NOT NULL, a.device IS NOT NULL FROM device d \
     LEFT JOIN revocation r ON r.device = d.id LEFT JOIN acceptance a ON a.device = d.id AND a.institution = ?2 \
@@ -54,6 +58,8 @@ pub(super) const DEVICE: &str = "INSERT INTO device (id, operation, issuer, issu
 
 pub(super) const CRL: &str = "INSERT INTO crl (issuer_key, number, operation, revocations, next_update) \
     VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(super) const OF_NEW_KEY: &str = "UPDATE new_key SET operation = ?2 WHERE key_id = ?1";
 
 pub(super) fn begin(
     connection: &Connection,
@@ -97,6 +103,8 @@ fn earlier(connection: &Connection, operation: &Operation) -> Result<Option<Earl
             rows::enrollment(connection, &operation.institution, device.request)
         }
         Subject::Crl(crl) => rows::crl(connection, operation.key, crl.number),
+        Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::CertificationRequest(key) => rows::new_key(connection, *key),
     }
 }
 
@@ -132,6 +140,7 @@ fn admit(
             enrollment_stop(connection, institution, device, now)?
         }
         Subject::Crl(crl) => crl_number_taken(connection, operation.key, crl)?.map(Begun::Refused),
+        Subject::AuthorizationCertificate(_) | Subject::CertificationRequest(_) => None,
     };
     match stop {
         Some(stop) => Ok(stop),
@@ -147,14 +156,26 @@ fn refusal(
 ) -> Result<Option<Refusal>, StoreError> {
     let institution = operation.institution.as_str();
     let kind = operation.subject.kind();
-    let sql = if kind == Kind::Crl { CRL_KEY } else { KEY };
-    let mut statement = connection.prepare_cached(sql)?;
-    let purpose = statement
-        .query_row((key.as_bytes(), institution, now), |row| {
-            row.get::<_, String>(0)
-        })
-        .optional()?;
-    if !may_sign(kind, purpose.as_deref()) {
+    let purpose = |row: &Row<'_>| row.get::<_, String>(0);
+    let new = match operation.subject.new_key() {
+        Some(new) => connection
+            .prepare_cached(NEW_KEY)?
+            .query_row((new.as_bytes(), institution), purpose)
+            .optional()?,
+        None => None,
+    };
+    let signs = match kind {
+        Kind::CertificationRequest => new,
+        Kind::AuthorizationCertificate if new.is_none() => None,
+        _ => {
+            let sql = if kind == Kind::Crl { CRL_KEY } else { KEY };
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_row((key.as_bytes(), institution, now), purpose)
+                .optional()?
+        }
+    };
+    if !may_sign(kind, signs.as_deref()) {
         return Ok(Some(Refusal::KeyNotActive));
     }
     let Subject::Authorization(order) = &operation.subject else {
@@ -292,16 +313,14 @@ fn record_subject(
             ])?
         }
         Subject::Crl(crl) => {
-            let (number, revocations) = (Count(crl.number), Count(crl.revocations));
-            let row = (
-                operation.key.as_bytes(),
-                number,
-                id,
-                revocations,
-                crl.next_update,
-            );
+            let (issuer, number) = (operation.key.as_bytes(), Count(crl.number));
+            let row = (issuer, number, id, Count(crl.revocations), crl.next_update);
             connection.prepare_cached(CRL)?.execute(row)?
         }
+        Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::CertificationRequest(key) => connection
+            .prepare_cached(OF_NEW_KEY)?
+            .execute((key.as_bytes(), id))?,
     };
     Ok(())
 }

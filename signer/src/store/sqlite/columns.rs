@@ -3,6 +3,7 @@
 use std::{error::Error, str::FromStr};
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use semops_pki::algorithm::PublicKey;
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +17,15 @@ use crate::{
     store::columns::Word,
 };
 
-pub(super) use crate::store::columns::{Count, Named, ReasonCode, Text};
+pub(super) use crate::store::columns::{Count, Named, ReasonCode, Sec1, Text};
+
+impl FromSql for Sec1 {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        PublicKey::from_sec1(value.as_blob()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
+    }
+}
 
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {

@@ -212,7 +212,8 @@ fn take_effect(
         (Kind::DeviceCertificate, Some(der)) => connection
             .prepare_cached(CERTIFY)?
             .execute((id, sha256(der)))?,
-        (Kind::Authorization, Some(_)) | (Kind::Crl, _) => 0,
+        (Kind::Authorization, Some(_))
+        | (Kind::Crl | Kind::AuthorizationCertificate | Kind::CertificationRequest, _) => 0,
     };
     Ok(())
 }

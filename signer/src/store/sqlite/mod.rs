@@ -44,6 +44,7 @@ mod error;
 mod execution;
 mod histories;
 mod keys;
+mod new_keys;
 mod pages;
 mod place;
 mod reads;

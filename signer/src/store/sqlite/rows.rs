@@ -50,6 +50,11 @@ pub(super) const CRL: &str = operation!(
     "crl l JOIN operation o ON o.id = l.operation WHERE l.issuer_key = ?1 AND l.number = ?2"
 );
 
+pub(super) const NEW_KEY: &str = operation!(
+    "NULL",
+    "new_key n JOIN operation o ON o.id = n.operation WHERE n.key_id = ?1 AND o.state IN ('PENDING', 'AUTHORIZED')"
+);
+
 pub(super) const PENDING_CRL: &str = operation!(
     "NULL",
     "operation o WHERE o.key_id = ?1 AND o.state = 'PENDING' AND o.kind = 'crl' ORDER BY o.id DESC LIMIT 1"
@@ -121,6 +126,11 @@ pub(super) fn crl(
     number: u64,
 ) -> Result<Option<Earlier>, StoreError> {
     earlier(connection, CRL, &[issuer.as_bytes(), &Count(number)])
+}
+
+/// What was recorded of a new key and is signed or may be.
+pub(super) fn new_key(connection: &Connection, key: KeyId) -> Result<Option<Earlier>, StoreError> {
+    earlier(connection, NEW_KEY, &[key.as_bytes()])
 }
 
 /// The newest CRL of the key that is recorded and not ended.

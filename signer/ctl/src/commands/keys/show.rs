@@ -8,10 +8,9 @@ use semops_proto::{
 };
 use serde_json::Value;
 
-use super::{Key, all};
+use super::{CHAIN, Key, REQUEST, all, save};
 use crate::{
     failure::Failure,
-    files,
     output::{
         Report, path_json,
         table::{Column, Table},
@@ -23,8 +22,6 @@ const JSON: &str =
     "JSON: {the members that `keys --help` shows for each key, and \"saved_to\" (path or null)}";
 /// The characters of a whole id: the base64url of a SHA-256.
 const ID_LENGTH: usize = 43;
-const PUBLIC_KEY: &str = "public-key.pem";
-const CHAIN: &str = "chain.pem";
 
 /// Which key, and where to put it.
 #[derive(Debug, clap::Args)]
@@ -34,7 +31,8 @@ pub(super) struct Args {
     /// (device-ca, signing-ca, authorization)
     #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
-    /// Save public-key.pem and chain.pem (its certificate, then those of the CAs above without the root) in this folder
+    /// Save public-key.pem and chain.pem (its certificate, then those of the CAs above without the root), or request.pem if it
+    /// has no certificate yet, in this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -84,13 +82,6 @@ fn the_one(keys: Vec<Key>, wanted: &str) -> Result<Key, Failure> {
     }
 }
 
-fn save(key: &Key, folder: &Path) -> Result<(), Failure> {
-    files::make_folder(folder)?;
-    files::write(&folder.join(PUBLIC_KEY), key.public_key.as_bytes())?;
-    files::write(&folder.join(CHAIN), key.chain_pem().as_bytes())?;
-    Ok(())
-}
-
 fn report(key: &Key, out: Option<&Path>, now: i64) -> Report {
     let mut json = key.json();
     if let Value::Object(members) = &mut json {
@@ -103,8 +94,8 @@ fn report(key: &Key, out: Option<&Path>, now: i64) -> Report {
         .row("key", &sent.key_id)
         .row("purpose", key.purpose())
         .row("state", key.state())
-        .row("active", format!("{since} to {until}"))
-        .row("age", age)
+        .row("active", key.certified(format!("{since} to {until}")))
+        .row("age", key.certified(age))
         .row_if("registered", sent.registered_at.map(utc))
         .row("signatures", sent.signatures.to_string());
     let report = key.chain.iter().fold(report, |report, certificate| {
@@ -117,18 +108,24 @@ fn report(key: &Key, out: Option<&Path>, now: i64) -> Report {
     } else {
         report.table(attributes(sent))
     };
-    let report = report.text(&key.public_key);
-    match out {
-        Some(folder) => {
-            let chain = folder.join(CHAIN).display().to_string();
-            report
-                .row("saved to", folder.display().to_string())
-                .next(format!(
-                    "read its certificate: openssl x509 -in {chain} -noout -text"
-                ))
-        }
-        None => report.next("--out DIR saves public-key.pem and chain.pem"),
-    }
+    saved(report.text(&key.public_key), key, out)
+}
+
+/// What to read of what was saved, or how it is.
+fn saved(report: Report, key: &Key, out: Option<&Path>) -> Report {
+    let Some(folder) = out else {
+        return report.next("--out DIR saves public-key.pem, and chain.pem or request.pem");
+    };
+    let (what, command, name) = match key.request {
+        None => ("certificate", "x509", CHAIN),
+        Some(_) => ("request", "req", REQUEST),
+    };
+    let file = folder.join(name).display().to_string();
+    report
+        .row("saved to", folder.display().to_string())
+        .next(format!(
+            "read its {what}: openssl {command} -in {file} -noout -text"
+        ))
 }
 
 /// What the token says of the private half.
@@ -159,6 +156,7 @@ mod tests {
             },
             public_key: String::new(),
             chain: Vec::new(),
+            request: None,
         };
         let keys = [
             ("abcd", KeyPurpose::DeviceCa),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 62] = [
+const HOT: [&str; 67] = [
     begin::IDS,
     changes::PROPOSABLE,
     changes::DECIDABLE,
@@ -27,6 +27,7 @@ const HOT: [&str; 62] = [
     execution::OTHERS,
     facts::CRLS,
     facts::ENROLLMENTS,
+    facts::NEW_KEYS,
     facts::ORDERS,
     histories::CHANGE,
     histories::CHANGES,
@@ -35,6 +36,9 @@ const HOT: [&str; 62] = [
     locks::CHANGE,
     locks::DEVICES,
     locks::KEYS,
+    new_keys::NEW_KEY,
+    new_keys::NEW_KEYS,
+    new_keys::OTHERS,
     pages::ACCEPTED,
     pages::ACCEPTED_FOR,
     pages::ISSUED,
@@ -50,6 +54,7 @@ const HOT: [&str; 62] = [
     reads::ORDER,
     reads::RECALL_ENROLLMENT,
     reads::RECALL_ORDER,
+    record::OF_NEW_KEYS,
     record::OPERATIONS,
     removal::DUE_ORDERS,
     removal::DUE_CRLS,

@@ -2,12 +2,13 @@
 
 use super::*;
 
-const HOT: [&str; 89] = [
+const HOT: [&str; 98] = [
     rows::GENERATION,
     rows::HOLD,
     rows::ORDER,
     rows::ENROLLMENT,
     rows::CRL,
+    rows::NEW_KEY,
     rows::PENDING_CRL,
     rows::OPERATION,
     rows::DEVICE,
@@ -16,6 +17,8 @@ const HOT: [&str; 89] = [
     audit::APPEND,
     begin::KEY,
     begin::CRL_KEY,
+    begin::NEW_KEY,
+    begin::OF_NEW_KEY,
     begin::STANDING,
     begin::DAY,
     begin::SUBSCRIBER,
@@ -65,6 +68,12 @@ const HOT: [&str; 89] = [
     histories::DECISIONS,
     histories::ENCLOSED,
     keys::KEYS,
+    new_keys::ADD,
+    new_keys::ASK,
+    new_keys::MADE,
+    new_keys::NEW_KEY,
+    new_keys::NEW_KEYS,
+    new_keys::OTHERS,
     removal::BURIED,
     removal::DUE_ORDERS,
     removal::DUE_CRLS,
