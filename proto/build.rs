@@ -6,6 +6,7 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let protos = [
+        "semops/signer/v1/change.proto",
         "semops/signer/v1/cosigning.proto",
         "semops/signer/v1/document.proto",
         "semops/signer/v1/enrollment.proto",

@@ -11,7 +11,8 @@ use tonic::{
 };
 
 use crate::v1::{
-    self, cosigning_service_client::CosigningServiceClient,
+    self, change_service_client::ChangeServiceClient,
+    cosigning_service_client::CosigningServiceClient,
     document_service_client::DocumentServiceClient,
     enrollment_service_client::EnrollmentServiceClient, key_service_client::KeyServiceClient,
     status_service_client::StatusServiceClient, trust_service_client::TrustServiceClient,
@@ -29,12 +30,13 @@ pub struct Client {
     trust: TrustServiceClient<Channel>,
     keys: KeyServiceClient<Channel>,
     documents: DocumentServiceClient<Channel>,
+    changes: ChangeServiceClient<Channel>,
     status: StatusServiceClient<Channel>,
     deadline: Duration,
 }
 
 /// The longest answer that is taken where one may be longer than gRPC's usual 4 MiB, in bytes: a CRL, a document, a page
-/// of devices with their certificates.
+/// of devices with their certificates or of changes with their approvals.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
 /// A method per RPC: its name, the service's client, request and answer.
@@ -96,6 +98,16 @@ calls! {
     get_document on documents: GetDocumentRequest -> GetDocumentResponse;
     /// ListDocumentVersions: the versions of such a document, without their bytes.
     list_document_versions on documents: ListDocumentVersionsRequest -> ListDocumentVersionsResponse;
+    /// ProposeChange: brings a change before the custodians.
+    propose_change on changes: ProposeChangeRequest -> ProposeChangeResponse;
+    /// ApproveChange: one more person is for it; the last one that it needs executes it.
+    approve_change on changes: ApproveChangeRequest -> ApproveChangeResponse;
+    /// RejectChange: one person is against it.
+    reject_change on changes: RejectChangeRequest -> RejectChangeResponse;
+    /// GetChange: a change with its documents.
+    get_change on changes: GetChangeRequest -> GetChangeResponse;
+    /// ListChanges: changes without their documents, newest first.
+    list_changes on changes: ListChangesRequest -> ListChangesResponse;
     /// GetStatus: what runs, how the institution's token fares, how much of the limits is left.
     get_status on status: GetStatusRequest -> GetStatusResponse;
 }
@@ -112,6 +124,8 @@ impl Client {
                 .max_decoding_message_size(LONGEST_ANSWER),
             keys: KeyServiceClient::new(channel.clone()),
             documents: DocumentServiceClient::new(channel.clone())
+                .max_decoding_message_size(LONGEST_ANSWER),
+            changes: ChangeServiceClient::new(channel.clone())
                 .max_decoding_message_size(LONGEST_ANSWER),
             status: StatusServiceClient::new(channel),
             deadline,

@@ -50,6 +50,14 @@ pub enum Error {
     /// Change the state of things first.
     #[error("{}", .0.name())]
     Precondition(Reason),
+    /// The same, and this is what stands in the way.
+    #[error("{}: {why}", reason.name())]
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// What exactly.
+        why: String,
+    },
     /// Come again later.
     #[error("{}", reason.name())]
     Busy {
@@ -105,6 +113,14 @@ impl Error {
         Self::Unavailable {
             reason: Reason::InstitutionNotServed,
             cause: format!("institution {institution} has no token in the configuration"),
+        }
+    }
+
+    /// What rules the institution stands in the record otherwise than it was approved; `what` is for the log.
+    pub fn not_approved(institution: &InstitutionId, what: &str) -> Self {
+        Self::Unavailable {
+            reason: Reason::NotApproved,
+            cause: format!("{what} of {institution} in the record is not what was approved"),
         }
     }
 

@@ -4,10 +4,10 @@ use std::{error::Error, io::Write as _, process::ExitCode};
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use signer::{
-    config::{Config, ConfigMistakes, Records},
+    config::{Config, ConfigMistakes},
     hsm,
     operator::{
-        self, Arguments, Otherwise,
+        self, Arguments, OperatorError, Otherwise,
         restore::{self, AfterRestoreError},
     },
     server,
@@ -29,8 +29,10 @@ fn main() -> ExitCode {
     };
     let _closed = writeln!(std::io::stderr(), "signer: {error}");
     let restore = error.downcast_ref::<AfterRestoreError>();
-    let mistaken =
-        error.is::<ConfigMistakes>() || restore.is_some_and(AfterRestoreError::is_mistake);
+    let operator = error.downcast_ref::<OperatorError>();
+    let mistaken = error.is::<ConfigMistakes>()
+        || operator.is_some_and(OperatorError::is_mistake)
+        || restore.is_some_and(AfterRestoreError::is_mistake);
     ExitCode::from(if mistaken { MISTAKEN } else { 1 })
 }
 
@@ -42,8 +44,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         return Ok(Config::load(&file).map(drop)?);
     }
     if let Some(Otherwise::Operator(command)) = arguments.command {
-        let records = Records::load(&file)?;
-        return Ok(Runtime::new()?.block_on(operator::run(command, &records))?);
+        return Ok(Runtime::new()?.block_on(operator::run(command, &file))?);
     }
     let (config, runtime) = (Config::load(&file)?, Runtime::new()?);
     if let Some(directory) = arguments.after_restore {

@@ -1,37 +1,33 @@
-//! Owns what a local operator does beside a running server: the store's migrations, the loading and showing of the
-//! documents, and erasure; and, before a server starts, with a record that was restored. Who may write the store may do this; every
-//! load and every erasure is audited with the user id.
+//! Owns what a local operator does beside a running server: the store's migrations, the bringing in of changes that others
+//! approved, the showing of documents, and erasure; and, before a server starts, with a record that was restored. Who may
+//! write the store may do this; every change and every erasure is audited with the user id.
 
 use std::{
     fmt::Write as _, fs::File, io, io::Read as _, io::Write as _, num::NonZeroUsize, path::Path,
-    path::PathBuf,
+    path::PathBuf, sync::Arc,
 };
 
 use clap::Subcommand;
 use semops_objects::institution::InstitutionId;
 
 use crate::{
-    authority::{LoadError, load_document},
+    authority::BringError,
     clock::Clock,
-    config::{self, Records},
+    config::{self, Ceremonies, ConfigMistakes, Records},
     domain::{
-        actor::{Actor, Origin},
         device::DeviceId,
         document::{Document, DocumentKind},
     },
-    ids::RequestId,
     server::record,
     store::{Store, StoreError},
 };
 
 mod arguments;
+mod change;
 mod erase;
 pub mod restore;
 
 pub use arguments::{Arguments, Otherwise};
-
-/// The longest document, octets.
-const MAX_DOCUMENT: u64 = 8 << 20;
 
 /// The form of a policy, explained.
 const POLICY_FORM: &str = include_str!("../policy.example.toml");
@@ -45,18 +41,21 @@ pub enum Command {
         #[arg(long)]
         contract: bool,
     },
-    /// Load or show an institution's policy
-    #[command(
-        subcommand,
-        mut_subcommand("load", |load| load.after_long_help(POLICY_FORM))
-    )]
+    /// Show an institution's policy
+    #[command(subcommand, after_long_help = POLICY_FORM)]
     Policy(DocumentCommand),
-    /// Load or show what an institution trusts
+    /// Show what an institution trusts
     #[command(subcommand)]
     Trust(DocumentCommand),
-    /// Load or show an institution's register of callers
+    /// Show an institution's register of callers
     #[command(subcommand)]
     Callers(DocumentCommand),
+    /// Show an institution's register of custodians
+    #[command(subcommand)]
+    Custodians(DocumentCommand),
+    /// Bring a change of what rules an institution in, or list its changes
+    #[command(subcommand)]
+    Change(ChangeCommand),
     /// Erase what identifies people in what an institution has of devices: orders and authorizations that it had co-signed,
     /// and, if it issued them, their subscribers' pseudonyms
     #[command(after_long_help = erase::STEPS)]
@@ -74,14 +73,25 @@ pub enum Command {
 /// What the operator wants with a document.
 #[derive(Debug, Subcommand)]
 pub enum DocumentCommand {
-    /// Check a document and make it effective, also beside a running server
-    Load {
-        /// The document; its version is the effective one's plus one
-        file: PathBuf,
-    },
     /// Print the exact bytes of the effective document
     Show {
         /// Whose document
+        institution: InstitutionId,
+    },
+}
+
+/// What the operator wants with changes.
+#[derive(Debug, Subcommand)]
+pub enum ChangeCommand {
+    /// Bring a change file in: the ceremony with which an institution begins, or a change with all its approvals. It is judged
+    /// like any other and effective at once, also beside a running server
+    Load {
+        /// The change file
+        file: PathBuf,
+    },
+    /// List an institution's changes, those recorded last first
+    List {
+        /// Whose changes
         institution: InstitutionId,
     },
 }
@@ -93,7 +103,10 @@ pub enum OperatorError {
     /// The store could not do it.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
-    /// The document cannot be read.
+    /// The configuration has mistakes in what the command needs of it.
+    #[error(transparent)]
+    Config(#[from] ConfigMistakes),
+    /// The change file cannot be read.
     #[error("{file}: {source}", file = file.display())]
     File {
         /// Which.
@@ -101,16 +114,16 @@ pub enum OperatorError {
         /// Why.
         source: io::Error,
     },
-    /// The document is not accepted.
+    /// The change is not taken.
     #[error("{file}: {source}", file = file.display())]
-    Load {
+    Change {
         /// Which.
         file: PathBuf,
         /// Why.
-        source: LoadError,
+        source: Box<BringError>,
     },
     /// No such document is in force.
-    #[error("{institution} has no {kind} in force; load one with `{kind} load FILE`", kind = kind.name())]
+    #[error("{institution} has no {kind} in the record; begin its history with `change load FILE` and its ceremony", kind = kind.name())]
     None {
         /// Whose.
         institution: InstitutionId,
@@ -132,33 +145,42 @@ pub enum OperatorError {
     Output(io::Error),
 }
 
-/// Does it, and says on standard output what was done.
+impl OperatorError {
+    /// Whether the configuration is to blame.
+    pub const fn is_mistake(&self) -> bool {
+        matches!(self, Self::Config(_))
+    }
+}
+
+/// Does it, by the configuration in `file`, and says on standard output what was done.
 ///
 /// # Errors
 /// [`OperatorError`]; then nothing was changed.
-pub async fn run(command: Command, records: &Records) -> Result<(), OperatorError> {
-    let (kind, command) = match command {
-        Command::Documents => {
-            return list(&*record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?)
-                .await;
+pub async fn run(command: Command, file: &Path) -> Result<(), OperatorError> {
+    let records = Records::load(file)?;
+    match command {
+        Command::Migrate { contract } => migrate(&records.store, contract).await,
+        Command::Change(ChangeCommand::Load { file: change }) => {
+            let ceremonies = Ceremonies::load(file)?;
+            change::load(&*open(&records).await?, &records, &ceremonies, &change).await
         }
-        Command::Migrate { contract } => return migrate(&records.store, contract).await,
+        Command::Change(ChangeCommand::List { institution }) => {
+            change::list(&*open(&records).await?, &institution).await
+        }
+        Command::Policy(show) => shown(&records, DocumentKind::Policy, show).await,
+        Command::Trust(show) => shown(&records, DocumentKind::Trust, show).await,
+        Command::Callers(show) => shown(&records, DocumentKind::Callers, show).await,
+        Command::Custodians(show) => shown(&records, DocumentKind::Custodians, show).await,
         Command::Erase {
             institution,
             devices,
-        } => {
-            let store = record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?;
-            return erase::run(&*store, institution, devices).await;
-        }
-        Command::Policy(command) => (DocumentKind::Policy, command),
-        Command::Trust(command) => (DocumentKind::Trust, command),
-        Command::Callers(command) => (DocumentKind::Callers, command),
-    };
-    let store = record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await?;
-    match command {
-        DocumentCommand::Load { file } => load(&*store, records, kind, &file).await,
-        DocumentCommand::Show { institution } => show(&*store, kind, institution).await,
+        } => erase::run(&*open(&records).await?, institution, devices).await,
+        Command::Documents => list(&*open(&records).await?).await,
     }
+}
+
+async fn open(records: &Records) -> Result<Arc<dyn Store>, StoreError> {
+    record::open(&records.store, NonZeroUsize::MIN, Clock::system()).await
 }
 
 async fn migrate(store: &config::Store, contract: bool) -> Result<(), OperatorError> {
@@ -172,61 +194,15 @@ async fn migrate(store: &config::Store, contract: bool) -> Result<(), OperatorEr
     say(format!("the store {store} has schema version {version}{served}\n").as_bytes())
 }
 
-async fn load(
-    store: &dyn Store,
-    records: &Records,
-    kind: DocumentKind,
-    file: &Path,
-) -> Result<(), OperatorError> {
-    let bytes = read(file).map_err(|source| OperatorError::File {
-        file: file.to_owned(),
-        source,
-    })?;
-    let actor = Actor::Operator(rustix::process::getuid().as_raw());
-    let origin = Origin {
-        actor,
-        request: RequestId::new(),
-    };
-    let loaded = load_document(
-        store,
-        &records.oids,
-        kind,
-        bytes,
-        origin,
-        Clock::system().now(),
-    )
-    .await;
-    let loaded = loaded.map_err(|source| OperatorError::Load {
-        file: file.to_owned(),
-        source,
-    })?;
-    let document = loaded.document;
-    let name = format!(
-        "{} of {}, version {}",
-        kind.name(),
-        document.institution,
-        document.version
-    );
-    let effect = if loaded.unchanged {
-        "was effective already"
-    } else {
-        "is effective now"
-    };
-    say(format!("{name} {effect}\n").as_bytes())
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
+fn read(file: &Path, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(file)?
-        .take(MAX_DOCUMENT + 1)
-        .read_to_end(&mut bytes)?;
-    match u64::try_from(bytes.len()) {
-        Ok(length) if length <= MAX_DOCUMENT => Ok(bytes),
-        _ => Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "longer than 8 MiB",
-        )),
+    let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(file)?.take(bound).read_to_end(&mut bytes)?;
+    if bytes.len() <= most {
+        return Ok(bytes);
     }
+    let long = format!("longer than {} MiB", most >> 20);
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, long))
 }
 
 async fn list(store: &dyn Store) -> Result<(), OperatorError> {
@@ -254,11 +230,12 @@ fn line(document: &Document) -> String {
     line
 }
 
-async fn show(
-    store: &dyn Store,
+async fn shown(
+    records: &Records,
     kind: DocumentKind,
-    institution: InstitutionId,
+    DocumentCommand::Show { institution }: DocumentCommand,
 ) -> Result<(), OperatorError> {
+    let store = open(records).await?;
     let documents = store.documents().await?.documents;
     let found = documents
         .into_iter()

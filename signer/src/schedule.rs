@@ -1,5 +1,5 @@
 //! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, removes what is not kept
-//! any longer, looks for new documents, audits what limits refused, measures how things stand, asks to lead the work that one
+//! any longer, executes recoveries that are due, looks for new documents, audits what limits refused, measures how things stand, asks to lead the work that one
 //! process does for all of the record, and publishes the CRLs that are due. Each of these, and each institution, has a loop
 //! of its own, so that a token that hangs holds up nobody else.
 
@@ -41,6 +41,8 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
         every_tick(&refusing, &stopped, || audit_refusals(&refusing)).await;
         audit_refusals(&refusing).await;
     });
+    let (recovering, stopped) = (Arc::clone(&authority), stop.clone());
+    loops.spawn(async move { every_tick(&recovering, &stopped, || recover(&recovering)).await });
     let (pruning, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { prune(&pruning, &stopped).await });
     let (sweeping, stopped) = (Arc::clone(&authority), stop.clone());
@@ -102,6 +104,16 @@ async fn prune(authority: &Authority, stop: &CancellationToken) {
         }
     })
     .await;
+}
+
+async fn recover(authority: &Authority) {
+    match authority.recover().await {
+        Ok(0) => {}
+        Ok(executed) => warn!(executed, "recoveries of custodians executed"),
+        Err(error) => {
+            warn!(%error, "recoveries that are due could not be executed; the next tick tries again");
+        }
+    }
 }
 
 async fn audit_refusals(authority: &Authority) {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+pub(crate) mod board;
+
 use std::sync::Arc;
 
 use semops_objects::{

@@ -104,6 +104,7 @@ impl Authority {
             None => ask.order,
         };
         let now = self.clock.now();
+        let policy = ctx.policy()?;
         let proven = match proven(ctx, &flow, order, &recall, now) {
             Ok(proven) => proven,
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
@@ -117,7 +118,6 @@ impl Authority {
         }
 
         // 5 decide
-        let policy = ctx.policy()?;
         let approved = match flow.step(Stage::Decide, || policy.approve_order(proven)) {
             Ok(approved) => approved,
             Err(denial) => return self.deny(ctx, &recall, jti, denial).await,
@@ -135,7 +135,9 @@ impl Authority {
             references: ask.references,
         };
         let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = keyring.signing(Purpose::Authorization, now)?;
+        let key = ctx
+            .snapshot
+            .signing_key(&ctx.institution, Purpose::Authorization, now)?;
         let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
         fault::point(Point::CosignFrozen);
 
@@ -235,9 +237,6 @@ fn proven(
     recall: &OrderRecall,
     now: Timestamp,
 ) -> Result<ProvenOrder, Denial> {
-    if ctx.snapshot.policy(&ctx.institution).is_none() {
-        return Err(Denial(Reason::NoPolicy));
-    }
     // Unknown and not accepted are one refusal: an institution learns nothing about others' devices.
     let accepted = recall
         .device

@@ -134,7 +134,9 @@ impl Authority {
             to_be_signed,
         };
         let ended = if new.purpose == Purpose::Authorization {
-            let ca = keyring.signing(Purpose::SigningCa, now)?;
+            let ca = ctx
+                .snapshot
+                .signing_key(&ctx.institution, Purpose::SigningCa, now)?;
             let serial = self
                 .tokens
                 .keys

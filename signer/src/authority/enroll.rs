@@ -88,7 +88,9 @@ impl Authority {
         // 6 freeze
         let now = self.clock.now();
         let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = keyring.signing(Purpose::DeviceCa, now)?;
+        let key = ctx
+            .snapshot
+            .signing_key(&ctx.institution, Purpose::DeviceCa, now)?;
         let (device, serial) = self.device_ids(ctx).await?;
         let not_after = self.not_after(&key, now);
         let draft = CertificateDraft {

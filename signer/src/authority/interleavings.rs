@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod scheme;
+pub(super) mod scheme;
 mod world;
 
 use std::collections::BTreeMap;

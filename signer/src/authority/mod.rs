@@ -2,12 +2,13 @@
 
 mod accept;
 mod admit;
+mod change;
 mod cosign;
 mod create_key;
 mod device;
-mod documents;
 mod enroll;
 mod erase;
+mod history;
 mod lead;
 mod lending;
 mod list_devices;
@@ -18,6 +19,7 @@ mod readiness;
 mod refusals;
 mod restore;
 mod revoke;
+mod ruled;
 mod show_documents;
 mod show_keys;
 mod show_status;
@@ -37,9 +39,11 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use admit::{Admission, AdmittedBy};
+pub use change::{
+    BringError, BroughtIn, ChangeError, ChangeShown, Deciding, Listing, Rules, bring_change,
+};
 pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
-pub use documents::{LoadError, LoadedDocument, load_document};
 pub use enroll::Enrolled;
 pub use erase::erase;
 use lending::Lending;
@@ -50,6 +54,7 @@ use publish_crl::CrlsInForce;
 pub use publish_crl::{Ca, Published, ca_address, crl_address};
 use readiness::Readiness;
 pub use restore::{IssuingCa, PublishedFile, PublishedMistakes, RestoreError, after_restore};
+pub use ruled::{Unapproved, What};
 pub use show_keys::KeyShown;
 pub use show_status::{StatusShown, TokenShown};
 pub use snapshot::Snapshot;
@@ -63,6 +68,7 @@ use crate::{
     domain::{
         actor::Origin,
         audit::{Event, Resulted},
+        ceremony::Ceremony,
         device::DeviceId,
         keyring::{Keyring, NoActiveKey},
         retention::Retention,
@@ -100,9 +106,8 @@ impl Context {
     }
 
     fn policy(&self) -> Result<&Arc<Policy>, Error> {
-        self.snapshot
-            .policy(&self.institution)
-            .ok_or(Error::Precondition(Reason::NoPolicy))
+        let policy = self.snapshot.policy(&self.institution);
+        policy.ok_or_else(|| Error::not_approved(&self.institution, "policy"))
     }
 }
 
@@ -118,6 +123,8 @@ pub struct Root {
 /// What the use cases are set up with: machine matters, from the configuration.
 #[derive(Debug)]
 pub struct Setup {
+    /// The SPIFFE trust domain of the deployment.
+    pub scheme: String,
     /// Object identifiers of the scheme.
     pub oids: Oids,
     /// What certificates say about where CRLs and CA certificates are, without a slash at the end.
@@ -136,6 +143,8 @@ pub struct Setup {
     pub signing_root: Root,
     /// The institutions with tokens here, each with the keys that the configuration names.
     pub institutions: BTreeMap<InstitutionId, Arc<Keyring>>,
+    /// The first change of each of them, from which whatever rules it is verified.
+    pub ceremonies: BTreeMap<InstitutionId, Ceremony>,
 }
 
 /// A refusal before anything was recorded.
@@ -186,7 +195,9 @@ impl Authority {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        let snapshot = Snapshot::read(store.as_ref(), &setup).await?;
+        let nothing = Snapshot::default();
+        let snapshot = Snapshot::read(store.as_ref(), &setup, &nothing, clock.now()).await?;
+        snapshot.tell();
         let readiness = Readiness::held_until(store.held_until().await?);
         let limits = Arc::new(limits);
         let lending = Lending::start(&store, &limits, &metrics).await?;

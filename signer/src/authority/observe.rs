@@ -4,7 +4,7 @@
 use semops_pki::certificate::Certificate;
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, What},
     clock::Timestamp,
     domain::{document::DocumentKind, key::KeyRecord},
     error::Error,
@@ -43,24 +43,17 @@ impl Authority {
         let snapshot = self.current().await?;
         self.metrics.documents(snapshot.generation());
         for institution in self.setup.institutions.keys() {
-            let versions = [
-                (
-                    DocumentKind::Policy,
-                    snapshot.policy(institution).map(|d| d.version()),
-                ),
-                (
-                    DocumentKind::Trust,
-                    snapshot.trust(institution).map(|d| d.version()),
-                ),
-                (
-                    DocumentKind::Callers,
-                    snapshot.register(institution).map(|d| d.version()),
-                ),
-            ];
-            for (kind, version) in versions {
+            let versions = snapshot.versions(institution);
+            for kind in DocumentKind::ALL {
                 // One that is missing has version 0, so that its absence can be seen.
-                self.metrics
-                    .document(institution, kind, version.unwrap_or(0));
+                let found = versions.iter().find(|one| one.kind == kind);
+                let version = found.map_or(0, |one| one.version);
+                self.metrics.document(institution, kind, version);
+            }
+            let unapproved = snapshot.unapproved(institution);
+            for what in What::ALL {
+                let is = unapproved.iter().any(|one| one.what == what);
+                self.metrics.unapproved(institution, what.name(), is);
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, Snapshot},
     clock::Timestamp,
     domain::{
         actor::{Actor, Origin},
@@ -107,7 +107,7 @@ impl Authority {
         let mut made = 0_u32;
         let mut last = Ok(());
         for ca in keyring.cas() {
-            match self.publish_crl(keyring, ca).await {
+            match self.publish_crl(&snapshot, keyring, ca).await {
                 Ok(true) => made = made.saturating_add(1),
                 Ok(false) => {}
                 Err(error) => last = Err(error),
@@ -116,7 +116,12 @@ impl Authority {
         last.map(|()| made)
     }
 
-    async fn publish_crl(&self, keyring: &Keyring, ca: &Arc<KeyRecord>) -> Result<bool, Error> {
+    async fn publish_crl(
+        &self,
+        snapshot: &Snapshot,
+        keyring: &Keyring,
+        ca: &Arc<KeyRecord>,
+    ) -> Result<bool, Error> {
         let now = self.clock.now();
         let calendar = self.calendar(now);
         let state = self.store.crl_state(ca.id).await?;
@@ -132,7 +137,9 @@ impl Authority {
             return Ok(false);
         };
         fault::point(Point::CrlDue);
-        let key = ca.for_signing(now).map_err(|_| NoActiveKey(ca.purpose))?;
+        let key = ca.for_signing(now).ok();
+        let key = key.filter(|_| snapshot.is_active(ca, now));
+        let key = key.ok_or(NoActiveKey(ca.purpose))?;
         let before = first.map_or(0, |first| first.number());
         let number = state.last_number.max(before).saturating_add(1);
         let next_update =

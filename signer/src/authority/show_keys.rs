@@ -46,12 +46,10 @@ impl Authority {
             let registered = keys.iter().find(|key| key.id == record.id);
             let registered =
                 registered.ok_or_else(|| Error::internal("a key in use is not registered"))?;
+            let state = ctx.snapshot.key_state(&ctx.institution, record.id, now);
             let report = found.iter().find(|report| report.id == record.id);
             Ok(KeyShown {
-                state: match held.get(record.id) {
-                    Some(_) => record.state(registered.state == KeyState::Suspended, now),
-                    None => KeyState::PreActivation,
-                },
+                state: record.state(state, now),
                 record,
                 certification_request: new,
                 signatures: registered.signatures,

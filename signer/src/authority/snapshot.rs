@@ -1,17 +1,23 @@
-//! Owns the snapshot of all documents in force, and its refreshing when the store's generation has moved.
+//! Owns the snapshot of all that is in force, and its refreshing when the store's generation has moved. What an
+//! institution's custodians did not approve is in none.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use semops_objects::{change::Custodians, institution::InstitutionId, trust::TrustDocument};
-use semops_pki::profile::Oids;
+use semops_objects::{change::Standing, institution::InstitutionId, trust::TrustDocument};
 use tokio::sync::watch;
 use tracing::error;
 
 use crate::{
-    authority::{Authority, Setup},
+    authority::{
+        Authority, Setup,
+        change::seconds,
+        ruled::{Ruled, Unapproved},
+    },
+    clock::Timestamp,
     domain::{
-        document::{Document, DocumentKind, DocumentVersion, StoredDocument},
-        keyring::Keyring,
+        document::DocumentVersion,
+        key::{KeyId, KeyRecord, KeyState, Purpose, SigningKey},
+        keyring::{Keyring, NoActiveKey},
     },
     error::Error,
     fault::{self, Point},
@@ -19,92 +25,103 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// All documents in force in one generation.
+/// All that is in force in one generation.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     generation: u64,
-    policies: BTreeMap<InstitutionId, Arc<Policy>>,
-    trusts: BTreeMap<InstitutionId, Arc<TrustDocument>>,
-    registers: BTreeMap<InstitutionId, Arc<Register>>,
-    versions: BTreeMap<InstitutionId, Vec<DocumentVersion>>,
+    institutions: BTreeMap<InstitutionId, Ruled>,
     keyrings: BTreeMap<InstitutionId, Arc<Keyring>>,
 }
 
 impl Snapshot {
-    pub(super) async fn read(store: &dyn Store, setup: &Setup) -> Result<Self, StoreError> {
-        let documents = store.documents().await?;
-        let mut snapshot = Self {
-            generation: documents.generation,
+    /// Reads what is in force and verifies it; `held` is what was before.
+    pub(super) async fn read(
+        store: &dyn Store,
+        setup: &Setup,
+        held: &Self,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let histories = store.histories().await?;
+        let generation = histories.generation;
+        let mut institutions = BTreeMap::new();
+        for institution in setup.ceremonies.keys() {
+            let before = held.institutions.get(institution);
+            let mut ruled = Ruled::read(setup, institution, &histories, before);
+            let keys = store.keys(institution).await?;
+            // Of another generation they are compared with that one's: the next request asks for it.
+            if keys.generation == generation {
+                ruled.compare(&keys.keys, now);
+            }
+            institutions.insert(institution.clone(), ruled);
+        }
+        Ok(Self {
+            generation,
+            institutions,
             keyrings: setup.institutions.clone(),
-            ..Self::default()
-        };
-        for stored in documents.documents {
-            let document = &stored.document;
-            // A document that does not parse was refused at load; if the store has one all the same, it rules nothing
-            // and what it would allow is refused.
-            match snapshot.add(document, &setup.oids) {
-                Ok(()) => snapshot.name(&stored),
-                Err(mistake) => {
-                    error!(institution = %document.institution, kind = document.kind.name(), %mistake, "a stored document is not usable");
-                }
+        })
+    }
+
+    /// Logs what is not used.
+    pub(super) fn tell(&self) {
+        for (institution, ruled) in &self.institutions {
+            for Unapproved { what, why } in ruled.unapproved() {
+                error!(%institution, what = what.name(), why, "the record holds what was not approved; it is not used");
             }
         }
-        Ok(snapshot)
     }
 
-    fn add(&mut self, document: &Document, oids: &Oids) -> Result<(), String> {
-        let institution = document.institution.clone();
-        match document.kind {
-            DocumentKind::Policy => {
-                let policy = Policy::parse(&document.bytes).map_err(|e| e.to_string())?;
-                self.policies.insert(institution, Arc::new(policy));
-            }
-            DocumentKind::Trust => {
-                let trust =
-                    TrustDocument::parse(&document.bytes, oids).map_err(|e| e.to_string())?;
-                self.trusts.insert(institution, Arc::new(trust));
-            }
-            DocumentKind::Callers => {
-                let register = Register::parse(&document.bytes).map_err(|e| e.to_string())?;
-                self.registers.insert(institution, Arc::new(register));
-            }
-            DocumentKind::Custodians => {
-                Custodians::parse(&document.bytes).map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(())
+    /// The parts of what rules an institution that the record holds otherwise than they were approved.
+    pub fn unapproved(&self, institution: &InstitutionId) -> &[Unapproved] {
+        self.of(institution).map_or(&[], Ruled::unapproved)
     }
 
-    fn name(&mut self, stored: &StoredDocument) {
-        let institution = stored.document.institution.clone();
-        let versions = self.versions.entry(institution).or_default();
-        versions.push(stored.version());
-        versions.sort_by_key(|version| version.kind);
+    fn of(&self, institution: &InstitutionId) -> Option<&Ruled> {
+        self.institutions.get(institution)
     }
 
-    /// The names of the documents in force for an institution, in the order of their kinds.
-    pub fn versions(&self, institution: &InstitutionId) -> &[DocumentVersion] {
-        self.versions.get(institution).map_or(&[], Vec::as_slice)
+    /// Whether the configuration names the institution.
+    pub fn serves(&self, institution: &InstitutionId) -> bool {
+        self.institutions.contains_key(institution)
     }
 
-    /// The generation of these documents.
-    pub fn generation(&self) -> u64 {
-        self.generation
+    /// What stands by the institution's history.
+    ///
+    /// # Errors
+    /// `NOT_APPROVED`: its history is not what its custodians approved.
+    pub fn standing(&self, institution: &InstitutionId) -> Result<&Standing, Error> {
+        let standing = self.of(institution).and_then(Ruled::standing);
+        standing.ok_or_else(|| Error::not_approved(institution, "history"))
     }
 
-    /// The policy in force for an institution.
-    pub fn policy(&self, institution: &InstitutionId) -> Option<&Arc<Policy>> {
-        self.policies.get(institution)
+    /// The state of an institution's key as it was approved; nothing of a key that nobody approved.
+    pub fn key_state(
+        &self,
+        institution: &InstitutionId,
+        key: KeyId,
+        now: Timestamp,
+    ) -> Option<KeyState> {
+        let standing = self.of(institution).and_then(Ruled::standing)?;
+        Some(standing.key(key)?.state(seconds(now)))
     }
 
-    /// The trust document in force for an institution.
-    pub fn trust(&self, institution: &InstitutionId) -> Option<&Arc<TrustDocument>> {
-        self.trusts.get(institution)
+    /// The key that signs what a key of this purpose signs, now: one that was approved and may.
+    ///
+    /// # Errors
+    /// `KEY_NOT_ACTIVE`: there is none.
+    pub(super) fn signing_key(
+        &self,
+        institution: &InstitutionId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<SigningKey, Error> {
+        let key = self.keyring(institution)?.signing(purpose, now)?;
+        let active = self.is_active(key.record(), now);
+        Ok(active.then_some(key).ok_or(NoActiveKey(purpose))?)
     }
 
-    /// The register of callers in force for an institution.
-    pub fn register(&self, institution: &InstitutionId) -> Option<&Arc<Register>> {
-        self.registers.get(institution)
+    /// Whether a key may sign by what was approved.
+    pub(super) fn is_active(&self, key: &KeyRecord, now: Timestamp) -> bool {
+        self.key_state(&key.institution, key.id, now) == Some(KeyState::Active)
     }
 
     /// The keys of an institution.
@@ -116,6 +133,31 @@ impl Snapshot {
     /// The institutions with their keys.
     pub(super) fn keyrings(&self) -> impl Iterator<Item = &Arc<Keyring>> {
         self.keyrings.values()
+    }
+
+    /// The names of the documents in force for an institution, in the order of their kinds.
+    pub fn versions(&self, institution: &InstitutionId) -> &[DocumentVersion] {
+        self.of(institution).map_or(&[], |ruled| &ruled.versions)
+    }
+
+    /// The generation of these documents.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The policy in force for an institution.
+    pub fn policy(&self, institution: &InstitutionId) -> Option<&Arc<Policy>> {
+        self.of(institution)?.policy.as_ref()
+    }
+
+    /// The trust document in force for an institution.
+    pub fn trust(&self, institution: &InstitutionId) -> Option<&Arc<TrustDocument>> {
+        self.of(institution)?.trust.as_ref()
+    }
+
+    /// The register of callers in force for an institution.
+    pub fn register(&self, institution: &InstitutionId) -> Option<&Arc<Register>> {
+        self.of(institution)?.register.as_ref()
     }
 }
 
@@ -132,15 +174,20 @@ impl Authority {
 
     /// Reads the documents anew.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
-        let fresh = Arc::new(Snapshot::read(self.store.as_ref(), &self.setup).await?);
+        let (held, now) = (self.snapshot(), self.clock.now());
+        let fresh = Snapshot::read(self.store.as_ref(), &self.setup, &held, now).await?;
+        let fresh = Arc::new(fresh);
         fault::point(Point::SnapshotRead);
-        self.snapshot.send_if_modified(|held| {
+        let taken = self.snapshot.send_if_modified(|held| {
             let newer = held.generation < fresh.generation;
             if newer {
-                *held = fresh;
+                *held = Arc::clone(&fresh);
             }
             newer
         });
+        if taken {
+            fresh.tell();
+        }
         fault::point(Point::SnapshotTaken);
         Ok(self.snapshot())
     }

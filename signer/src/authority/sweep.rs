@@ -1,4 +1,4 @@
-//! Owns the closing of intents that are overdue, so that every operation ends.
+//! Owns the closing of intents and changes that are overdue, so that every operation ends.
 
 use crate::{
     authority::Authority,
@@ -12,8 +12,9 @@ use crate::{
 const GROUP: u32 = 256;
 
 impl Authority {
-    /// Closes every overdue intent and gives its reservation back, if this replica does the scheduled work. Answers how
-    /// many. Beside one that has just lost the lead it does no harm: an intent ends once.
+    /// Closes every overdue intent and gives its reservation back, and ends every change that nobody settled in its time, if
+    /// this replica does the scheduled work. Answers how many. Beside one that has just lost the lead it does no harm: each
+    /// ends once.
     pub async fn sweep(&self) -> Result<u64, Error> {
         if self.store.lead(self.replica).await?.is_none() {
             return Ok(0);
@@ -30,7 +31,23 @@ impl Authority {
             let group = swept.expired.saturating_add(swept.failed);
             closed = closed.saturating_add(group);
             if group < u64::from(GROUP) {
-                return Ok(closed);
+                return Ok(closed.saturating_add(self.expire_changes().await?));
+            }
+        }
+    }
+
+    /// Ends the pending changes whose time has passed. Answers how many.
+    async fn expire_changes(&self) -> Result<u64, Error> {
+        let mut ended = 0_u64;
+        loop {
+            let origin = Origin {
+                actor: Actor::Schedule,
+                request: RequestId::new(),
+            };
+            let group = self.store.expire(GROUP, origin, self.clock.now()).await?;
+            ended = ended.saturating_add(group);
+            if group < u64::from(GROUP) {
+                return Ok(ended);
             }
         }
     }

@@ -6,7 +6,7 @@ use semops_objects::trust::{TrustDocument, Verdict, verify_authorization};
 
 use crate::{
     authority::{Authority, Context},
-    error::{Error, Reason},
+    error::Error,
 };
 
 impl Authority {
@@ -23,8 +23,7 @@ impl Authority {
 
     /// The trust document in force for the caller's institution.
     pub fn trust<'a>(&self, ctx: &'a Context) -> Result<&'a Arc<TrustDocument>, Error> {
-        ctx.snapshot
-            .trust(&ctx.institution)
-            .ok_or(Error::Precondition(Reason::NoTrust))
+        let trust = ctx.snapshot.trust(&ctx.institution);
+        trust.ok_or_else(|| Error::not_approved(&ctx.institution, "trust"))
     }
 }

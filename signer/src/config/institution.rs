@@ -1,15 +1,16 @@
 //! Owns an institution's table: its token and PIN, and that its certificates are its own and belong to each other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use secrecy::SecretString;
-use semops_objects::institution::InstitutionId;
+use semops_objects::{change::MAX_CHANGE_FILE, institution::InstitutionId};
 use semops_pki::certificate::Certificate;
 
 use super::{
     material::{self, CaFiles},
     reader::Reader,
 };
+use crate::domain::ceremony::Ceremony;
 
 /// One institution: its token and its keys' certificates.
 #[derive(Debug)]
@@ -26,16 +27,19 @@ pub struct Institution {
     pub signing_ca: CaFiles,
     /// The certificate of its authorization key, issued by its signing CA.
     pub authorization: Certificate,
+    /// Its first change, from which whatever rules it is verified.
+    pub ceremony: Ceremony,
 }
 
 pub(super) fn institutions(
     tables: Vec<Reader<'_>>,
+    scheme: Option<&str>,
     device_root: Option<&CaFiles>,
     signing_root: Option<&CaFiles>,
 ) -> Option<Vec<Institution>> {
     let mut taken = Taken::default();
-    let read =
-        |mut table: Reader<'_>| institution(&mut table, &mut taken, device_root, signing_root);
+    let roots = (device_root, signing_root);
+    let read = |mut table: Reader<'_>| institution(&mut table, &mut taken, scheme, roots);
     // All are read before one that failed ends it.
     let all: Vec<Option<Institution>> = tables.into_iter().map(read).collect();
     all.into_iter().collect()
@@ -72,10 +76,10 @@ impl Taken {
 fn institution(
     table: &mut Reader<'_>,
     taken: &mut Taken,
-    device_root: Option<&CaFiles>,
-    signing_root: Option<&CaFiles>,
+    scheme: Option<&str>,
+    (device_root, signing_root): (Option<&CaFiles>, Option<&CaFiles>),
 ) -> Option<Institution> {
-    let id = table.parsed::<InstitutionId>("id", "give 1-32 of a-z, 0-9 and '-'");
+    let id = id(table);
     let token = table.text("token");
     taken.check(table, id.as_ref(), token.as_ref());
     let pin = material::pin(table);
@@ -84,6 +88,7 @@ fn institution(
     let authorization = table
         .table("authorization")
         .and_then(|mut t| material::chain(&mut t, "chain"));
+    let ceremony = ceremony(table, scheme, id.as_ref());
     let (id, device_ca, signing_ca) = (id?, device_ca?, signing_ca?);
     check_ca(
         table,
@@ -107,7 +112,43 @@ fn institution(
         device_ca,
         signing_ca,
         authorization,
+        ceremony: ceremony?,
     })
+}
+
+fn id(table: &mut Reader<'_>) -> Option<InstitutionId> {
+    table.parsed("id", "give 1-32 of a-z, 0-9 and '-'")
+}
+
+/// The id and the ceremony of each institution; the rest of their tables is neither read nor checked.
+pub(super) fn ceremonies(
+    tables: Vec<Reader<'_>>,
+    scheme: Option<&str>,
+) -> BTreeMap<InstitutionId, Ceremony> {
+    let read = |mut table: Reader<'_>| {
+        let id = id(&mut table);
+        let ceremony = ceremony(&mut table, scheme, id.as_ref());
+        table.leave_the_rest();
+        id.zip(ceremony)
+    };
+    tables.into_iter().filter_map(read).collect()
+}
+
+/// Without a scheme and an id, whose mistakes are noted, it is read and not judged.
+fn ceremony(
+    table: &mut Reader<'_>,
+    scheme: Option<&str>,
+    id: Option<&InstitutionId>,
+) -> Option<Ceremony> {
+    let key = "ceremony";
+    let bytes = table.file_of(key, MAX_CHANGE_FILE)?;
+    let ceremony = Ceremony::parse(&bytes, scheme?, id?);
+    ceremony
+        .map_err(|e| {
+            let way_out = "name the file of the ceremony that everybody in its register approved";
+            table.wrong(key, e.to_string(), way_out);
+        })
+        .ok()
 }
 
 fn check_ca(table: &Reader<'_>, key: &str, id: &InstitutionId, ca: &CaFiles, root: &CaFiles) {

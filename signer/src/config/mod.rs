@@ -2,16 +2,18 @@
 //! addresses are addresses, certificates are parsed and belong to each other, secrets are in memory that is cleared.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 use toml::Table;
 
-use crate::domain::retention::Retention;
+use crate::domain::{ceremony::Ceremony, retention::Retention};
 
 mod environment;
 mod institution;
@@ -189,6 +191,34 @@ impl Records {
     }
 }
 
+/// What changes are judged from, of the same file.
+#[derive(Debug)]
+pub struct Ceremonies {
+    /// The SPIFFE trust domain of the deployment.
+    pub scheme: String,
+    /// The first change of each institution.
+    pub ceremonies: BTreeMap<InstitutionId, Ceremony>,
+}
+
+impl Ceremonies {
+    /// Reads and checks these parts of the file.
+    ///
+    /// # Errors
+    /// All mistakes in these parts.
+    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
+        load(file, |mut file| {
+            let scheme = sections::scheme(&mut file);
+            let tables = file.tables("institution");
+            let ceremonies = institution::ceremonies(tables, scheme.as_deref());
+            file.leave_the_rest();
+            Some(Self {
+                scheme: scheme?,
+                ceremonies,
+            })
+        })
+    }
+}
+
 fn load<T>(file: &Path, read: impl FnOnce(Reader<'_>) -> Option<T>) -> Result<T, ConfigMistakes> {
     let mistakes = Mistakes::default();
     let base = file.parent().unwrap_or(Path::new(""));
@@ -254,6 +284,7 @@ mod tests {
             "institution[0].signing_ca.certificate",
             "institution[0].signing_ca.crl",
             "institution[0].authorization.chain",
+            "institution[0].ceremony",
         ];
         assert_eq!(keys(EXAMPLE), expected);
     }

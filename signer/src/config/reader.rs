@@ -53,7 +53,7 @@ impl Mistakes {
 }
 
 /// The longest file that the configuration may name, octets.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// One table of the file, emptied as it is read.
 pub(super) struct Reader<'a> {
@@ -205,21 +205,25 @@ impl<'a> Reader<'a> {
 
     /// The content of the file that the key names.
     pub(super) fn file(&mut self, key: &str) -> Option<Vec<u8>> {
+        self.file_of(key, MAX_FILE)
+    }
+
+    /// The same of a file that may have `most` octets.
+    pub(super) fn file_of(&mut self, key: &str, most: usize) -> Option<Vec<u8>> {
         let path = self.path(key)?;
+        let bound = u64::try_from(most).unwrap_or(u64::MAX);
         let content = fs::File::open(&path).and_then(|file| {
             let mut content = Vec::new();
-            file.take(MAX_FILE + 1)
+            file.take(bound.saturating_add(1))
                 .read_to_end(&mut content)
                 .map(|_| content)
         });
         match content {
-            Ok(content) if u64::try_from(content.len()).is_ok_and(|n| n <= MAX_FILE) => {
-                Some(content)
-            }
+            Ok(content) if content.len() <= most => Some(content),
             Ok(_) => {
                 self.wrong(
                     key,
-                    format!("{} is longer than 1 MiB", path.display()),
+                    format!("{} is longer than {} MiB", path.display(), most >> 20),
                     "name the right file",
                 );
                 None

@@ -32,11 +32,11 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     let hsm = file.table("hsm").and_then(hsm);
     let (drain, retention) = (drain(&mut file), retention(&mut file));
     let oids = file.table("oids").and_then(oids);
-    let days = validity_days(&mut file);
-    let crl = file.table("crl").and_then(crl);
+    let (days, crl) = (validity_days(&mut file), file.table("crl").and_then(crl));
     let (device_root, signing_root) = file.table("roots").map(roots).unwrap_or_default();
     let institutions = institutions(
         file.tables("institution"),
+        scheme.as_deref(),
         device_root.as_ref(),
         signing_root.as_ref(),
     );
@@ -78,7 +78,7 @@ fn validity_days(file: &mut Reader<'_>) -> Option<u16> {
 
 const AN_ADDRESS: &str = "give an IP address and a port, such as 127.0.0.1:8443";
 
-fn scheme(file: &mut Reader<'_>) -> Option<String> {
+pub(super) fn scheme(file: &mut Reader<'_>) -> Option<String> {
     let scheme = file.text("scheme")?;
     // SPIFFE-ID s2.1; the bound is that of a segment of a caller's id.
     let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');

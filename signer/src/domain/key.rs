@@ -78,17 +78,15 @@ impl KeyRecord {
             .ok_or(OutsideCryptoperiod)
     }
 
-    /// Its state at `now`; `suspended` is what the store says of it. The ends of the cryptoperiod count before it, for no
-    /// custodian can move them.
-    pub fn state(&self, suspended: bool, now: Timestamp) -> KeyState {
-        if now < self.not_before {
-            KeyState::PreActivation
-        } else if self.not_after <= now {
-            KeyState::Deactivated
-        } else if suspended {
-            KeyState::Suspended
-        } else {
-            KeyState::Active
+    /// Its state at `now`; `approved` is that which its custodians gave it, nothing if they never did. The ends of the
+    /// cryptoperiod count before what they decided of its use, for nobody can move them.
+    pub fn state(&self, approved: Option<KeyState>, now: Timestamp) -> KeyState {
+        use KeyState as S;
+        match approved {
+            Some(S::Active | S::Suspended) if now < self.not_before => S::PreActivation,
+            Some(S::Active | S::Suspended) if self.not_after <= now => S::Deactivated,
+            Some(state) => state,
+            None => S::PreActivation,
         }
     }
 }
@@ -123,13 +121,21 @@ mod tests {
             (micro(until, -1), KeyState::Active),
             (until, KeyState::Deactivated),
         ] {
-            assert_eq!(record.state(false, now), state);
+            assert_eq!(record.state(Some(KeyState::Active), now), state);
             assert_eq!(record.for_signing(now).is_ok(), state == KeyState::Active);
             let suspended = match state {
                 KeyState::Active => KeyState::Suspended,
                 other => other,
             };
-            assert_eq!(record.state(true, now), suspended);
+            assert_eq!(record.state(Some(KeyState::Suspended), now), suspended);
+            for ended in [
+                KeyState::Deactivated,
+                KeyState::Compromised,
+                KeyState::Destroyed,
+            ] {
+                assert_eq!(record.state(Some(ended), now), ended);
+            }
+            assert_eq!(record.state(None, now), KeyState::PreActivation);
         }
     }
 }

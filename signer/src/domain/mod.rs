@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod audit;
+pub mod ceremony;
 pub mod change;
 pub mod device;
 pub mod document;

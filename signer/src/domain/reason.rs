@@ -127,12 +127,81 @@ reasons! {
     /// The subscriber has as many devices as policy allows.
     SubscriberDeviceLimit "SUBSCRIBER_DEVICE_LIMIT"
         "the subscriber has as many devices as policy allows; revoke one that is not used"
-    /// The institution has no policy in force.
-    NoPolicy "NO_POLICY"
-        "the institution has no policy in force; load one with `signer policy load FILE`"
-    /// The institution has no trust document in force.
-    NoTrust "NO_TRUST"
-        "the institution has no trust document in force; load one with `signer trust load FILE`"
+    /// What rules the institution is not what its custodians approved.
+    NotApproved "NOT_APPROVED"
+        "what rules the institution stands in the record otherwise than its custodians approved it, so nothing is done by it; tell the operator of the service at once, and call again with the same content later"
+    /// No such change of the caller's institution.
+    ChangeNotFound "CHANGE_NOT_FOUND"
+        "the institution has no such change; ListChanges shows those that it has"
+    /// Executed or rejected already.
+    ChangeEnded "CHANGE_ENDED"
+        "the change has ended, and nothing more is decided about it; propose another if it is still wanted"
+    /// The proposal's `exp` has passed.
+    ChangeExpired "CHANGE_EXPIRED"
+        "the proposal's exp has passed; propose it anew"
+    /// The proposal's `iat` is ahead of the clock.
+    ChangeNotYetValid "CHANGE_NOT_YET_VALID"
+        "the proposal's iat is more than 30 s ahead; set the clock of the proposer's machine"
+    /// As many changes are pending as may be.
+    TooManyChanges "TOO_MANY_CHANGES"
+        "as many changes of the institution are pending as may be; approve or reject some first, or wait until they expire"
+    /// The bytes are no proposal, approval or change file.
+    ChangeMalformed "CHANGE_MALFORMED"
+        "what was sent is no proposal, no approval or no change file"
+    /// Another change was executed since.
+    BaseMoved "BASE_MOVED"
+        "what the change is made on has changed; look at what stands now, and propose it anew on that"
+    /// Made for another scheme.
+    OtherScheme "OTHER_SCHEME"
+        "the change is made for another scheme"
+    /// Made for another institution.
+    OtherInstitution "OTHER_INSTITUTION"
+        "the change is made for another institution"
+    /// The approval is of another proposal.
+    OtherProposal "OTHER_PROPOSAL"
+        "the approval is of another proposal; sign one of this"
+    /// The approval does not say what it must, or is not signed by whom it says.
+    ApprovalInvalid "APPROVAL_INVALID"
+        "the approval does not count; the person signs a new one with the own approval key, by a clock that is right"
+    /// The approval key stands in no register.
+    NotACustodian "NOT_A_CUSTODIAN"
+        "the approval key is no custodian's of the institution; use the one that stands in its register"
+    /// The person's decisions do not count.
+    CustodianSuspended "CUSTODIAN_SUSPENDED"
+        "the person is suspended as a custodian; others have to decide"
+    /// A person decides once.
+    AlreadyDecided "ALREADY_DECIDED"
+        "the person has decided about this change already, and each person counts once"
+    /// A quorum below two.
+    QuorumTooSmall "QUORUM_TOO_SMALL"
+        "a quorum is two persons or more"
+    /// A register that could not do without one of its persons.
+    TooFewCustodians "TOO_FEW_CUSTODIANS"
+        "a register of custodians has one active person more than its quorum, or more"
+    /// A register that is none.
+    CustodiansInvalid "CUSTODIANS_INVALID"
+        "the register of custodians is not acceptable"
+    /// A ceremony that not everybody approved, or none.
+    CeremonyIncomplete "CEREMONY_INCOMPLETE"
+        "a history begins with a ceremony that everybody in its register approved, and has no other"
+    /// The recovery key may not do it.
+    RecoveryRefused "RECOVERY_REFUSED"
+        "the recovery key decides about a new register of custodians alone, after its delay"
+    /// Not the document that the proposal names.
+    DocumentMismatch "DOCUMENT_MISMATCH"
+        "the document is not the one that the proposal names, or not the next version"
+    /// A document that cannot be used.
+    DocumentInvalid "DOCUMENT_INVALID"
+        "the document is not acceptable"
+    /// A certificate that cannot be used.
+    CertificateInvalid "CERTIFICATE_INVALID"
+        "the certificate of the new key is not acceptable"
+    /// Not what the proposal names came with it.
+    AttachmentMismatch "ATTACHMENT_MISMATCH"
+        "what accompanies the proposal is not what it names, each once"
+    /// The key's state does not allow it.
+    KeyState "KEY_STATE"
+        "the key's state does not allow it; ListKeys shows the state of each"
     /// The intent was not finished in its time.
     Overdue "OVERDUE"
         "it was not finished in its time; call again"

@@ -24,6 +24,8 @@ pub enum Label {
     Kind,
     /// Why, where there is no code.
     Reason,
+    /// Which part of what rules an institution: its history, a document, its keys.
+    What,
     /// Of this program.
     Version,
 }
@@ -42,6 +44,7 @@ impl Label {
             Self::Key => &["key"],
             Self::Kind => &["kind"],
             Self::Reason => &["reason"],
+            Self::What => &["what"],
             Self::Version => &["version"],
         }
     }
@@ -52,7 +55,12 @@ impl Label {
             Self::Institution => institutions.saturating_add(1),
             Self::Method => 40,
             Self::Result => 96,
-            Self::Operation | Self::Stage | Self::Scope | Self::Purpose | Self::Kind => 8,
+            Self::Operation
+            | Self::Stage
+            | Self::Scope
+            | Self::Purpose
+            | Self::Kind
+            | Self::What => 8,
             Self::Reason | Self::Key => 16,
             Self::Version => 1,
         }
@@ -162,6 +170,10 @@ catalogue! {
         "How many documents were ever loaded"
     DOCUMENT_VERSION "semops_document_version" [Institution Kind]
         "The version in force"
+    UNAPPROVED "semops_unapproved" [Institution What]
+        "1 while the record holds what the institution's history does not approve; it is not used"
+    RECOVERIES "semops_recovery_pending" [Institution]
+        "Recoveries of the custodians that wait for the end of their delay"
     KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose Key]
         "The start of a signing key's cryptoperiod"
     KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose Key]

@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pruned: Counter<u64>,
     generation: Gauge<u64>,
     version: Gauge<u64>,
+    unapproved: Gauge<u64>,
+    recoveries: Gauge<u64>,
     server_until: Gauge<u64>,
     leader: Gauge<u64>,
     build: Gauge<u64>,
@@ -37,6 +39,8 @@ impl Standing {
             pruned: counter(meter, &catalog::ROWS_PRUNED),
             generation: gauge(meter, &catalog::DOCUMENTS_GENERATION),
             version: gauge(meter, &catalog::DOCUMENT_VERSION),
+            unapproved: gauge(meter, &catalog::UNAPPROVED),
+            recoveries: gauge(meter, &catalog::RECOVERIES),
             server_until: gauge(meter, &catalog::SERVER_UNTIL),
             leader: gauge(meter, &catalog::LEADER),
             build: gauge(meter, &catalog::BUILD),
@@ -119,6 +123,21 @@ impl Metrics {
             .standing
             .version
             .record(version, &[label, KeyValue::new("kind", kind.name())]);
+    }
+
+    /// Whether a part of what rules an institution is not approved.
+    pub fn unapproved(&self, institution: &InstitutionId, what: &'static str, is: bool) {
+        let label = self.0.institutions.label(Some(institution));
+        self.0
+            .standing
+            .unapproved
+            .record(u64::from(is), &[label, KeyValue::new("what", what)]);
+    }
+
+    /// How many recoveries of an institution's custodians wait.
+    pub fn recoveries(&self, institution: &InstitutionId, count: u64) {
+        let label = self.0.institutions.label(Some(institution));
+        self.0.standing.recoveries.record(count, &[label]);
     }
 
     /// Until when the server's TLS certificate is valid.

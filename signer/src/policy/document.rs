@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::rates::{RateLimitsForm, rate_limits};
 use crate::domain::limit::RateLimits;
 
-/// One version of an institution's policy. `signer policy load --help` shows the form of its file.
+/// One version of an institution's policy. `signer policy --help` shows the form of its file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) institution: InstitutionId,

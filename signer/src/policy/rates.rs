@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(parsed(&table), Ok(expected));
     }
 
-    /// The example is what `signer policy load --help` shows.
+    /// The example is what `signer policy --help` shows.
     #[test]
     fn the_example_names_every_limit_with_its_default() {
         let example = include_str!("../../policy.example.toml");

@@ -1,6 +1,7 @@
 //! Owns the authentication of callers: a connection's certificate and the register of callers, compared on every
 //! request. Every refusal looks the same from outside.
 
+use semops_objects::institution::InstitutionId;
 use tracing::info;
 
 use crate::{
@@ -20,7 +21,8 @@ impl Caller {
     /// The caller behind a connection, by the documents of this snapshot.
     ///
     /// # Errors
-    /// `CALLER_UNKNOWN`, whatever the cause.
+    /// `CALLER_UNKNOWN`, whatever the cause lies with the caller; `INSTITUTION_NOT_SERVED` or `NOT_APPROVED` where it does
+    /// not.
     pub(crate) fn authenticate(
         peer: Option<&PeerIdentity>,
         snapshot: &Snapshot,
@@ -30,7 +32,12 @@ impl Caller {
         Self::known(peer, snapshot, scheme, now).map_err(|why| {
             // The cause is for the operator alone.
             info!(peer = peer.map(|peer| peer.uri.as_str()), %why, "a caller is not known");
-            Error::Unauthenticated(Reason::CallerUnknown)
+            match why {
+                // Nobody can be known there: all its callers are told to come again.
+                Stranger::NotServed(institution) => Error::not_served(&institution),
+                Stranger::NotApproved(institution) => Error::not_approved(&institution, "callers"),
+                _ => Error::Unauthenticated(Reason::CallerUnknown),
+            }
         })
     }
 
@@ -44,7 +51,16 @@ impl Caller {
         scheme: &str,
         now: Timestamp,
     ) -> Result<Self, Stranger> {
-        let registered = |id: &SpiffeId| snapshot.register(id.institution()).map(AsRef::as_ref);
+        let registered = |id: &SpiffeId| {
+            let institution = id.institution();
+            match snapshot.register(institution) {
+                Some(register) => Ok(register.as_ref()),
+                None if snapshot.serves(institution) => {
+                    Err(Stranger::NotApproved(institution.clone()))
+                }
+                None => Err(Stranger::NotServed(institution.clone())),
+            }
+        };
         caller(peer.ok_or(Stranger::Certificate)?, registered, scheme, now)
     }
 
@@ -55,7 +71,7 @@ impl Caller {
 }
 
 /// Why a peer is no caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stranger {
     #[error("its certificate has not one URI and O, or its CA was not presented")]
     Certificate,
@@ -65,8 +81,10 @@ pub(crate) enum Stranger {
     Organization,
     #[error("its certificate is outside its validity")]
     Validity,
-    #[error("its institution has no register of callers")]
-    NoRegister,
+    #[error("the configuration has no institution {0}")]
+    NotServed(InstitutionId),
+    #[error("the register of callers of {0} in the record was not approved")]
+    NotApproved(InstitutionId),
     #[error("its certificate was not issued by the TLS CA in the register")]
     TlsCa,
     #[error("it is not in the register, or disabled there")]
@@ -75,7 +93,7 @@ pub(crate) enum Stranger {
 
 fn caller<'a>(
     peer: &PeerIdentity,
-    register: impl FnOnce(&SpiffeId) -> Option<&'a Register>,
+    register: impl FnOnce(&SpiffeId) -> Result<&'a Register, Stranger>,
     scheme: &str,
     now: Timestamp,
 ) -> Result<Caller, Stranger> {
@@ -90,7 +108,7 @@ fn caller<'a>(
     if !(peer.not_before..=peer.not_after).contains(&now.seconds()) {
         return Err(Stranger::Validity);
     }
-    let register = register(&id).ok_or(Stranger::NoRegister)?;
+    let register = register(&id)?;
     // Another institution's TLS CA may issue what it likes: it does not count here.
     if peer.issuing_ca != register.tls_ca().sha256() {
         return Err(Stranger::TlsCa);
@@ -144,7 +162,7 @@ mod tests {
         let register = register(&ca);
         let caller = caller(
             &peer(&ca),
-            |_| Some(&register),
+            |_| Ok(&register),
             SCHEME,
             Timestamp::from_seconds(200),
         )
@@ -212,16 +230,17 @@ mod tests {
         ];
         let now = Timestamp::from_seconds(150);
         for (peer, why) in peers {
-            let found = caller(&peer, |_| Some(&register), SCHEME, now);
+            let found = caller(&peer, |_| Ok(&register), SCHEME, now);
             assert_eq!(found, Err(why), "{peer:?}");
         }
         let peer = peer(&ca);
+        let unapproved = Stranger::NotApproved("alfa".parse().unwrap());
         assert_eq!(
-            caller(&peer, |_| None, SCHEME, now),
-            Err(Stranger::NoRegister)
+            caller(&peer, |_| Err(unapproved.clone()), SCHEME, now),
+            Err(unapproved)
         );
         assert_eq!(
-            caller(&peer, |_| Some(&register), "s", now),
+            caller(&peer, |_| Ok(&register), "s", now),
             Err(Stranger::SpiffeId)
         );
     }

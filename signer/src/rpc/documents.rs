@@ -56,11 +56,11 @@ impl DocumentService for Documents {
 type Which = (DocumentKind, Option<u64>);
 
 pub(super) fn document_request(message: v1::GetDocumentRequest) -> Result<Which, Error> {
-    Ok((kind(message.kind)?, given(message.version)))
+    Ok((kind("kind", message.kind)?, given(message.version)))
 }
 
 pub(super) fn versions_request(message: v1::ListDocumentVersionsRequest) -> Result<Which, Error> {
-    Ok((kind(message.kind)?, given(message.below)))
+    Ok((kind("kind", message.kind)?, given(message.below)))
 }
 
 /// Versions begin at 1; 0 names none.
@@ -68,7 +68,8 @@ fn given(version: u64) -> Option<u64> {
     (version > 0).then_some(version)
 }
 
-fn kind(code: i32) -> Result<DocumentKind, Error> {
+/// The kind with this code, in the field `name`.
+pub(super) fn kind(name: &str, code: i32) -> Result<DocumentKind, Error> {
     use v1::DocumentKind as K;
     match K::try_from(code) {
         Ok(K::Policy) => Ok(DocumentKind::Policy),
@@ -76,24 +77,28 @@ fn kind(code: i32) -> Result<DocumentKind, Error> {
         Ok(K::Callers) => Ok(DocumentKind::Callers),
         Ok(K::Custodians) => Ok(DocumentKind::Custodians),
         Ok(K::Unspecified) | Err(_) => Err(field::invalid(
-            "kind",
+            name,
             "must be one of DocumentKind, not UNSPECIFIED",
         )),
     }
 }
 
 pub(crate) fn named(version: DocumentVersion) -> v1::DocumentVersion {
-    let kind = match version.kind {
+    v1::DocumentVersion {
+        kind: kind_code(version.kind).into(),
+        version: version.version,
+        sha256: version.sha256.to_vec(),
+        loaded_at: version.loaded_at.seconds(),
+    }
+}
+
+/// The code of a kind.
+pub(super) fn kind_code(kind: DocumentKind) -> v1::DocumentKind {
+    match kind {
         DocumentKind::Policy => v1::DocumentKind::Policy,
         DocumentKind::Trust => v1::DocumentKind::Trust,
         DocumentKind::Callers => v1::DocumentKind::Callers,
         DocumentKind::Custodians => v1::DocumentKind::Custodians,
-    };
-    v1::DocumentVersion {
-        kind: kind.into(),
-        version: version.version,
-        sha256: version.sha256.to_vec(),
-        loaded_at: version.loaded_at.seconds(),
     }
 }
 
@@ -105,7 +110,7 @@ mod tests {
     #[test]
     fn a_kind_keeps_its_code_and_others_are_refused() {
         for code in -1..=5 {
-            let read = kind(code);
+            let read = kind("kind", code);
             assert_eq!(read.is_ok(), (1..=4).contains(&code), "{code}");
             if let Ok(kind) = read {
                 let version = DocumentVersion {

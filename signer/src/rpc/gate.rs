@@ -133,7 +133,7 @@ impl Gate {
             _ => request,
         };
         request.extensions_mut().insert(call);
-        Ok(self.routes.serve(method.service(), request).await)
+        Ok(self.routes.serve(method, request).await)
     }
 
     async fn admit(

@@ -14,13 +14,14 @@ use tonic_health::pb::{
 use crate::authority::Authority;
 
 /// The services that may be asked for; the empty name is the whole server.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     v1::enrollment_service_server::SERVICE_NAME,
     v1::cosigning_service_server::SERVICE_NAME,
     v1::trust_service_server::SERVICE_NAME,
     v1::key_service_server::SERVICE_NAME,
     v1::document_service_server::SERVICE_NAME,
+    v1::change_service_server::SERVICE_NAME,
     v1::status_service_server::SERVICE_NAME,
 ];
 

@@ -22,6 +22,11 @@ pub(crate) enum Method {
     CreateKey,
     GetDocument,
     ListDocumentVersions,
+    ProposeChange,
+    ApproveChange,
+    RejectChange,
+    GetChange,
+    ListChanges,
     GetStatus,
     HealthCheck,
     HealthWatch,
@@ -36,6 +41,7 @@ pub(crate) enum Service {
     Trust,
     Keys,
     Documents,
+    Changes,
     Status,
     Health,
     Reflection,
@@ -43,7 +49,7 @@ pub(crate) enum Service {
 
 impl Method {
     /// Every method.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::EnrollDevice,
         Self::AcceptDevice,
         Self::ReleaseDevice,
@@ -60,6 +66,11 @@ impl Method {
         Self::CreateKey,
         Self::GetDocument,
         Self::ListDocumentVersions,
+        Self::ProposeChange,
+        Self::ApproveChange,
+        Self::RejectChange,
+        Self::GetChange,
+        Self::ListChanges,
         Self::GetStatus,
         Self::HealthCheck,
         Self::HealthWatch,
@@ -85,6 +96,11 @@ impl Method {
             Self::CreateKey => "/semops.signer.v1.KeyService/CreateKey",
             Self::GetDocument => "/semops.signer.v1.DocumentService/GetDocument",
             Self::ListDocumentVersions => "/semops.signer.v1.DocumentService/ListDocumentVersions",
+            Self::ProposeChange => "/semops.signer.v1.ChangeService/ProposeChange",
+            Self::ApproveChange => "/semops.signer.v1.ChangeService/ApproveChange",
+            Self::RejectChange => "/semops.signer.v1.ChangeService/RejectChange",
+            Self::GetChange => "/semops.signer.v1.ChangeService/GetChange",
+            Self::ListChanges => "/semops.signer.v1.ChangeService/ListChanges",
             Self::GetStatus => "/semops.signer.v1.StatusService/GetStatus",
             Self::HealthCheck => "/grpc.health.v1.Health/Check",
             Self::HealthWatch => "/grpc.health.v1.Health/Watch",
@@ -112,6 +128,11 @@ impl Method {
             Self::GetTrustBundle | Self::GetCrl => Service::Trust,
             Self::ListKeys | Self::GetKey | Self::CreateKey => Service::Keys,
             Self::GetDocument | Self::ListDocumentVersions => Service::Documents,
+            Self::ProposeChange
+            | Self::ApproveChange
+            | Self::RejectChange
+            | Self::GetChange
+            | Self::ListChanges => Service::Changes,
             Self::GetStatus => Service::Status,
             Self::HealthCheck | Self::HealthWatch => Service::Health,
             Self::Reflection => Service::Reflection,
@@ -120,44 +141,29 @@ impl Method {
 
     /// Whether a caller in this role may call it.
     pub(crate) const fn allows(self, role: Role) -> bool {
-        match (self, role) {
-            (
-                Self::EnrollDevice | Self::AcceptDevice | Self::ReleaseDevice | Self::RevokeDevice,
-                Role::Enrolment,
-            )
-            | (Self::GetDevice | Self::ListDevices, Role::Enrolment | Role::Payments)
-            | (
-                Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization,
-                Role::Payments,
-            )
-            | (
-                Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
-                Role::Custodian | Role::Auditor,
-            )
-            | (Self::CreateKey, Role::Custodian)
-            | (
-                Self::GetTrustBundle
-                | Self::GetCrl
-                | Self::GetStatus
-                | Self::HealthCheck
-                | Self::HealthWatch
-                | Self::Reflection,
-                Role::Enrolment | Role::Payments | Role::Custodian | Role::Auditor,
-            ) => true,
-            (
-                Self::EnrollDevice | Self::AcceptDevice | Self::ReleaseDevice | Self::RevokeDevice,
-                Role::Payments | Role::Custodian | Role::Auditor,
-            )
-            | (Self::GetDevice | Self::ListDevices, Role::Custodian | Role::Auditor)
-            | (
-                Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization,
-                Role::Enrolment | Role::Custodian | Role::Auditor,
-            )
-            | (
-                Self::ListKeys | Self::GetKey | Self::GetDocument | Self::ListDocumentVersions,
-                Role::Enrolment | Role::Payments,
-            )
-            | (Self::CreateKey, Role::Enrolment | Role::Payments | Role::Auditor) => false,
+        match self {
+            Self::EnrollDevice | Self::AcceptDevice | Self::ReleaseDevice | Self::RevokeDevice => {
+                matches!(role, Role::Enrolment)
+            }
+            Self::GetDevice | Self::ListDevices => matches!(role, Role::Enrolment | Role::Payments),
+            Self::CosignOrder | Self::GetAuthorization | Self::VerifyAuthorization => {
+                matches!(role, Role::Payments)
+            }
+            Self::ListKeys
+            | Self::GetKey
+            | Self::GetDocument
+            | Self::ListDocumentVersions
+            | Self::GetChange
+            | Self::ListChanges => matches!(role, Role::Custodian | Role::Auditor),
+            Self::CreateKey | Self::ProposeChange | Self::ApproveChange | Self::RejectChange => {
+                matches!(role, Role::Custodian)
+            }
+            Self::GetTrustBundle
+            | Self::GetCrl
+            | Self::GetStatus
+            | Self::HealthCheck
+            | Self::HealthWatch
+            | Self::Reflection => true,
         }
     }
 
@@ -182,7 +188,12 @@ impl Method {
             | Self::GetKey
             | Self::CreateKey
             | Self::GetDocument
-            | Self::ListDocumentVersions => true,
+            | Self::ListDocumentVersions
+            | Self::ProposeChange
+            | Self::ApproveChange
+            | Self::RejectChange
+            | Self::GetChange
+            | Self::ListChanges => true,
             Self::VerifyAuthorization
             | Self::GetTrustBundle
             | Self::GetCrl
@@ -278,17 +289,29 @@ mod tests {
         )
     }
 
+    /// What an auditor may not: he changes nothing.
+    fn decides(method: Method) -> bool {
+        use Method as M;
+        matches!(
+            method,
+            M::CreateKey | M::ProposeChange | M::ApproveChange | M::RejectChange
+        )
+    }
+
     #[test]
-    fn custodians_and_auditors_reach_keys_documents_and_what_is_everybodys_alone() {
+    fn custodians_and_auditors_reach_keys_documents_changes_and_what_is_everybodys_alone() {
         for method in Method::ALL {
-            let theirs = matches!(method.service(), Service::Keys | Service::Documents);
-            for role in [Role::Custodian, Role::Auditor] {
-                // Auditors change nothing.
-                let changes = method == Method::CreateKey;
-                let may = !changes || role == Role::Custodian;
-                let expected = is_everybodys(method) || theirs && may;
-                assert_eq!(method.allows(role), expected, "{method:?}");
-            }
+            let theirs = matches!(
+                method.service(),
+                Service::Keys | Service::Documents | Service::Changes
+            );
+            let expected = is_everybodys(method) || theirs;
+            assert_eq!(method.allows(Role::Custodian), expected, "{method:?}");
+            assert_eq!(
+                method.allows(Role::Auditor),
+                expected && !decides(method),
+                "{method:?}"
+            );
             for role in [Role::Enrolment, Role::Payments] {
                 assert!(!(theirs && method.allows(role)), "{method:?}");
             }

@@ -4,6 +4,7 @@
 mod bounded;
 mod call;
 pub(crate) mod caller;
+mod changes;
 pub(crate) mod connection;
 mod cosigning;
 mod deadline;

@@ -5,7 +5,7 @@ use semops_proto::v1;
 
 use crate::{
     error::Error,
-    rpc::{cosigning, device_pages, documents, enrollment, keys, method::Method, trust},
+    rpc::{changes, cosigning, device_pages, documents, enrollment, keys, method::Method, trust},
 };
 
 /// What a request was read as.
@@ -35,6 +35,11 @@ pub fn read_request(path: &str, body: &[u8]) -> Option<Result<Read, Error>> {
         Method::GetKey => read(body, keys::key_request),
         Method::GetDocument => read(body, documents::document_request),
         Method::ListDocumentVersions => read(body, documents::versions_request),
+        Method::ProposeChange => read(body, changes::proposing),
+        Method::ApproveChange => read(body, changes::approving),
+        Method::RejectChange => read(body, changes::rejecting),
+        Method::GetChange => read(body, changes::change_request),
+        Method::ListChanges => read(body, changes::listing),
         Method::GetStatus => read(body, |_: v1::GetStatusRequest| Ok(())),
         Method::HealthCheck | Method::HealthWatch | Method::Reflection => None,
     }

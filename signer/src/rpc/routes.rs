@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use http::{Request, Response};
 use semops_proto::v1::{
-    cosigning_service_server::CosigningServiceServer,
+    change_service_server::ChangeServiceServer, cosigning_service_server::CosigningServiceServer,
     document_service_server::DocumentServiceServer,
     enrollment_service_server::EnrollmentServiceServer, key_service_server::KeyServiceServer,
     status_service_server::StatusServiceServer, trust_service_server::TrustServiceServer,
@@ -14,12 +14,23 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::rpc::{
-    call::Desk, cosigning::Cosigning, documents::Documents, enrollment::Enrollment,
-    health::HealthChecks, keys::Keys, method::Service, service_status::ServiceStatus, trust::Trust,
+    call::Desk,
+    changes::Changes,
+    cosigning::Cosigning,
+    documents::Documents,
+    enrollment::Enrollment,
+    health::HealthChecks,
+    keys::Keys,
+    method::{Method, Service},
+    service_status::ServiceStatus,
+    trust::Trust,
 };
 
 /// The longest request message, octets. The longest that is meant to come has about 9 KiB.
 const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The longest proposal with the one document that it names, octets: 8 MiB of it, 64 KiB of the proposal, and its approval.
+const MAX_PROPOSAL: usize = 8 * 1024 * 1024 + 72 * 1024;
 
 type Server = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
@@ -31,6 +42,8 @@ pub(crate) struct Routes {
     trust: TrustServiceServer<Trust>,
     keys: KeyServiceServer<Keys>,
     documents: DocumentServiceServer<Documents>,
+    changes: ChangeServiceServer<Changes>,
+    proposals: ChangeServiceServer<Changes>,
     status: StatusServiceServer<ServiceStatus>,
     health: HealthServer<HealthChecks>,
     reflection: Server,
@@ -60,6 +73,10 @@ impl Routes {
             keys: KeyServiceServer::new(Keys(desk.clone())).max_decoding_message_size(MAX_MESSAGE),
             documents: DocumentServiceServer::new(Documents(desk.clone()))
                 .max_decoding_message_size(MAX_MESSAGE),
+            changes: ChangeServiceServer::new(Changes(desk.clone()))
+                .max_decoding_message_size(MAX_MESSAGE),
+            proposals: ChangeServiceServer::new(Changes(desk.clone()))
+                .max_decoding_message_size(MAX_PROPOSAL),
             status: StatusServiceServer::new(ServiceStatus(desk.clone()))
                 .max_decoding_message_size(MAX_MESSAGE),
             health: HealthServer::new(health).max_decoding_message_size(MAX_MESSAGE),
@@ -67,18 +84,18 @@ impl Routes {
         })
     }
 
-    /// Has the service answer.
-    pub(crate) async fn serve(
-        &mut self,
-        service: Service,
-        request: Request<Body>,
-    ) -> Response<Body> {
-        let answered = match service {
+    /// Has the method's service answer.
+    pub(crate) async fn serve(&mut self, method: Method, request: Request<Body>) -> Response<Body> {
+        let answered = match method.service() {
             Service::Enrollment => self.enrollment.call(request).await,
             Service::Cosigning => self.cosigning.call(request).await,
             Service::Trust => self.trust.call(request).await,
             Service::Keys => self.keys.call(request).await,
             Service::Documents => self.documents.call(request).await,
+            Service::Changes if method == Method::ProposeChange => {
+                self.proposals.call(request).await
+            }
+            Service::Changes => self.changes.call(request).await,
             Service::Status => self.status.call(request).await,
             Service::Health => self.health.call(request).await,
             Service::Reflection => match self.reflection.ready().await {

@@ -76,7 +76,7 @@ impl Unreached {
             Self::MessageTooLarge => (
                 Code::ResourceExhausted,
                 "MESSAGE_TOO_LARGE",
-                "the message is longer than 64 KiB; no request of this service needs as much",
+                "the message is longer than 64 KiB, or than 8 MiB with a proposal; no request of this service needs as much",
             ),
             Self::MethodUnknown => (
                 Code::Unimplemented,
@@ -126,6 +126,7 @@ pub(crate) fn status(error: Error, request: RequestId) -> Status {
         Error::NotFound(reason) => told(Code::NotFound, reason),
         Error::Conflict(reason) => told(Code::AlreadyExists, reason),
         Error::Precondition(reason) => told(Code::FailedPrecondition, reason),
+        Error::Refused { reason, why } => refused(reason, &why, request),
         Error::Busy { reason, about } => {
             later(Code::ResourceExhausted, reason, jittered(about), request)
         }
@@ -159,6 +160,15 @@ const LATE: &str = "the deadline passed; call again with the same content";
 const MOVING: &str =
     "the institution's documents are being changed; call again with the same content";
 const FAULT: &str = "a fault of the service; its operator finds the cause under the request id";
+
+fn refused(reason: Reason, why: &str, request: RequestId) -> Status {
+    let text = format!("{}: {why}", reason.text());
+    made(
+        Code::FailedPrecondition,
+        &text,
+        details(reason.name(), request),
+    )
+}
 
 fn later(code: Code, reason: Reason, left: Duration, request: RequestId) -> Status {
     let mut details = details(reason.name(), request);

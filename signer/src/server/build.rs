@@ -31,13 +31,16 @@ pub(super) struct Built {
 pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, ServeError> {
     let store =
         record::open_measured(&config.store, READERS, Clock::system(), metrics.clone()).await?;
-    let (mut institutions, mut tokens) = (BTreeMap::new(), Vec::new());
+    let (mut institutions, mut ceremonies) = (BTreeMap::new(), BTreeMap::new());
+    let mut tokens = Vec::new();
     for institution in config.institutions {
         let keyring = keyring::of(&institution);
         institutions.insert(institution.id.clone(), Arc::new(keyring.clone()));
+        ceremonies.insert(institution.id.clone(), institution.ceremony.clone());
         tokens.push(token(institution, &keyring));
     }
     let setup = Setup {
+        scheme: config.scheme,
         oids: config.oids,
         public_base_url: config.public_base_url,
         device_validity_days: config.device_validity_days,
@@ -47,6 +50,7 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
         device_root: root(config.device_root),
         signing_root: root(config.signing_root),
         institutions,
+        ceremonies,
     };
     let (signer, keys, monitor) = open(config.hsm, tokens, metrics.clone()).await?;
     let watch = monitor.watch();

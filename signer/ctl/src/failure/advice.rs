@@ -109,12 +109,8 @@ const BY_REASON: &[(&str, &str)] = &[
         "wait until earlier orders of the device are a day old, or change the limits in the policy",
     ),
     (
-        "NO_POLICY",
-        "the operator of the service loads your policy first: signer policy load",
-    ),
-    (
-        "NO_TRUST",
-        "the operator of the service loads your trust document first: signer trust load",
+        "NOT_APPROVED",
+        "tell the operator of the service at once: its record holds what your custodians did not approve",
     ),
     (
         "CALLER_UNKNOWN",

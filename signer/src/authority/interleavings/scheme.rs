@@ -25,25 +25,32 @@ use super::DAY;
 use crate::authority::*;
 use crate::{
     domain::{
-        key::{KeyRecord, Purpose},
+        actor::Actor,
+        key::{KeyId, KeyRecord, Purpose},
         keyring::Keyring,
         retention::Retention,
     },
     hsm::LocalToken,
+    ids::RequestId,
     metrics::Metrics,
-    specimen::{self, Certified, NOW},
+    specimen::{
+        self, Certified, NOW, POLICY, WIDE,
+        board::{Board, SCHEME},
+    },
     store::{KeyRegistration, group::Group, sqlite::SqliteStore},
 };
 
 /// The three keys of an institution, and the first CRL of each CA.
-pub(super) struct InstitutionKeysOf {
-    pub(super) device_ca: Certified,
-    pub(super) signing_ca: Certified,
-    pub(super) authorization: Certified,
+pub(in crate::authority) struct InstitutionKeysOf {
+    pub(in crate::authority) device_ca: Certified,
+    pub(in crate::authority) signing_ca: Certified,
+    pub(in crate::authority) authorization: Certified,
+    /// Its custodians, with their ceremony.
+    pub(in crate::authority) board: Board,
 }
 
 impl InstitutionKeysOf {
-    pub(super) fn new(institution: &str) -> Self {
+    pub(in crate::authority) fn new(institution: &str) -> Self {
         let ca = |common_name| {
             Certified::root().issue(institution, Subject::InstitutionCa { common_name }, 300)
         };
@@ -55,15 +62,46 @@ impl InstitutionKeysOf {
             },
             200,
         );
+        let device_ca = ca("device-ca");
+        let keys = [
+            (&device_ca, Purpose::DeviceCa),
+            (&signing_ca, Purpose::SigningCa),
+            (&authorization, Purpose::Authorization),
+        ];
+        let keys = keys.map(|(key, purpose)| (KeyId::of(key.key.public_key()), purpose));
+        let policy = format!("{POLICY}{WIDE}").replace("\"alfa\"", &format!("{institution:?}"));
+        let board = Board::new(&institution.parse().unwrap(), policy, keys.into());
         Self {
-            device_ca: ca("device-ca"),
+            device_ca,
             signing_ca,
             authorization,
+            board,
         }
     }
 
+    /// Begins the institution's history with its ceremony.
+    pub(in crate::authority) async fn begin(&self, authority: &Authority) {
+        let rules = Rules {
+            scheme: SCHEME,
+            ceremonies: &authority.setup.ceremonies,
+            oids: &authority.setup.oids,
+        };
+        let file = self.board.ceremony.to_json();
+        let origin = Origin {
+            actor: Actor::Operator(0),
+            request: RequestId::new(),
+        };
+        let (store, clock) = (authority.store.as_ref(), authority.clock);
+        bring_change(store, rules, file.as_bytes(), origin, clock)
+            .await
+            .unwrap();
+    }
+
     /// The keys, each with what the token has of it.
-    pub(super) fn held(&self, id: &InstitutionId) -> [(Arc<KeyRecord>, Arc<LocalKey>); 3] {
+    pub(in crate::authority) fn held(
+        &self,
+        id: &InstitutionId,
+    ) -> [(Arc<KeyRecord>, Arc<LocalKey>); 3] {
         [
             (ca(&self.device_ca, id, Purpose::DeviceCa), &self.device_ca),
             (
@@ -102,7 +140,7 @@ fn root() -> Root {
     }
 }
 
-pub(super) async fn authority(
+pub(in crate::authority) async fn authority(
     file: &Path,
     hands: &'static AtomicI64,
     keys: &BTreeMap<InstitutionId, InstitutionKeysOf>,
@@ -127,7 +165,9 @@ pub(super) async fn authority(
         .register_keys(registrations.collect(), clock.now())
         .await
         .unwrap();
+    let ceremonies = keys.iter();
     let setup = Setup {
+        scheme: SCHEME.into(),
         oids: specimen::oids(),
         public_base_url: "http://127.0.0.1:8080".into(),
         device_validity_days: 60,
@@ -137,6 +177,9 @@ pub(super) async fn authority(
         device_root: root(),
         signing_root: root(),
         institutions,
+        ceremonies: ceremonies
+            .map(|(id, keys)| (id.clone(), keys.board.pinned()))
+            .collect(),
     };
     let (group, _) = Group::start(Arc::clone(&store), clock, Metrics::none());
     let (signer, keys, watch) = hsm::local(token);

@@ -31,13 +31,11 @@ use super::{
 use crate::authority::*;
 use crate::{
     clock::Timestamp,
-    domain::{
-        actor::Actor, device::DeviceId, document::DocumentKind, key::Purpose, outcome::Outcome,
-    },
+    domain::{actor::Actor, device::DeviceId, key::Purpose, outcome::Outcome},
     hsm::LocalToken,
     ids::RequestId,
     signing::BankReferences,
-    specimen::{self, NOW, POLICY, WIDE, sign_order},
+    specimen::{self, NOW, sign_order},
     store::sqlite::{self},
 };
 
@@ -69,25 +67,8 @@ impl World {
         let all = held.map(|(record, key)| (record.id, key));
         let token = Arc::new(LocalToken::new(all));
         let authority = authority(&file, hands, &keys, &token).await;
-        for institution in ["alfa", "mobilis"] {
-            let policy = format!("{POLICY}{WIDE}")
-                .replace("\"alfa\"", &format!("{institution:?}"))
-                .into_bytes();
-            let origin = Origin {
-                actor: Actor::Operator(0),
-                request: RequestId::new(),
-            };
-            let oids = specimen::oids();
-            load_document(
-                authority.store.as_ref(),
-                &oids,
-                DocumentKind::Policy,
-                policy,
-                origin,
-                NOW,
-            )
-            .await
-            .unwrap();
+        for keys in keys.values() {
+            keys.begin(&authority).await;
         }
         authority.refresh().await.unwrap();
         let phone = LocalKey::generate().unwrap();

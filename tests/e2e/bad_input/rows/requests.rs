@@ -22,7 +22,7 @@ rows! {
     OVERSIZED_MESSAGE {
         what: "oversized message: more than 64 KiB, or announced as up to 4 GiB",
         told: Status(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-        text: "the message is longer than 64 KiB; no request of this service needs as much",
+        text: "the message is longer than 64 KiB, or than 8 MiB with a proposal; no request of this service needs as much",
         holds: "it is not read; the next request on the same connection is answered",
         test: "malformed::what_is_no_message_is_refused_with_its_reason",
     }

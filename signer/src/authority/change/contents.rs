@@ -1,0 +1,128 @@
+//! Owns what accompanies a change: that it is exactly what the proposal names, that each document says something, and its
+//! form in the record.
+
+use std::sync::Arc;
+
+use semops_objects::{
+    change::{
+        Attachment, AttachmentKind, ChangeRefusal, Custodians, DocumentKind, DocumentName,
+        Operation, Proposal,
+    },
+    trust::TrustDocument,
+};
+use semops_pki::{certificate::Certificate, profile::Oids};
+
+use crate::{
+    domain::change::Enclosed,
+    policy::{Policy, Register},
+};
+
+/// What a document says.
+#[derive(Debug)]
+pub(in crate::authority) enum Content {
+    /// What may be co-signed and enrolled.
+    Policy(Arc<Policy>),
+    /// Whom the institution trusts.
+    Trust(Arc<TrustDocument>),
+    /// Who may call.
+    Callers(Arc<Register>),
+    /// Who may change any of these.
+    Custodians,
+}
+
+impl Content {
+    /// Reads a document.
+    pub(in crate::authority) fn parse(
+        kind: DocumentKind,
+        bytes: &[u8],
+        oids: &Oids,
+    ) -> Result<Self, ChangeRefusal> {
+        let refused = |why: &dyn std::fmt::Display| ChangeRefusal::DocumentForm {
+            kind,
+            why: why.to_string(),
+        };
+        Ok(match kind {
+            DocumentKind::Policy => {
+                let policy = Policy::parse(bytes).map_err(|e| refused(&e))?;
+                Self::Policy(Arc::new(policy))
+            }
+            DocumentKind::Trust => {
+                let trust = TrustDocument::parse(bytes, oids).map_err(|e| refused(&e))?;
+                Self::Trust(Arc::new(trust))
+            }
+            DocumentKind::Callers => {
+                let register = Register::parse(bytes).map_err(|e| refused(&e))?;
+                Self::Callers(Arc::new(register))
+            }
+            DocumentKind::Custodians => {
+                Custodians::parse(bytes)?;
+                Self::Custodians
+            }
+        })
+    }
+}
+
+/// The documents that an operation brings into force.
+pub(super) fn named(operation: &Operation) -> Vec<DocumentName> {
+    match operation {
+        Operation::Ceremony { documents, .. } => documents.to_vec(),
+        other => other.document().into_iter().collect(),
+    }
+}
+
+/// Refuses what accompanies a proposal unless it is all that it names and nothing else, and says what it should.
+pub(super) fn check(
+    proposal: &Proposal,
+    attachments: &[Attachment],
+    oids: &Oids,
+) -> Result<(), ChangeRefusal> {
+    proposal.check_attachments(attachments)?;
+    for Attachment { kind, content } in attachments {
+        if let AttachmentKind::Document(kind) = kind {
+            Content::parse(*kind, content.as_bytes(), oids)?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of the register of custodians, if it is among them.
+pub(super) fn custodians(attachments: &[Attachment]) -> Option<&[u8]> {
+    let register = AttachmentKind::Document(DocumentKind::Custodians);
+    let found = attachments.iter().find(|one| one.kind == register);
+    found.map(|one| one.content.as_bytes())
+}
+
+/// As the record keeps them: the exact bytes of documents, the DER of a certificate.
+pub(super) fn stored(
+    attachments: &[Attachment],
+) -> Result<Vec<(Enclosed, Vec<u8>)>, ChangeRefusal> {
+    let stored = attachments.iter().map(|one| match one.kind {
+        AttachmentKind::Document(kind) => {
+            let bytes = one.content.clone().into_bytes();
+            Ok((Enclosed::Document(kind), bytes))
+        }
+        AttachmentKind::Certificate => {
+            let certificate = Certificate::from_pem(&one.content)
+                .map_err(|e| ChangeRefusal::Certificate(e.to_string()))?;
+            Ok((Enclosed::Certificate, certificate.der().to_vec()))
+        }
+    });
+    stored.collect()
+}
+
+/// The same from the record.
+pub(super) fn attachments(stored: Vec<(Enclosed, Vec<u8>)>) -> Result<Vec<Attachment>, String> {
+    let attached = stored.into_iter().map(|(enclosed, bytes)| match enclosed {
+        Enclosed::Document(kind) => Ok(Attachment {
+            kind: AttachmentKind::Document(kind),
+            content: String::from_utf8(bytes).map_err(|e| e.to_string())?,
+        }),
+        Enclosed::Certificate => Ok(Attachment {
+            kind: AttachmentKind::Certificate,
+            content: Certificate::from_der(&bytes)
+                .map_err(|e| e.to_string())?
+                .to_pem(),
+        }),
+    });
+    attached.collect()
+}
