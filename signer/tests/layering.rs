@@ -31,6 +31,7 @@ fn the_sources_follow_the_arrows() {
     found.extend(arrows_of("", &signer.join("src")));
     found.extend(arrows_of("pki", &workspace.join("pki/src")));
     found.extend(arrows_of("objects", &signer.join("objects/src")));
+    found.extend(tokens_of(&signer.join("ctl/src")));
     for folder in ["proto", "pki", "signer", "softhsm-setup", "tests"] {
         for file in rust_files(&workspace.join(folder)) {
             found.extend(lengths_of(&file, workspace));
@@ -99,6 +100,29 @@ fn judge(top: &str, source: &Source) -> Vec<(usize, String)> {
             }
         }
     }
+    found
+}
+
+/// Where the command line reaches for a PKCS#11 token outside the one module that may: a custodian's approval key.
+fn tokens_of(root: &Path) -> Vec<String> {
+    let place = root.join("custody/token.rs");
+    let mut found = Vec::new();
+    let mut in_place = false;
+    for path in rust_files(root) {
+        let text = fs::read_to_string(&path).unwrap();
+        let source = source::read(&text, &[]);
+        let paths = source
+            .mentions
+            .iter()
+            .map(|mention| mention.path.join("::"));
+        let named = paths.into_iter().any(|path| below(&path, "cryptoki"));
+        if path == place {
+            in_place = named;
+        } else if named {
+            found.push(format!("{}: `cryptoki` has no place here", path.display()));
+        }
+    }
+    assert!(in_place, "{}: no token is reached", place.display());
     found
 }
 

@@ -11,8 +11,8 @@ use semops_proto::{client::Client, v1::DocumentKind};
 
 use crate::{
     commands::{
-        accept, authorization, bench, completions, cosign, crl, device, devices, document, enroll,
-        keys, phone, release, revoke, soak, status, trust, verify,
+        accept, authorization, bench, change, completions, cosign, crl, custodian, device, devices,
+        document, enroll, keys, phone, register, release, revoke, soak, status, trust, verify,
     },
     connection,
     failure::Failure,
@@ -29,13 +29,15 @@ Exit codes:
   3  the service cannot be reached, TLS failed, or there was no answer in time
   4  `verify`: the authorization is not valid (expired or refused)
   5  `diff`: the documents differ
+  6  `change`: the service shows what was not approved
 
 Every error names the way out. Tables fit the terminal; where there is none they are as wide as COLUMNS says, else 80 \
 columns. Ids in them are shortened when they must be: --json has them whole.
 
 With --json a command prints one JSON object on standard output; `COMMAND --help` shows its members. Times are Unix \
 seconds. An error is one object on standard error (from \"code\" on: when refused):
-  {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"bad_answer\",
+  {\"error\": {\"kind\": \"refused\" | \"unreachable\" | \"usage\" | \"not_approved\" |
+    \"bad_answer\",
     \"message\", \"way_out\", \"code\", \"reason\", \"request_id\", \"metadata\": {},
     \"violations\": [{\"field\", \"description\"}], \"limits\": [{\"scope\", \"rule\"}], \"retry_after_seconds\"}}
 
@@ -46,7 +48,7 @@ A profile is a TOML file. Paths in it are relative to it; unknown keys are refus
   certificate = \"chain.pem\"     # the caller's chain, leaf first
   key = \"key.pem\"               # the caller's private key
   timeout_seconds = 10           # deadline of a call, 1 to 300; 10 if left out
-  ceremony = \"ceremony.json\"     # your institution's ceremony file, for custodians and auditors";
+  ceremony = \"ceremony.json\"     # for `change`: your institution's ceremony file";
 
 /// The command line of the SEMOPS signing service.
 #[derive(Debug, Parser)]
@@ -82,6 +84,9 @@ enum Offline {
     /// A phone for people without one; needs no service
     #[command(display_order = 90)]
     Phone(phone::Args),
+    /// An approval key, and change files verified; needs no service
+    #[command(display_order = 90)]
+    Custodian(custodian::Args),
     /// Print the completions of a shell; needs no service
     #[command(display_order = 91)]
     Completions(completions::Args),
@@ -116,6 +121,12 @@ enum Online {
     Policy(document::Args),
     /// Show and compare your institution's register of callers (roles custodian, auditor)
     Callers(document::Args),
+    /// Show and compare your institution's register of custodians (roles custodian, auditor)
+    Custodians(document::Args),
+    /// Propose, look at, approve, reject changes: two persons to each (role custodian; looking: auditor too)
+    Change(Box<change::Args>),
+    /// List all that your security team must account for (roles custodian, auditor)
+    Register(register::Args),
     /// Fetch the newest CRL of a CA (every role)
     Crl(crl::Args),
     /// Show how the service fares, what your token can do, and how much of the limits is left (every role)
@@ -164,6 +175,7 @@ impl Cli {
     pub async fn run(self, clock: fn() -> SystemTime) -> Result<Report, Failure> {
         match &self.command {
             Command::Offline(Offline::Phone(args)) => phone::run(args, clock()),
+            Command::Offline(Offline::Custodian(args)) => custodian::run(args, clock()),
             Command::Offline(Offline::Completions(args)) => {
                 Ok(completions::run(args, &mut Self::command()))
             }
@@ -174,7 +186,7 @@ impl Cli {
                 let progress = Progress::new("waiting for the service");
                 let work = async {
                     let client = connection::client(&profile).await?;
-                    command.run(&client, &progress, clock).await
+                    command.run(&client, &profile, &progress, clock).await
                 };
                 progress.watch(work).await
             }
@@ -195,6 +207,7 @@ impl Online {
     async fn run(
         &self,
         client: &Client,
+        profile: &Profile,
         progress: &Progress,
         clock: fn() -> SystemTime,
     ) -> Result<Report, Failure> {
@@ -208,10 +221,13 @@ impl Online {
             Self::Cosign(args) => cosign::run(args, client).await,
             Self::Authorization(args) => authorization::run(args, client).await,
             Self::Verify(args) => verify::run(args, client).await,
-            Self::Keys(args) => keys::run(args, client, clock()).await,
+            Self::Keys(args) => keys::run(args, client, profile, clock()).await,
             Self::Trust(args) => trust::run(args, client).await,
             Self::Policy(args) => document::run(args, DocumentKind::Policy, client).await,
             Self::Callers(args) => document::run(args, DocumentKind::Callers, client).await,
+            Self::Custodians(args) => document::run(args, DocumentKind::Custodians, client).await,
+            Self::Change(args) => change::run(args, client, profile, progress, clock).await,
+            Self::Register(args) => register::run(args, client, profile, clock()).await,
             Self::Crl(args) => crl::run(args, client).await,
             Self::Status(_) => status::run(client, clock).await,
         }

@@ -14,6 +14,7 @@ pub(crate) use refusal::name as code_name;
 
 use crate::{
     connection::{self, ConnectionError},
+    custody::Untrue,
     files::FileError,
     output::{aligned, printable},
     profile::ProfileError,
@@ -38,6 +39,11 @@ pub enum Failure {
     },
     /// The service refused. Exit code 1.
     Refused(Box<Refusal>),
+    /// The service shows what was not approved. Exit code 6.
+    NotApproved {
+        /// What is wrong with it.
+        message: String,
+    },
     /// The service answered something that this program cannot rely on. Exit code 1.
     BadAnswer {
         /// What is wrong with it.
@@ -46,6 +52,10 @@ pub enum Failure {
         advice: &'static str,
     },
 }
+
+/// The way out when the service shows what was not approved.
+const NOT_APPROVED: &str = "sign nothing on what it shows; tell the other custodians and the operator by another way, and keep this \
+    output. After a restore from a backup the operator brings the missing changes back: signer change load FILE";
 
 impl Failure {
     /// Something that the user gave cannot be used.
@@ -75,13 +85,14 @@ impl Failure {
         }
     }
 
-    /// 1, 2 or 3, as `semopsctl --help` says.
+    /// 1, 2, 3 or 6, as `semopsctl --help` says.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused(_) | Self::BadAnswer { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 3,
+            Self::NotApproved { .. } => 6,
         })
     }
 
@@ -96,6 +107,10 @@ impl Failure {
                 (message.clone(), vec![("way out", advice.clone())])
             }
             Self::Refused(refusal) => (refusal.headline(), refusal.rows()),
+            Self::NotApproved { message } => (
+                format!("the service shows what was not approved: {message}"),
+                vec![("way out", NOT_APPROVED.to_owned())],
+            ),
             Self::BadAnswer { message, advice } => (
                 format!("unexpected answer: {message}"),
                 vec![("way out", (*advice).to_owned())],
@@ -113,6 +128,9 @@ impl Failure {
                 json!({"kind": "unreachable", "message": message, "way_out": advice})
             }
             Self::Refused(refusal) => refusal.json(),
+            Self::NotApproved { message } => {
+                json!({"kind": "not_approved", "message": message, "way_out": NOT_APPROVED})
+            }
             Self::BadAnswer { message, advice } => {
                 json!({"kind": "bad_answer", "message": message, "way_out": advice})
             }
@@ -135,6 +153,14 @@ impl From<Status> for Failure {
         Self::Unreachable {
             message: format!("no answer: {}", connection::cause(source)),
             advice: connection::advice(source).to_owned(),
+        }
+    }
+}
+
+impl From<Untrue> for Failure {
+    fn from(untrue: Untrue) -> Self {
+        Self::NotApproved {
+            message: untrue.to_string(),
         }
     }
 }

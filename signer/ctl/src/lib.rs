@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod connection;
+pub mod custody;
 pub mod failure;
 pub mod files;
 pub mod output;

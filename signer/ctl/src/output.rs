@@ -1,5 +1,6 @@
 //! What a command prints: aligned lines and tables for people, one JSON object for programs.
 
+pub mod difference;
 pub mod table;
 pub mod text;
 

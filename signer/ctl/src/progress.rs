@@ -34,6 +34,11 @@ impl Progress {
         self.line.set_message(message);
     }
 
+    /// Does `work`, which talks to the person, while the line is not there.
+    pub fn hush<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.line.suspend(work)
+    }
+
     /// Waits for `work`; the line stands from its second second to its end. Nothing is written where no terminal is.
     pub async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);

@@ -57,7 +57,7 @@ const CRATES: &[Crate] = &[
         ours: &["semops-objects", "semops-pki", "semops-proto"],
         ours_in_tests: &[],
         others: None,
-        never: &["axum", "cryptoki", "rusqlite", "tokio-postgres"],
+        never: &["axum", "rusqlite", "tokio-postgres"],
     },
     Crate {
         manifest: "signer/Cargo.toml",

@@ -1,4 +1,4 @@
-//! `policy`, `callers` and the document part of `trust`: an institution's documents, shown and compared.
+//! `policy`, `callers`, `custodians` and the document part of `trust`: an institution's documents, shown and compared.
 //!
 //! A document is named by the SHA-256 of its exact bytes. The digest is computed again here, so that what is shown is
 //! what authorizations and audit events name.

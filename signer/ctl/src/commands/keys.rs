@@ -4,6 +4,7 @@
 //! the request for one, must be that key's.
 
 mod create;
+mod rotate;
 mod show;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
         table::{Column, Table},
         text::{date, span},
     },
+    profile::Profile,
 };
 
 const JSON: &str = "JSON: {\"keys\": [{\"key_id\", \"purpose\": \"DEVICE_CA\" | \"SIGNING_CA\" | \"AUTHORIZATION\", \"state\": \
@@ -52,17 +54,28 @@ enum Command {
     Show(show::Args),
     /// Have a new key made in the token, for a rotation (role custodian)
     Create(create::Args),
+    /// Show how far a rotation has come, what comes next, and what verifiers need by when
+    Rotate(rotate::Args),
 }
 
 /// Lists the keys, or shows one. `now` tells their age.
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn run(args: &Args, client: &Client, now: SystemTime) -> Result<Report, Failure> {
+pub async fn run(
+    args: &Args,
+    client: &Client,
+    profile: &Profile,
+    now: SystemTime,
+) -> Result<Report, Failure> {
     let now = unix(now);
     match &args.command {
         Some(Command::Show(args)) => show::run(args, client, now).await,
         Some(Command::Create(args)) => create::run(args, client).await,
+        Some(Command::Rotate(args)) => {
+            let now = u64::try_from(now).unwrap_or_default();
+            rotate::run(args, client, profile, now).await
+        }
         None => Ok(list(&all(client).await?, now)),
     }
 }

@@ -114,7 +114,7 @@ const BY_REASON: &[(&str, &str)] = &[
     ),
     (
         "CALLER_UNKNOWN",
-        "the profile's certificate must be that of a caller in your institution's register, active: its operator loads it",
+        "the profile's certificate must be that of a caller in your institution's register, active: its custodians change it",
     ),
     (
         "ROLE_NOT_ALLOWED",
@@ -126,7 +126,7 @@ const BY_REASON: &[(&str, &str)] = &[
     ),
     (
         "DOCUMENT_NOT_FOUND",
-        "`versions` lists what there is; the operator of the service loads a first one: signer policy|trust|callers load",
+        "`versions` lists what there is; the ceremony brings the first: signer change load",
     ),
     (
         "CRL_NOT_FOUND",
@@ -163,6 +163,74 @@ const BY_REASON: &[(&str, &str)] = &[
     (
         "FAULTY_SIGNATURE",
         "call again, with the same content; have the HSM looked at, for nothing that it says can be relied on",
+    ),
+    (
+        "BASE_MOVED",
+        "another change was executed meanwhile: look at it (semopsctl change list), and propose yours again on top of it",
+    ),
+    (
+        "CHANGE_NOT_FOUND",
+        "`semopsctl change list` shows the changes of your institution, --json their whole ids",
+    ),
+    (
+        "CHANGE_ENDED",
+        "`semopsctl change show ID` says how it ended; propose it again if it is still wanted",
+    ),
+    (
+        "CHANGE_EXPIRED",
+        "propose it again, and have it approved before it ends",
+    ),
+    (
+        "CHANGE_NOT_YET_VALID",
+        "set this machine's clock, and sign again",
+    ),
+    (
+        "TOO_MANY_CHANGES",
+        "approve or reject what waits first: semopsctl change list",
+    ),
+    (
+        "NOT_A_CUSTODIAN",
+        "use an approval key of the register in force: semopsctl custodians show",
+    ),
+    (
+        "CUSTODIAN_SUSPENDED",
+        "another custodian must do this; the others can make you active again: semopsctl change propose custodians",
+    ),
+    (
+        "ALREADY_DECIDED",
+        "one decision for each person: another custodian must decide; `semopsctl change show ID` says who has",
+    ),
+    (
+        "APPROVAL_INVALID",
+        "sign again with semopsctl, by a clock that is right",
+    ),
+    (
+        "OTHER_PROPOSAL",
+        "sign an approval of this very change: semopsctl change approve ID",
+    ),
+    (
+        "QUORUM_TOO_SMALL",
+        "a register asks for two persons at least: change its quorum",
+    ),
+    (
+        "TOO_FEW_CUSTODIANS",
+        "a register has one active person more than its quorum: add one, or leave one active",
+    ),
+    (
+        "DOCUMENT_MISMATCH",
+        "propose the document with the version that comes next",
+    ),
+    (
+        "KEY_STATE",
+        "`semopsctl keys` shows the key's state; what can follow it is in the guide for custodians",
+    ),
+    (
+        "NOT_APPROVED",
+        "what the record holds was not approved by your institution's custodians: call its operator and your security team",
+    ),
+    (
+        "RECOVERY_REFUSED",
+        "only the recovery key of the register in force replaces custodians in this way, and nobody else approves it",
     ),
     (
         "METHOD_UNKNOWN",

@@ -1,26 +1,25 @@
 //! `diff`: whether two documents are the same by their digests, and if not, which lines differ.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use semops_pki::algorithm::sha256;
 use semops_proto::{client::Client, v1::DocumentKind};
 use serde_json::{Value, json};
-use similar::TextDiff;
 
 use super::{Document, word};
 use crate::{
     failure::Failure,
     files,
-    output::{Report, printable, text::hexadecimal},
+    output::{
+        Report,
+        difference::{Text, unified},
+        text::hexadecimal,
+    },
 };
 
-const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\", \"same\" (by SHA-256), \"old\" and \"new\": {\"version\" or null, \"file\" or null, \
+const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\" | \"custodians\", \"same\" (by SHA-256), \"old\" and \"new\": {\"version\" or null, \"file\" or null, \
                     \"sha256\" (hexadecimal)}, \"diff\" (unified, empty if the same)}. The exit code is 0 if they are the same, \
                     else 5";
-/// Lines around a change.
-const CONTEXT: usize = 3;
-/// How long the shortest difference is looked for before a longer one is taken.
-const EFFORT: Duration = Duration::from_secs(2);
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
@@ -106,6 +105,13 @@ impl Side {
         })
     }
 
+    fn text(&self) -> Text<'_> {
+        Text {
+            name: &self.name,
+            content: &self.content,
+        }
+    }
+
     fn json(&self) -> Value {
         json!({"version": self.version, "file": self.file, "sha256": self.sha256})
     }
@@ -116,7 +122,7 @@ fn report(kind: DocumentKind, old: &Side, new: &Side) -> Report {
     let lines = if same {
         String::new()
     } else {
-        unified(old, new)
+        unified(old.text(), new.text())
     };
     let report = Report::new(json!({
         "document": word(kind),
@@ -135,36 +141,6 @@ fn report(kind: DocumentKind, old: &Side, new: &Side) -> Report {
     report.text(lines).differs()
 }
 
-/// The lines that differ, in the unified format of diff (POSIX XCU diff -U), what a terminal would obey escaped: a
-/// difference of line ends or direction marks is seen.
-fn unified(old: &Side, new: &Side) -> String {
-    // Parted at line feeds alone, so that a lone carriage return is part of a line, as for every other program.
-    let (before, after): (Vec<&str>, Vec<&str>) = (
-        old.content.split_inclusive('\n').collect(),
-        new.content.split_inclusive('\n').collect(),
-    );
-    let diff = TextDiff::configure()
-        .timeout(EFFORT)
-        .diff_slices(&before, &after);
-    let mut out = format!(
-        "--- {}\n+++ {}\n",
-        printable(&old.name),
-        printable(&new.name)
-    );
-    for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
-        out += &format!("{}\n", hunk.header());
-        for change in hunk.iter_changes() {
-            let line = change.value();
-            let (line, end) = match line.strip_suffix('\n') {
-                Some(line) => (line, ""),
-                None => (line, "\n\\ No newline at end of file"),
-            };
-            out += &format!("{}{}{end}\n", change.tag(), printable(line));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -179,33 +155,6 @@ mod tests {
             sha256: hexadecimal(&sha256(content.as_bytes())),
             content: content.to_owned(),
         }
-    }
-
-    #[test]
-    fn the_difference_is_unified_with_three_lines_around() {
-        let lines: Vec<String> = (1..=9).map(|n| format!("line {n}\n")).collect();
-        let old = lines.concat();
-        let new = old.replace("line 5\n", "line five\nand more\n");
-        let text = unified(&side("version 1", &old), &side("next.toml", &new));
-        assert_eq!(
-            text,
-            "--- version 1\n+++ next.toml\n@@ -2,7 +2,8 @@\n line 2\n line 3\n line 4\n-line 5\n\
-             +line five\n+and more\n line 6\n line 7\n line 8\n"
-        );
-    }
-
-    #[test]
-    fn line_ends_and_hidden_characters_are_seen() {
-        let text = unified(&side("a", "x\ny\n"), &side("b", "x\r\ny\u{202e}"));
-        assert_eq!(
-            text,
-            "--- a\n+++ b\n@@ -1,2 +1,2 @@\n-x\n-y\n+x\\r\n+y\\u{202e}\n\\ No newline at end of file\n"
-        );
-        let lone = unified(&side("a", "x\ry\n"), &side("b", "x\ry"));
-        assert_eq!(
-            lone,
-            "--- a\n+++ b\n@@ -1 +1 @@\n-x\\ry\n+x\\ry\n\\ No newline at end of file\n"
-        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     output::{Report, path_json, utc},
 };
 
-const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds), \"content\" \
+const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\" | \"custodians\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds), \"content\" \
                     (TOML), \"saved_to\" (path or null)}";
 
 /// Which version, and where to put it.

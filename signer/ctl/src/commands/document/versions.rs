@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\", \"versions\": [{\"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}]}, \
+const JSON: &str = "JSON: {\"document\": \"policy\" | \"trust\" | \"callers\" | \"custodians\", \"versions\": [{\"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}]}, \
                     newest first: the first is in force";
 
 /// Nothing to choose.
@@ -65,9 +65,9 @@ fn report(kind: DocumentKind, versions: &[DocumentVersion]) -> Report {
     let word = word(kind);
     let report = Report::new(json!({"document": word, "versions": json}));
     let Some(newest) = versions.first() else {
-        return report.row("versions", "0").next(format!(
-            "the operator of the service loads a first one: signer {word} load FILE"
-        ));
+        return report
+            .row("versions", "0")
+            .next("the ceremony brings the first one: signer change load FILE");
     };
     let report = report
         .table(table)
@@ -125,6 +125,6 @@ mod tests {
             )
         );
         let none = report(KIND, &[]).render(Form::Lines { columns: 80 });
-        assert!(none.contains("signer policy load FILE"), "{none}");
+        assert!(none.contains("signer change load FILE"), "{none}");
     }
 }

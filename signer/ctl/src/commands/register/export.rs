@@ -1,0 +1,313 @@
+//! `register export`: keys, token, certificates, callers, custodians and documents of the caller's institution, with owner,
+//! state and end (Commission Delegated Regulation (EU) 2024/1774 art. 7(4): a register of certificates and of the devices
+//! that store them).
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use semops_objects::{
+    change::{Custodian, CustodianState, DocumentKind, Standing},
+    key::KeyId,
+};
+use semops_pki::certificate::Certificate;
+use semops_proto::{
+    client::Client,
+    v1::{GetStatusRequest, ListKeysRequest},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::entry::{Entry, HEADING};
+use crate::{
+    commands::{device::name_of, enroll::parse_chain},
+    custody::{
+        Untrue,
+        service::{self, BaseArgs},
+    },
+    failure::Failure,
+    files,
+    output::{
+        Report, path_json,
+        table::{Column, Table},
+        text::hexadecimal,
+    },
+    profile::Profile,
+};
+
+const JSON: &str = "JSON: {\"institution\", \"sequence\" (of the last change), \"entries\": [{\"kind\": \"key\" | \"certificate\" | \"token\" | \
+    \"caller\" | \"custodian\" | \"document\", \"id\", \"owner\", \"purpose\", \"state\", \"not_before\" and \"not_after\" (Unix \
+    seconds, or null), \"detail\"}], \"saved_to\" (path or null)}. States of keys, callers and custodians are those of the verified history";
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = JSON)]
+pub(super) struct Args {
+    /// Save it here too, as CSV (RFC 4180)
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    #[command(flatten)]
+    base: BaseArgs,
+}
+
+/// What is read of the register of callers.
+#[derive(Deserialize)]
+struct Callers {
+    tls_ca: String,
+    #[serde(default)]
+    caller: Vec<Caller>,
+}
+
+#[derive(Deserialize)]
+struct Caller {
+    id: String,
+    state: String,
+}
+
+pub(super) async fn run(
+    args: &Args,
+    client: &Client,
+    profile: &Profile,
+    now: SystemTime,
+) -> Result<Report, Failure> {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let history = args.base.history(profile, client).await?;
+    let standing = history.standing();
+    let mut register = Register::new(standing, since.as_secs());
+    register.keys(client).await?;
+    register.token(client).await?;
+    let callers = service::document(standing.document(DocumentKind::Callers), client).await?;
+    register.callers(&callers)?;
+    register.custodians();
+    register.documents();
+    let entries = register.entries;
+    if let Some(path) = &args.csv {
+        let lines: String = entries.iter().map(Entry::csv).collect();
+        files::write(path, format!("{HEADING}{lines}").as_bytes())?;
+    }
+    Ok(report(args, standing, &entries))
+}
+
+fn report(args: &Args, standing: &Standing, entries: &[Entry]) -> Report {
+    let columns = [
+        Column::whole("KIND"),
+        Column::long("ID"),
+        Column::whole("PURPOSE"),
+        Column::whole("STATE"),
+        Column::whole("UNTIL"),
+    ];
+    let table = entries
+        .iter()
+        .fold(Table::new(columns), |table, entry| table.row(entry.cells()));
+    let json: Vec<Value> = entries.iter().map(Entry::json).collect();
+    let report = Report::new(json!({
+        "institution": standing.institution().as_str(),
+        "sequence": standing.sequence(),
+        "entries": json,
+        "saved_to": path_json(args.csv.as_deref()),
+    }))
+    .table(table)
+    .row("institution", standing.institution().as_str())
+    .row(
+        "as of change",
+        format!("{}, {}", standing.sequence(), standing.last()),
+    );
+    match &args.csv {
+        Some(path) => report.row("saved to", path.display().to_string()),
+        None => report.next("--csv FILE saves it for a spreadsheet, --json prints it whole"),
+    }
+}
+
+/// The register while it is being made.
+struct Register<'a> {
+    standing: &'a Standing,
+    now: u64,
+    owner: String,
+    entries: Vec<Entry>,
+    /// Of certificates that stand in it already.
+    certificates: BTreeSet<[u8; 32]>,
+}
+
+impl<'a> Register<'a> {
+    fn new(standing: &'a Standing, now: u64) -> Self {
+        Self {
+            standing,
+            now,
+            owner: standing.institution().as_str().to_owned(),
+            entries: Vec::new(),
+            certificates: BTreeSet::new(),
+        }
+    }
+
+    /// The keys of the history, then those that the service has and no change ever named; then their certificates.
+    async fn keys(&mut self, client: &Client) -> Result<(), Failure> {
+        let shown = client.list_keys(ListKeysRequest {}).await?.keys;
+        for (id, life) in self.standing.keys() {
+            let held = shown.iter().find(|key| key.key_id == id.to_string());
+            let state = life.state(self.now).name();
+            let entry = Entry {
+                kind: "key",
+                id: id.to_string(),
+                owner: self.owner.clone(),
+                purpose: life.purpose().name().to_owned(),
+                state: state.to_owned(),
+                not_before: held.and_then(|key| told(key.active_since)),
+                not_after: held.and_then(|key| told(key.active_until)),
+                detail: held.map_or("not shown by the service".to_owned(), |key| {
+                    format!("{} signatures", key.signatures)
+                }),
+            };
+            self.entries.push(entry);
+        }
+        for key in &shown {
+            let id = key.key_id.parse::<KeyId>().map_err(Failure::bad_answer)?;
+            if self.standing.key(id).is_none() {
+                let purpose = name_of(key.purpose().as_str_name(), "KEY_PURPOSE_");
+                self.entries.push(Entry {
+                    kind: "key",
+                    id: key.key_id.clone(),
+                    owner: self.owner.clone(),
+                    purpose: purpose.to_ascii_lowercase().replace('_', "-"),
+                    state: "not approved".to_owned(),
+                    detail: "no change has put it in use".to_owned(),
+                    ..Entry::default()
+                });
+            }
+            for certificate in parse_chain(&key.certificate_chain)? {
+                self.certificate(&certificate);
+            }
+        }
+        Ok(())
+    }
+
+    fn certificate(&mut self, certificate: &Certificate) {
+        let digest = certificate.sha256();
+        if !self.certificates.insert(digest) {
+            return;
+        }
+        let owner = certificate.subject_organization();
+        let now = i64::try_from(self.now).unwrap_or(i64::MAX);
+        let state = if certificate.not_after() <= now {
+            "expired"
+        } else if now < certificate.not_before() {
+            "not yet valid"
+        } else {
+            "valid"
+        };
+        self.entries.push(Entry {
+            kind: "certificate",
+            id: hexadecimal(&digest),
+            owner: owner.unwrap_or_default().to_owned(),
+            purpose: certificate
+                .subject_common_name()
+                .unwrap_or_default()
+                .to_owned(),
+            state: state.to_owned(),
+            not_before: Some(certificate.not_before()),
+            not_after: Some(certificate.not_after()),
+            detail: format!("serial {}", hexadecimal(certificate.serial())),
+        });
+    }
+
+    async fn token(&mut self, client: &Client) -> Result<(), Failure> {
+        let status = client.get_status(GetStatusRequest {}).await?;
+        let token = status.token;
+        let token = token.ok_or_else(|| Failure::bad_answer("the token is missing"))?;
+        self.entries.push(Entry {
+            kind: "token",
+            id: token.label.clone(),
+            owner: self.owner.clone(),
+            purpose: "keys".to_owned(),
+            state: name_of(token.health().as_str_name(), "TOKEN_HEALTH_").to_owned(),
+            detail: format!("{}; {}", token.description, token.library),
+            ..Entry::default()
+        });
+        Ok(())
+    }
+
+    /// The callers, and the TLS CA that certifies them.
+    fn callers(&mut self, toml: &str) -> Result<(), Failure> {
+        let unreadable = |why: &dyn std::fmt::Display| {
+            Failure::from(Untrue::new(format!("the register of callers: {why}")))
+        };
+        let callers: Callers = toml::from_str(toml).map_err(|error| unreadable(&error))?;
+        let ca = Certificate::from_pem(&callers.tls_ca).map_err(|error| unreadable(&error))?;
+        self.certificate(&ca);
+        for Caller { id, state } in callers.caller {
+            let role = id.rsplit('/').nth(1).unwrap_or_default().to_owned();
+            self.entries.push(Entry {
+                kind: "caller",
+                id,
+                owner: self.owner.clone(),
+                purpose: role,
+                state,
+                ..Entry::default()
+            });
+        }
+        Ok(())
+    }
+
+    fn custodians(&mut self) {
+        let register = self.standing.custodians();
+        let entries = register.persons().iter().map(custodian);
+        self.entries.extend(entries);
+        if let Some(recovery) = register.recovery() {
+            self.entries.push(Entry {
+                kind: "custodian",
+                id: "recovery".to_owned(),
+                owner: self.owner.clone(),
+                purpose: "recovery".to_owned(),
+                state: "sealed".to_owned(),
+                detail: format!(
+                    "approval key {}, after {} hours",
+                    KeyId::of(recovery.approval_key()),
+                    recovery.delay() / 3_600
+                ),
+                ..Entry::default()
+            });
+        }
+    }
+
+    fn documents(&mut self) {
+        for kind in DocumentKind::ALL {
+            let name = self.standing.document(kind);
+            self.entries.push(Entry {
+                kind: "document",
+                id: hexadecimal(&name.sha256),
+                owner: self.owner.clone(),
+                purpose: kind.name().to_owned(),
+                state: "in force".to_owned(),
+                detail: format!("version {}", name.version),
+                ..Entry::default()
+            });
+        }
+    }
+}
+
+/// A time that is 0 where there is none.
+fn told(seconds: i64) -> Option<i64> {
+    (seconds != 0).then_some(seconds)
+}
+
+fn custodian(person: &Custodian) -> Entry {
+    let keys = person
+        .approval_keys()
+        .iter()
+        .map(|key| KeyId::of(key).to_string());
+    let keys: Vec<String> = keys.collect();
+    let state = match person.state() {
+        CustodianState::Active => "active",
+        CustodianState::Suspended => "suspended",
+    };
+    Entry {
+        kind: "custodian",
+        id: person.person().to_string(),
+        owner: person.name().to_owned(),
+        purpose: "approval".to_owned(),
+        state: state.to_owned(),
+        detail: format!("approval keys {}", keys.join(" ")),
+        ..Entry::default()
+    }
+}
