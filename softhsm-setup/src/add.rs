@@ -1,5 +1,5 @@
 //! Owns the ceremony that adds an institution to a standing directory. Whatever stands there stays as it is, byte for
-//! byte; `signer.toml` alone grows at its end, as the last step. A ceremony that fails takes everything back. A signer
+//! byte; `signer.toml` alone grows at its end, before the last step. A ceremony that fails takes everything back. A signer
 //! that runs beside it sees the new token with its next start.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
+use semops_objects::change::DocumentKind;
 use semops_objects::institution::InstitutionId;
 use semops_objects::trust::TrustDocument;
 use toml::Table;
@@ -18,10 +19,10 @@ use crate::documents;
 use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
 use crate::files::{content, read_certificate, read_key};
-use crate::first_documents::{self, Versions};
+use crate::first_documents::{self, Beginner, Versions};
 use crate::institution;
 use crate::made::Access;
-use crate::record::{InForce, Kind, Record};
+use crate::record::{InForce, Record};
 use crate::roots::Roots;
 use crate::scheme::{Ground, Newcomer};
 use crate::standing::{Shown, Standing};
@@ -34,7 +35,7 @@ pub struct Added {
     pub directory: Directory,
     /// Which.
     pub newcomer: Newcomer,
-    /// The next trust documents of those who shall trust it, not loaded yet.
+    /// The next trust documents of those who shall trust it, which their custodians propose and approve.
     pub trust_documents: Vec<NextTrust>,
     /// Institutions that it trusts whose CRL in its trust document has run out, because the directory knows no newer.
     pub stale: Vec<InstitutionId>,
@@ -52,13 +53,12 @@ pub struct NextTrust {
 }
 
 /// Adds the institution that `text` declares to the directory at `path`, and tells each step to `progress`. The keys of
-/// the three roots must be back in `offline`. With a `signer` the institution's first documents are loaded.
+/// the three roots must be back in `offline`. With a `signer` the institution's ceremony is loaded.
 ///
 /// The roots' CRLs stay: each lists what that root has revoked (RFC 5280 s5), and a certificate issued since is not.
 ///
 /// # Errors
-/// [`SetupError`]; the directory is then as it was. What the record took by then stays in it and has no effect: no
-/// configuration names the institution, and the next try follows it.
+/// [`SetupError`]; the directory is then as it was, and the record has no ceremony of the institution.
 pub fn add(
     path: &Path,
     text: &str,
@@ -135,7 +135,8 @@ fn check_new(
         let files = directory.caller(id, caller.role(), caller.name());
         paths.extend([files.chain, files.key, files.profile]);
     }
-    paths.extend(Kind::ALL.map(|kind| directory.first_document(id, kind)));
+    paths.extend(DocumentKind::ALL.map(|kind| directory.first_document(id, kind)));
+    paths.extend([directory.ceremony(id), directory.approval_keys(id)]);
     paths.retain(|path| path.exists());
     if paths.is_empty() {
         return Ok(());
@@ -161,6 +162,10 @@ impl Join<'_> {
     ) -> Result<(Vec<NextTrust>, Vec<InstitutionId>), SetupError> {
         let institution = self.newcomer.institution();
         let in_force = self.record.map_or(Ok(Vec::new()), Record::in_force)?;
+        let mut documents = in_force.iter();
+        if documents.any(|document| document.is(DocumentKind::Custodians, institution.id())) {
+            return Err(SetupError::HasHistory(institution.id().clone()));
+        }
         let known = self.known(&in_force)?;
         let mut shown = Vec::new();
         for other in institution
@@ -175,15 +180,15 @@ impl Join<'_> {
         let own = institution.trusts().contains(institution.id());
         let own = own.then(|| keys.credentials());
         let trusted: Vec<_> = shown.iter().map(Shown::credentials).chain(own).collect();
-        let versions = self.versions(&in_force);
-        first_documents::write(
-            ceremony,
+        let beginner = Beginner {
             institution,
-            versions,
-            tls_ca.certificate(),
+            versions: self.versions(&in_force),
+            tls_ca: tls_ca.certificate(),
             roots,
-            &trusted,
-        )?;
+            trusted: &trusted,
+            keys: &keys,
+        };
+        first_documents::write(ceremony, &beginner)?;
         let next = self.next_trust(ceremony, known, &keys.credentials())?;
         self.configure(ceremony)?;
         let now = ceremony.edge.now;
@@ -198,7 +203,7 @@ impl Join<'_> {
         let newest = |id: InstitutionId| {
             let loaded = in_force
                 .iter()
-                .any(|document| document.is(Kind::Trust, &id));
+                .any(|document| document.is(DocumentKind::Trust, &id));
             let loaded = match self.record.filter(|_| loaded) {
                 Some(record) => {
                     let misread = |what: String| content(&self.standing.directory.record(), &what);
@@ -220,9 +225,9 @@ impl Join<'_> {
             last.map_or(0, InForce::version).saturating_add(1)
         };
         Versions {
-            policy: next(Kind::Policy),
-            trust: next(Kind::Trust),
-            callers: next(Kind::Callers),
+            policy: next(DocumentKind::Policy),
+            trust: next(DocumentKind::Trust),
+            callers: next(DocumentKind::Callers),
         }
     }
 
@@ -264,7 +269,7 @@ impl Join<'_> {
             let path = ceremony.directory.next_trust(&institution, version);
             if named {
                 let what = "is not needed: the version before it trusts the newcomer already. Leave \
-                            its institution out of trusted_by, or remove that version if it was never loaded";
+                            its institution out of trusted_by, or remove that version if it was never approved";
                 return Err(content(&path, &what));
             }
             let text = trust.render();
@@ -272,7 +277,7 @@ impl Join<'_> {
                 .map_err(|error| content(&path, &format!("would not be accepted: {error}")))?;
             ceremony.write(&path, Access::All, text.as_bytes())?;
             ceremony.say(&format!(
-                "{institution}: trust version {version}, not loaded yet"
+                "{institution}: trust version {version}, for its custodians to approve"
             ))?;
             next.push(NextTrust {
                 institution,
@@ -283,7 +288,8 @@ impl Join<'_> {
         Ok(next)
     }
 
-    /// Has the signer check the configuration that will be and load the first documents, then lets `signer.toml` grow.
+    /// Has the signer check the configuration that will be, lets `signer.toml` grow, and has the ceremony loaded. The
+    /// record comes last: a history that has begun cannot be taken back.
     fn configure(&self, ceremony: &mut Ceremony<'_>) -> Result<(), SetupError> {
         let directory = ceremony.directory;
         let institution = self.newcomer.institution();
@@ -305,17 +311,18 @@ impl Join<'_> {
         if let Some(signer) = &ceremony.edge.signer {
             let unfinished = directory.unfinished_config();
             ceremony.write(&unfinished, Access::All, text.as_bytes())?;
-            let record = Record::new(signer, unfinished.clone())?;
-            record.check_config()?;
+            Record::new(signer, unfinished.clone())?.check_config()?;
             ceremony.say("configuration: the signer accepts it")?;
-            for kind in Kind::ALL {
-                record.load(kind, &directory.first_document(id, kind))?;
-            }
-            // From here on the record holds them: who wants it to end now comes too late.
-            let _ = ceremony.say(&format!("{id}: policy, trust and callers are in force"));
             ceremony.remove(&unfinished)?;
         }
         append(&config, &self.standing.text, &table)?;
+        if let Some(record) = self.record {
+            record
+                .begin(id, &directory.ceremony(id))
+                .map_err(|error| cut(&config, &self.standing.text, &text, error))?;
+            // From here on the record has it: who wants it to end now comes too late.
+            let _ = ceremony.say(&format!("{id}: its ceremony is in the record"));
+        }
         let _ = ceremony.say(&format!(
             "configuration: {id} stands in {}",
             config.display()
@@ -343,4 +350,24 @@ fn append(path: &Path, before: &str, table: &str) -> Result<(), SetupError> {
         let cut: io::Result<()> = file.set_len(length);
         at(path)(cut.err().unwrap_or(error))
     })
+}
+
+/// Takes out of the file what was appended, and gives the reason why it had to go.
+fn cut(path: &Path, before: &str, after: &str, reason: SetupError) -> SetupError {
+    let cut = || {
+        if fs::read(path)? != after.as_bytes() {
+            return Err(io::Error::other("somebody changed it meanwhile"));
+        }
+        let length = u64::try_from(before.len()).map_err(io::Error::other)?;
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(length)?;
+        file.sync_all()
+    };
+    match cut() {
+        Ok(()) => reason,
+        Err(_) => SetupError::Left {
+            source: Box::new(reason),
+            left: vec![path.to_owned()],
+        },
+    }
 }

@@ -161,7 +161,7 @@ fn content<'a>(
     Ok(Content {
         organization,
         public_key,
-        serial: random::serial()?,
+        serial: random::octets()?,
         not_before,
         not_after,
     })

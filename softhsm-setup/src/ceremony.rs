@@ -14,7 +14,7 @@ use crate::scheme::Ground;
 pub struct Edge {
     /// The `softhsm-setup` executable, which holds each token in a process of its own.
     pub program: PathBuf,
-    /// The `signer` executable, which makes the record and loads documents; without it that is left to the operator.
+    /// The `signer` executable, which makes the record and loads ceremonies; without it that is left to the operator.
     pub signer: Option<PathBuf>,
     /// The time, in unix seconds.
     pub now: i64,

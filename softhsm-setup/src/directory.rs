@@ -6,16 +6,25 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use semops_objects::ca;
+use semops_objects::change::{DocumentKind, PersonId};
 use semops_objects::institution::InstitutionId;
 use semops_pki::algorithm::PublicKey;
 
 use crate::error::SetupError;
-use crate::record::Kind;
 use crate::scheme::Role;
 
 /// Folders that a directory has besides those of its institutions. `tokens` is made first: whoever makes it owns the
 /// directory.
-const FOLDERS: [&str; 6] = ["pins", "offline", "tls", "callers", "documents", "profiles"];
+const FOLDERS: [&str; 7] = [
+    "pins",
+    "offline",
+    "tls",
+    "callers",
+    CUSTODIANS,
+    "documents",
+    "profiles",
+];
+const CUSTODIANS: &str = "custodians";
 const TOKENS: &str = "tokens";
 /// SoftHSM reads its configuration in lines of 1024 bytes.
 const MAX_PATH: usize = 900;
@@ -233,23 +242,50 @@ impl Directory {
     }
 
     /// The first document of an institution.
-    pub fn first_document(&self, institution: &InstitutionId, kind: Kind) -> PathBuf {
-        self.document(institution, kind.as_str())
+    pub fn first_document(&self, institution: &InstitutionId, kind: DocumentKind) -> PathBuf {
+        self.document(institution, kind.name())
     }
 
     /// The first policy document of an institution.
     pub fn policy(&self, institution: &InstitutionId) -> PathBuf {
-        self.first_document(institution, Kind::Policy)
+        self.first_document(institution, DocumentKind::Policy)
     }
 
     /// The first trust document of an institution.
     pub fn trust(&self, institution: &InstitutionId) -> PathBuf {
-        self.first_document(institution, Kind::Trust)
+        self.first_document(institution, DocumentKind::Trust)
     }
 
     /// The first callers document of an institution.
     pub fn callers(&self, institution: &InstitutionId) -> PathBuf {
-        self.first_document(institution, Kind::Callers)
+        self.first_document(institution, DocumentKind::Callers)
+    }
+
+    /// The first register of custodians of an institution.
+    pub fn custodians(&self, institution: &InstitutionId) -> PathBuf {
+        self.first_document(institution, DocumentKind::Custodians)
+    }
+
+    /// The ceremony of an institution: change 1, with all that it brings.
+    pub fn ceremony(&self, institution: &InstitutionId) -> PathBuf {
+        self.documents()
+            .join(format!("{institution}-ceremony.json"))
+    }
+
+    /// The folder with the approval keys of all custodians, until each has been handed over.
+    pub fn custodians_folder(&self) -> PathBuf {
+        self.path.join(CUSTODIANS)
+    }
+
+    /// That of an institution's custodians.
+    pub fn approval_keys(&self, institution: &InstitutionId) -> PathBuf {
+        self.custodians_folder().join(institution.as_str())
+    }
+
+    /// The approval key of a custodian (PEM of PKCS#8).
+    pub fn approval_key(&self, institution: &InstitutionId, person: &PersonId) -> PathBuf {
+        self.approval_keys(institution)
+            .join(format!("{person}.key"))
     }
 
     /// The files of a caller, whether or not there is such a caller.

@@ -1,5 +1,5 @@
-//! Owns the text of what a directory holds besides keys and certificates: policy, trust and callers documents,
-//! connection profiles, the signer's configuration and SoftHSM's.
+//! Owns the text of what a directory holds besides keys and certificates: policy, trust, callers and custodians
+//! documents, connection profiles, the signer's configuration and SoftHSM's.
 
 pub(crate) mod trust;
 
@@ -8,6 +8,7 @@ use std::path::Path;
 use semops_pki::certificate::Certificate;
 use serde::Serialize;
 
+use crate::custodians::ApprovalKey;
 use crate::directory::CallerFiles;
 use crate::policy::Policy;
 use crate::scheme::{Caller, Ground, Institution, Scheme};
@@ -63,22 +64,72 @@ pub(crate) fn callers(
 }
 
 #[derive(Serialize)]
+struct CustodiansDocument<'a> {
+    institution: &'a str,
+    version: u64,
+    quorum: u8,
+    custodian: Vec<CustodianEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct CustodianEntry<'a> {
+    person: &'a str,
+    name: String,
+    state: &'static str,
+    approval_keys: [String; 1],
+}
+
+impl<'a> CustodianEntry<'a> {
+    fn of(key: &'a ApprovalKey) -> Self {
+        Self {
+            person: key.person().as_str(),
+            name: in_capitals(key.person().as_str()),
+            state: "active",
+            approval_keys: [key.public_key().to_spki_pem()],
+        }
+    }
+}
+
+/// The first register of custodians of an institution.
+pub(crate) fn custodians(institution: &Institution, version: u64, keys: &[ApprovalKey]) -> String {
+    render(&CustodiansDocument {
+        institution: institution.id().as_str(),
+        version,
+        quorum: institution.register().quorum().get(),
+        custodian: keys.iter().map(CustodianEntry::of).collect(),
+    })
+}
+
+/// `Anna Berg` of `anna-berg`.
+fn in_capitals(person: &str) -> String {
+    let words = person.split('-').filter(|word| !word.is_empty());
+    let words = words.map(|word| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[derive(Serialize)]
 struct Profile<'a> {
     endpoint: String,
     server: String,
     root: &'a str,
     certificate: String,
     key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceremony: Option<String>,
 }
 
 /// The connection profile of a caller. Its paths are relative to it, so that the directory can move.
-pub(crate) fn profile(ground: &Ground, files: &CallerFiles) -> String {
+pub(crate) fn profile(ground: &Ground, files: &CallerFiles, ceremony: Option<&Path>) -> String {
     render(&Profile {
         endpoint: endpoint(ground),
         server: ground.server_id(),
         root: "../tls-root.pem",
-        certificate: beside(&files.chain),
-        key: beside(&files.key),
+        certificate: beside("callers", &files.chain),
+        key: beside("callers", &files.key),
+        ceremony: ceremony.map(|file| beside("documents", file)),
     })
 }
 
@@ -92,10 +143,10 @@ fn endpoint(ground: &Ground) -> String {
     }
 }
 
-/// `../callers/<file>`, as seen from `profiles`.
-fn beside(path: &Path) -> String {
+/// `../<folder>/<file>`, as seen from `profiles`.
+fn beside(folder: &str, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
-    format!("../callers/{}", name.to_string_lossy())
+    format!("../{folder}/{}", name.to_string_lossy())
 }
 
 /// SoftHSM's configuration (softhsm2.conf(5)).
@@ -138,6 +189,7 @@ pub(crate) fn keys(institution: &Institution) -> String {
 id = "{id}"
 token = "{id}"
 pin_file = "pins/{id}"
+ceremony = "documents/{id}-ceremony.json"
 
 [institution.device_ca]
 certificate = "{id}/device-ca.pem"

@@ -103,6 +103,12 @@ pub enum SetupError {
         /// What is there.
         paths: Vec<PathBuf>,
     },
+    /// The record has a history of an institution that is said to be new.
+    #[error(
+        "{0} has had its ceremony in this record, and no institution begins twice: name another id, or put back the files \
+         and the [[institution]] of signer.toml that it had"
+    )]
+    HasHistory(InstitutionId),
     /// Another ceremony is at work in the directory.
     #[error("another softhsm-setup is at work in {}: wait for its end", .0.display())]
     Busy(PathBuf),

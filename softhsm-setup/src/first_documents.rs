@@ -1,13 +1,16 @@
-//! The documents that an institution begins with: its policy, its trust, its register of callers.
+//! The documents that an institution begins with: its policy, its trust, its registers of callers and of custodians; and
+//! the ceremony that puts them in force.
 
+use semops_objects::change::DocumentKind;
 use semops_pki::certificate::Certificate;
 
 use crate::ceremony::Ceremony;
+use crate::custodians::{self, First};
 use crate::documents;
 use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
+use crate::institution::InstitutionKeys;
 use crate::made::Access;
-use crate::record::Kind;
 use crate::roots::Roots;
 use crate::scheme::Institution;
 
@@ -25,35 +28,65 @@ impl Versions {
         trust: 1,
         callers: 1,
     };
+
+    fn of(self, kind: DocumentKind) -> u64 {
+        match kind {
+            DocumentKind::Policy => self.policy,
+            DocumentKind::Trust => self.trust,
+            DocumentKind::Callers => self.callers,
+            // A record that has a register of custodians has a history too, and no second ceremony.
+            DocumentKind::Custodians => 1,
+        }
+    }
 }
 
-/// Writes them.
+/// An institution that begins, with what its documents are made of.
+pub(crate) struct Beginner<'a> {
+    pub(crate) institution: &'a Institution,
+    pub(crate) versions: Versions,
+    pub(crate) tls_ca: &'a Certificate,
+    pub(crate) roots: &'a Roots,
+    pub(crate) trusted: &'a [Credentials<'a>],
+    pub(crate) keys: &'a InstitutionKeys,
+}
+
+/// Makes its custodians' keys, and writes its documents and its ceremony.
 pub(crate) fn write(
     ceremony: &mut Ceremony<'_>,
-    institution: &Institution,
-    versions: Versions,
-    tls_ca: &Certificate,
-    roots: &Roots,
-    trusted: &[Credentials<'_>],
+    beginner: &Beginner<'_>,
 ) -> Result<(), SetupError> {
     let (ground, directory) = (ceremony.ground, ceremony.directory);
+    let (institution, versions) = (beginner.institution, beginner.versions);
     let id = institution.id();
-    let trust = Trust::new(id.as_str(), versions.trust, &roots.trusted(), trusted);
-    for kind in Kind::ALL {
-        let text = match kind {
-            Kind::Policy => documents::policy(institution, versions.policy),
-            Kind::Trust => trust.render(),
-            Kind::Callers => documents::callers(ground, institution, versions.callers, tls_ca),
-        };
-        let path = directory.first_document(id, kind);
-        ceremony.write(&path, Access::All, text.as_bytes())?;
+    let approval_keys = custodians::make(ceremony, institution)?;
+    let text = |kind: DocumentKind, version: u64| match kind {
+        DocumentKind::Policy => documents::policy(institution, version),
+        DocumentKind::Trust => {
+            let roots = beginner.roots.trusted();
+            Trust::new(id.as_str(), version, &roots, beginner.trusted).render()
+        }
+        DocumentKind::Callers => documents::callers(ground, institution, version, beginner.tls_ca),
+        DocumentKind::Custodians => documents::custodians(institution, version, &approval_keys),
+    };
+    let first = custodians::NAMED.map(|kind| First {
+        kind,
+        version: versions.of(kind),
+        text: text(kind, versions.of(kind)),
+    });
+    for document in &first {
+        let path = directory.first_document(id, document.kind);
+        ceremony.write(&path, Access::All, document.text.as_bytes())?;
     }
+    let keys = beginner.keys.ids();
+    custodians::write(ceremony, id, &first, keys, &approval_keys)?;
     let Versions {
         policy,
         trust,
         callers,
     } = versions;
     ceremony.say(&format!(
-        "{id}: policy version {policy}, trust version {trust}, callers version {callers}"
+        "{id}: policy version {policy}, trust version {trust}, callers version {callers}; its ceremony, approved by all \
+         custodians, is {}",
+        directory.ceremony(id).display()
     ))
 }

@@ -9,16 +9,16 @@ use crate::directory::{Directory, at};
 use crate::documents;
 use crate::documents::trust::Credentials;
 use crate::error::SetupError;
-use crate::first_documents::{self, Versions};
+use crate::first_documents::{self, Beginner, Versions};
 use crate::institution::{self, InstitutionKeys};
 use crate::made::Access;
-use crate::record::{Kind, Record};
+use crate::record::Record;
 use crate::roots::Roots;
 use crate::scheme::{Institution, Scheme};
 use crate::tls::{self, TlsCa};
 
 /// Sets up `scheme` in the folder `path`, which must be empty or missing, and tells each step to `progress`. With a
-/// `signer` the record is made and the first documents are loaded: the directory can be served at once.
+/// `signer` the record is made and the ceremonies are loaded: the directory can be served at once.
 ///
 /// Everything issued is valid from five minutes before `edge.now`. Keys of institutions are generated in their tokens,
 /// sensitive and not extractable; roots and TLS keys are files.
@@ -68,18 +68,18 @@ fn run(ceremony: &mut Ceremony<'_>, scheme: &Scheme) -> Result<(), SetupError> {
         cas.push(TlsCa::make(ceremony, &mut roots, owner)?);
     }
     tls::server(ceremony, &mut cas)?;
-    for institution in scheme.institutions() {
+    for (institution, own) in scheme.institutions().iter().zip(&keys) {
         let ca = tls::ca_of(&mut cas, institution.id())?;
         tls::callers(ceremony, ca, institution)?;
-        let trusted = trusted(institution, &keys);
-        first_documents::write(
-            ceremony,
+        let beginner = Beginner {
             institution,
-            Versions::FIRST,
-            ca.certificate(),
-            &roots,
-            &trusted,
-        )?;
+            versions: Versions::FIRST,
+            tls_ca: ca.certificate(),
+            roots: &roots,
+            trusted: &trusted(institution, &keys),
+            keys: own,
+        };
+        first_documents::write(ceremony, &beginner)?;
     }
     configure(ceremony, scheme)
 }
@@ -108,10 +108,8 @@ fn configure(ceremony: &mut Ceremony<'_>, scheme: &Scheme) -> Result<(), SetupEr
         ceremony.say(&format!("record: {}", path.display()))?;
         for institution in scheme.institutions() {
             let id = institution.id();
-            for kind in Kind::ALL {
-                record.load(kind, &directory.first_document(id, kind))?;
-            }
-            ceremony.say(&format!("{id}: policy, trust and callers are in force"))?;
+            record.begin(id, &directory.ceremony(id))?;
+            ceremony.say(&format!("{id}: its ceremony is in the record"))?;
         }
     }
     let path = directory.config();

@@ -1,6 +1,8 @@
 //! Owns one institution's part of the ceremony: its token, PINs and keys, and what they issue first.
 
+use semops_objects::change::CeremonyKey;
 use semops_objects::institution::InstitutionId;
+use semops_objects::key::{KeyId, Purpose};
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::CertificateRevocationList;
 use semops_pki::issuer::Subject;
@@ -22,6 +24,7 @@ const AUTHORIZATION: &str = "authorization";
 /// What an institution's signing keys issued.
 pub(crate) struct InstitutionKeys {
     pub(crate) id: InstitutionId,
+    device_ca: Certificate,
     pub(crate) signing_ca: Certificate,
     pub(crate) signing_ca_crl: CertificateRevocationList,
     pub(crate) authorization: Certificate,
@@ -37,6 +40,20 @@ impl InstitutionKeys {
             authorization: &self.authorization,
         }
     }
+
+    /// The keys in its token, as the ceremony names them.
+    pub(crate) fn ids(&self) -> Vec<CeremonyKey> {
+        let certified = [
+            (Purpose::DeviceCa, &self.device_ca),
+            (Purpose::SigningCa, &self.signing_ca),
+            (Purpose::Authorization, &self.authorization),
+        ];
+        let named = certified.map(|(purpose, certificate)| CeremonyKey {
+            key: KeyId::of(certificate.public_key()),
+            purpose,
+        });
+        named.into()
+    }
 }
 
 /// Makes the token of `institution` and its three keys, one after the other.
@@ -47,12 +64,13 @@ pub(crate) fn make(
 ) -> Result<InstitutionKeys, SetupError> {
     let id = institution.id();
     let mut token = initialise(ceremony, id)?;
-    certify_ca(ceremony, &mut roots.device, &mut token, id)?;
+    let (device_ca, _) = certify_ca(ceremony, &mut roots.device, &mut token, id)?;
     let (signing_ca, signing_ca_crl) = certify_ca(ceremony, &mut roots.signing, &mut token, id)?;
     let authorization = certify_authorization(ceremony, &mut token, &signing_ca, id)?;
     token.finish()?;
     Ok(InstitutionKeys {
         id: id.clone(),
+        device_ca,
         signing_ca,
         signing_ca_crl,
         authorization,

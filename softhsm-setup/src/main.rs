@@ -35,11 +35,12 @@ Exit codes:
   130  interrupted (SIGINT, SIGTERM, SIGHUP): what was made is taken back
 
 With --json a command prints one JSON object on standard output, and its steps on standard error:
-  init       {\"directory\", \"config\", \"recorded\", \"institutions\": [{\"id\", \"profiles\": []}]}
-  add        {\"directory\", \"config\", \"recorded\", \"institution\": {\"id\", \"profiles\": []},
+  init       {\"directory\", \"config\", \"recorded\", \"institutions\": [INSTITUTION]}
+  add        {\"directory\", \"config\", \"recorded\", \"institution\": INSTITUTION,
               \"trust_documents\": [{\"institution\", \"version\", \"file\"}], \"stale_crls\": []}
   certify    {\"institution\", \"hierarchy\", \"certificate\"}
-  sign-loop  {\"signatures\", \"seconds\", \"per_second\", \"threads\"}";
+  sign-loop  {\"signatures\", \"seconds\", \"per_second\", \"threads\"}
+where INSTITUTION is {\"id\", \"profiles\": [], \"approval_keys\": [], \"ceremony\"}";
 
 /// Makes SoftHSM tokens, keys, certificates and a ready-to-run directory for the signing service.
 #[derive(Parser)]
@@ -127,13 +128,13 @@ struct SignLoopArguments {
     json: bool,
 }
 
-/// Who makes the record and loads the first documents.
+/// Who makes the record and loads the ceremonies.
 #[derive(Args)]
 struct RecordArguments {
     /// The program `signer`; without it, the one beside this program
     #[arg(long, value_name = "PATH")]
     signer: Option<PathBuf>,
-    /// Leave the record and the loading of documents to the operator, and print how it is done
+    /// Leave the record and the loading of ceremonies to the operator, and print how it is done
     #[arg(long, conflicts_with = "signer")]
     without_record: bool,
 }

@@ -1,4 +1,4 @@
-//! Owns the randomness of a ceremony: PINs and serial numbers.
+//! Owns the randomness of a ceremony: PINs, serial numbers and nonces.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::error::SetupError;
 
-/// 128 random bits for a certificate's serial number (RFC 5280 s4.1.2.2).
-pub(crate) fn serial() -> Result<[u8; 16], SetupError> {
+/// 128 random bits: for a certificate's serial number (RFC 5280 s4.1.2.2), for a proposal's nonce.
+pub(crate) fn octets() -> Result<[u8; 16], SetupError> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| SetupError::Random)?;
     Ok(bytes)

@@ -1,4 +1,4 @@
-//! Owns running the program `signer`, which alone makes the record and loads documents.
+//! Owns running the program `signer`, which alone makes the record and loads ceremonies.
 
 use std::fmt;
 use std::io::Read;
@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use semops_objects::change::DocumentKind;
 use semops_objects::institution::InstitutionId;
 
 use crate::error::SetupError;
@@ -17,37 +18,6 @@ use crate::error::SetupError;
 const RUN: Duration = Duration::from_secs(60);
 /// The most that is read of what it says: a trust document has 8 MiB at most.
 const MAX_OUTPUT: u64 = 9 << 20;
-
-/// A kind of document, as `signer KIND load FILE` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// What is approved, within which limits.
-    Policy,
-    /// Whose authorizations are accepted.
-    Trust,
-    /// Who may call.
-    Callers,
-}
-
-impl Kind {
-    /// All kinds; callers come last, so that nobody calls before there is a policy.
-    pub const ALL: [Self; 3] = [Self::Policy, Self::Trust, Self::Callers];
-
-    /// `policy`, `trust` or `callers`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Policy => "policy",
-            Self::Trust => "trust",
-            Self::Callers => "callers",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The record of a directory, by way of the program `signer`.
 pub(crate) struct Record {
@@ -75,8 +45,8 @@ impl InForce {
         words.next().map(|_| document)
     }
 
-    pub(crate) fn is(&self, kind: Kind, institution: &InstitutionId) -> bool {
-        self.institution == institution.as_str() && self.kind == kind.as_str()
+    pub(crate) fn is(&self, kind: DocumentKind, institution: &InstitutionId) -> bool {
+        self.institution == institution.as_str() && self.kind == kind.name()
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -109,15 +79,27 @@ impl Record {
         self.run(&["migrate"]).map(drop)
     }
 
-    /// Loads a document.
-    pub(crate) fn load(&self, kind: Kind, file: &Path) -> Result<(), SetupError> {
-        self.run(&[kind.as_str(), "load", &file.to_string_lossy()])
-            .map(drop)
+    /// Loads the ceremony of an institution that has none.
+    pub(crate) fn begin(
+        &self,
+        institution: &InstitutionId,
+        ceremony: &Path,
+    ) -> Result<(), SetupError> {
+        let Err(error) = self.run(&["change", "load", &ceremony.to_string_lossy()]) else {
+            return Ok(());
+        };
+        // Its answer may be lost, and the ceremony in the record all the same.
+        let in_force = self.in_force().unwrap_or_default();
+        let mut documents = in_force.iter();
+        if documents.any(|document| document.is(DocumentKind::Custodians, institution)) {
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// The exact text of the trust document in force.
     pub(crate) fn trust(&self, institution: &InstitutionId) -> Result<String, SetupError> {
-        self.run(&[Kind::Trust.as_str(), "show", institution.as_str()])
+        self.run(&[DocumentKind::Trust.name(), "show", institution.as_str()])
     }
 
     /// All documents in force.

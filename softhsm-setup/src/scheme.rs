@@ -4,6 +4,7 @@
 mod form;
 mod newcomer;
 mod reading;
+mod register;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use semops_pki::profile::Oids;
 use toml::Table;
 
 pub use newcomer::Newcomer;
+pub use register::Register;
 
 use crate::policy::Policy;
 use crate::reader::{Mistakes, Reader};
@@ -132,6 +134,7 @@ pub struct Institution {
     id: InstitutionId,
     trusts: Vec<InstitutionId>,
     callers: Vec<Caller>,
+    register: Register,
     policy: Policy,
 }
 
@@ -149,6 +152,11 @@ impl Institution {
     /// Its callers.
     pub fn callers(&self) -> &[Caller] {
         &self.callers
+    }
+
+    /// Its first custodians.
+    pub fn register(&self) -> &Register {
+        &self.register
     }
 
     /// Its first policy.

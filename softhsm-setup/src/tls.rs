@@ -17,7 +17,7 @@ use crate::documents;
 use crate::error::SetupError;
 use crate::made::Access;
 use crate::roots::Roots;
-use crate::scheme::{Institution, Scheme};
+use crate::scheme::{Institution, Role, Scheme};
 
 const DNS_LOCALHOST: &str = "localhost";
 
@@ -135,7 +135,10 @@ pub(crate) fn callers(
         let identity = ca.identity(ceremony.terms(), subject)?;
         let files = directory.caller(institution.id(), caller.role(), caller.name());
         write(ceremony, &identity, &files.chain, &files.key)?;
-        let profile = documents::profile(ground, &files);
+        // Who reads changes verifies them from the ceremony on.
+        let reads_changes = matches!(caller.role(), Role::Custodian | Role::Auditor);
+        let ceremony_file = directory.ceremony(institution.id());
+        let profile = documents::profile(ground, &files, reads_changes.then_some(&*ceremony_file));
         ceremony.write(&files.profile, Access::All, profile.as_bytes())?;
         ceremony.say(&format!("caller: {spiffe_id}"))?;
     }

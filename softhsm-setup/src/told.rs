@@ -9,7 +9,7 @@ use semops_objects::institution::InstitutionId;
 use serde::Serialize;
 use softhsm_setup::directory::Directory;
 use softhsm_setup::scheme::{Institution, Scheme};
-use softhsm_setup::{Added, CertifiedCa, Kind, Measured};
+use softhsm_setup::{Added, CertifiedCa, Measured};
 
 /// How results are told.
 pub(crate) struct Told {
@@ -20,6 +20,8 @@ pub(crate) struct Told {
 struct Member {
     id: String,
     profiles: Vec<PathBuf>,
+    approval_keys: Vec<PathBuf>,
+    ceremony: PathBuf,
 }
 
 impl Member {
@@ -31,6 +33,13 @@ impl Member {
             profiles: callers
                 .map(|caller| directory.caller(id, caller.role(), caller.name()).profile)
                 .collect(),
+            approval_keys: institution
+                .register()
+                .custodians()
+                .iter()
+                .map(|person| directory.approval_key(id, person))
+                .collect(),
+            ceremony: directory.ceremony(id),
         }
     }
 }
@@ -104,16 +113,16 @@ impl Told {
                     .collect(),
             });
         }
-        let offline = made.offline();
         say(&format!(
-            "\nNext, take {} to a safe place, then:",
-            offline.display()
+            "\nNext, take {} to a safe place, hand each key in {} to its person and keep none here, then:",
+            made.offline().display(),
+            made.custodians_folder().display()
         ));
         let signer = signer(made);
         if !recorded {
             say(&format!("{signer} migrate"));
             for institution in scheme.institutions() {
-                load_first(made, institution);
+                load(made, institution);
             }
         }
         say(&signer);
@@ -156,18 +165,15 @@ impl Told {
                 stale_crls: added.stale.iter().map(ToString::to_string).collect(),
             });
         }
-        let offline = directory.offline();
         say(&format!(
-            "\nNext, take {} away again, then:",
-            offline.display()
+            "\nNext, take {} away again, hand each key in {} to its person and keep none here, then:",
+            directory.offline().display(),
+            directory.approval_keys(institution.id()).display()
         ));
         if !recorded {
-            load_first(directory, institution);
+            load(directory, institution);
         }
-        for next in &added.trust_documents {
-            load(directory, Kind::Trust, &next.path);
-        }
-        say_rest(institution.id(), &added.stale);
+        say_rest(institution.id(), added);
     }
 
     /// A token was measured.
@@ -192,35 +198,37 @@ impl Told {
     }
 }
 
-/// What nobody can do but those who run the service and rule the policies.
-fn say_rest(newcomer: &InstitutionId, stale: &[InstitutionId]) {
+/// What nobody can do but those who run the service and rule the institutions.
+fn say_rest(newcomer: &InstitutionId, added: &Added) {
     say(&format!(
-        "  restart the signer: it drains, and finds the token of {newcomer}\n\
-         Whoever shall pay payees at {newcomer}, or accept its phones, names it in the next version of its policy\n\
+        "  restart the signer: it drains, and finds the token of {newcomer}"
+    ));
+    for next in &added.trust_documents {
+        let file = next.path.display();
+        say(&format!(
+            "Custodians of {} let {newcomer} be trusted there: one proposes it, the others approve the id that is printed:\n  \
+             semopsctl --profile PROFILE change propose trust {file} --approval-key KEY\n  \
+             semopsctl --profile PROFILE change approve ID --approval-key KEY",
+            next.institution
+        ));
+    }
+    say(&format!(
+        "Whoever shall pay payees at {newcomer}, or accept its phones, names it in the next version of its policy\n\
          (payees, device_issuers)."
     ));
-    for stale in stale {
+    for stale in &added.stale {
         say(&format!(
-            "The CRL of {stale} in the trust document of {newcomer} has run out: load a version with a fresh one."
+            "The CRL of {stale} in the trust document of {newcomer} has run out: propose a version with a fresh one."
         ));
     }
 }
 
-fn load_first(directory: &Directory, institution: &Institution) {
-    for kind in Kind::ALL {
-        load(
-            directory,
-            kind,
-            &directory.first_document(institution.id(), kind),
-        );
-    }
-}
-
-fn load(directory: &Directory, kind: Kind, path: &Path) {
+/// Has the operator load the ceremony of an institution.
+fn load(directory: &Directory, institution: &Institution) {
     say(&format!(
-        "{} {kind} load {}",
+        "{} change load {}",
         signer(directory),
-        path.display()
+        directory.ceremony(institution.id()).display()
     ));
 }
 

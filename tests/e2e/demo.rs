@@ -12,7 +12,7 @@ use e2e::{
 };
 
 /// In this order, each with its result.
-const TOLD: [(&str, &str); 13] = [
+const TOLD: [(&str, &str); 21] = [
     ("mobilis enrols a phone", "device "),
     (
         "alfa accepts the device",
@@ -45,6 +45,26 @@ const TOLD: [(&str, &str); 13] = [
         "AUTHORIZED, then refused: RATE_LIMITED, device, for ",
     ),
     ("alfa waits just as long and calls again", "AUTHORIZED ("),
+    (
+        "Anna, a custodian of alfa, proposes",
+        "PENDING, 1 approval (",
+    ),
+    ("Anna approves it a second time", "PENDING, 1 approval ("),
+    (
+        "Boris, another custodian, approves",
+        "EXECUTED, 2 approvals (",
+    ),
+    (
+        "another customer of alfa orders CNY 400.00",
+        "refused: AMOUNT_OVER_POLICY (",
+    ),
+    (
+        "Chloe alone suspends alfa's authorization key",
+        "EXECUTED, 1 approval (",
+    ),
+    ("the customer orders CNY 23.72", "refused: KEY_NOT_ACTIVE ("),
+    ("Anna and Boris resume it", "EXECUTED, 2 approvals ("),
+    ("alfa's backend calls again with that order", "AUTHORIZED ("),
     ("mobilis revokes the phone", "REVOKED ("),
     ("the phone's next order", "refused: DEVICE_REVOKED ("),
 ];

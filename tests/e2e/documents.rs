@@ -56,6 +56,11 @@ async fn every_version_is_shown_byte_for_byte_and_named_by_its_digest() -> Resul
         (DocumentKind::Policy, "policy", directory.policy(&alfa)),
         (DocumentKind::Trust, "trust", directory.trust(&alfa)),
         (DocumentKind::Callers, "callers", directory.callers(&alfa)),
+        (
+            DocumentKind::Custodians,
+            "custodians",
+            directory.custodians(&alfa),
+        ),
     ] {
         let first = fs::read(file)?;
         let shown = document(&custodian, kind, 0).await?;
@@ -93,7 +98,7 @@ async fn every_version_is_shown_byte_for_byte_and_named_by_its_digest() -> Resul
             demand(called, Code::NotFound, "DOCUMENT_NOT_FOUND")?;
         }
     }
-    for kind in [0, 4, -1] {
+    for kind in [0, 5, -1] {
         let called = custodian
             .get_document(v1::GetDocumentRequest { kind, version: 1 })
             .await;
@@ -127,13 +132,15 @@ async fn an_authorization_names_the_policy_that_is_shown() -> Result<(), Failure
         assert_eq!(authorization.authorization().policy.as_slice(), digest);
         let events = stored::events(&deployment)?;
         let loaded = format!("{version}.{}", URL_SAFE_NO_PAD.encode(&digest));
-        assert_eq!(
-            events
-                .iter()
-                .filter(|event| event["object"] == loaded.as_str())
-                .count(),
-            1
-        );
+        let named = events
+            .iter()
+            .filter(|event| event["object"] == loaded.as_str());
+        assert_eq!(named.count(), 1);
+        let change = deployment.base("alfa")?.previous.unwrap().to_string();
+        let executed = events.iter().filter(|event| {
+            event["operation"] == "change.execute" && event["object"] == change.as_str()
+        });
+        assert_eq!(executed.count(), 1);
     }
     assert_eq!(recheck(&mut deployment).await?.authorizations, 2);
 

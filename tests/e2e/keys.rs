@@ -9,8 +9,8 @@ use e2e::{
     failure::Failure,
     recheck::recheck,
     refusal::{demand, demand_field},
-    stored,
 };
+use semops_objects::change::KeyOperation;
 use semops_objects::jwk::thumbprint;
 use semops_pki::{algorithm::PublicKey, certificate::Certificate};
 use semops_proto::{
@@ -19,6 +19,8 @@ use semops_proto::{
 };
 use softhsm_setup::{directory::Hierarchy, scheme::Role};
 use tonic::{Code, Status};
+
+use crate::changes::desk::of_key;
 
 async fn keys(client: &Client) -> Result<Vec<v1::Key>, Status> {
     Ok(client.list_keys(v1::ListKeysRequest {}).await?.keys)
@@ -149,16 +151,11 @@ async fn a_suspended_key_is_shown_as_one_and_signs_nothing() -> Result<(), Failu
     let backend = deployment.client("alfa", Role::Payments).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let ask = customer.asks(&order("1.00", "EUR")?)?;
-    let set = |state: &str| {
-        let sql =
-            "UPDATE key SET state = ?1 WHERE institution = 'alfa' AND purpose = 'authorization'";
-        stored::change(&deployment, sql, state)
-    };
-    for (state, shown) in [
-        ("suspended", KeyState::Suspended),
-        ("active", KeyState::Active),
+    for (operation, shown) in [
+        (KeyOperation::Suspend, KeyState::Suspended),
+        (KeyOperation::Resume, KeyState::Active),
     ] {
-        assert_eq!(set(state)?, 1);
+        deployment.bring(&of_key(&deployment, operation)?)?;
         let states: Vec<_> = keys(&custodian).await?.iter().map(v1::Key::state).collect();
         assert_eq!(states, [KeyState::Active, KeyState::Active, shown]);
         let called = backend.cosign_order(ask.clone()).await;

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod changes;
 mod commands;
 mod connections;
 mod cosigning;

@@ -27,7 +27,7 @@ async fn a_phone_pays_and_a_stranger_verifies_it() -> Result<(), Failure> {
     }
 
     let checked = recheck(&mut deployment).await?;
-    assert_eq!(checked.certificates, 1);
+    assert_eq!(checked.certificates, 2);
     // The payment, what passed of the burst, and the order that was told to come again.
     assert!(checked.authorizations >= 3, "{checked:?}");
     deployment.stop().await?;

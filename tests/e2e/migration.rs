@@ -4,8 +4,9 @@
 use std::{fs, path::Path};
 
 use e2e::{
+    custodian::Motion,
     customer::Customer,
-    deployment::Deployment,
+    deployment::{Deployment, unix_now},
     failure::Failure,
     programs,
     recheck::recheck,
@@ -13,6 +14,10 @@ use e2e::{
     terminal::Terminal,
 };
 use rusqlite::Connection;
+use semops_objects::{
+    InstitutionId,
+    change::{AttachmentKind, Base, ChangeFile, DocumentKind, DocumentName, Operation, Proposal},
+};
 use semops_proto::v1::{self, DeviceRelation};
 use softhsm_setup::scheme::{Role, Scheme};
 
@@ -21,14 +26,19 @@ use crate::device_lists;
 /// The tables of version 1 with the columns that they had, in an order in which nothing refers to what is not there yet.
 const TABLES: [(&str, &str); 9] = [
     ("key", "id, institution, purpose, state"),
-    ("document", "*"),
+    ("document WHERE kind <> 'custodians'", "*"),
     ("operation", "*"),
     ("device", "*"),
     ("cosigned_order", "*"),
     ("acceptance", "*"),
     ("revocation", "*"),
     ("crl", "*"),
-    ("audit", "*"),
+    // Nobody told of changes then.
+    (
+        "audit WHERE json_extract(CAST(leaf AS TEXT), '$.operation') NOT LIKE 'change.%' \
+         AND json_extract(CAST(leaf AS TEXT), '$.operation') <> 'custodians'",
+        "row_number() OVER (ORDER BY seq), leaf",
+    ),
 ];
 
 /// Makes `old` as a program of version 1 would have left it: its own SQL, and the rows of `new`.
@@ -37,13 +47,48 @@ fn as_version_1(new: &Path, old: &Path) -> Result<(), Failure> {
     let connection = Connection::open(old)?;
     connection.execute_batch(&fs::read_to_string(first)?)?;
     connection.execute("ATTACH ?1 AS new", [new.to_string_lossy()])?;
-    for (table, columns) in TABLES {
-        let sql = format!("INSERT INTO main.{table} SELECT {columns} FROM new.{table}");
+    for (rows, columns) in TABLES {
+        let table = rows.split(' ').next().unwrap_or_default();
+        let sql = format!("INSERT INTO main.{table} SELECT {columns} FROM new.{rows}");
         assert!(connection.execute(&sql, [])? > 0, "{table}");
     }
     let generation = "UPDATE main.generation SET value = (SELECT value FROM new.generation)";
     connection.execute(generation, [])?;
     connection.pragma_update(None, "user_version", 1)?;
+    Ok(())
+}
+
+/// An institution that knew no custodians begins with them, and with the documents that it had.
+fn begin(deployment: &Deployment, institution: &InstitutionId) -> Result<(), Failure> {
+    let path = deployment.directory().ceremony(institution);
+    let first = ChangeFile::parse(&fs::read(&path)?)?;
+    let Operation::Ceremony { keys, .. } = first.proposal.operation().clone() else {
+        panic!("no ceremony");
+    };
+    let (mut names, mut attachments) = (Vec::new(), Vec::new());
+    for mut attachment in first.attachments {
+        let AttachmentKind::Document(kind) = attachment.kind else {
+            panic!("no document");
+        };
+        if kind != DocumentKind::Custodians {
+            attachment.content = deployment.run(&[kind.name(), "show", institution.as_str()])?;
+        }
+        let (_, name) = DocumentName::of(kind, attachment.content.as_bytes()).unwrap();
+        names.push(name);
+        attachments.push(attachment);
+    }
+    let documents = names.try_into().unwrap();
+    let base = Base::of_ceremony(deployment.scheme().name(), institution.clone());
+    let now = u64::try_from(unix_now()?)?;
+    let operation = Operation::Ceremony { documents, keys };
+    let motion = Motion {
+        proposal: Proposal::new(base, operation, [1; 16], now, now + 3_600)?,
+        attachments,
+    };
+    let custodians = deployment.custodians(institution.as_str())?;
+    fs::rename(deployment.change_file(&motion, &custodians)?, &path)?;
+    let said = deployment.run(&["change", "load", &path.to_string_lossy()])?;
+    assert!(said.contains("is effective now"), "{said}");
     Ok(())
 }
 
@@ -72,6 +117,9 @@ async fn a_store_of_version_1_is_refused_then_migrated_and_served_on() -> Result
     }
     for _ in 0..2 {
         assert!(deployment.run(&["migrate"])?.contains("schema version 5"));
+    }
+    for institution in deployment.institutions()? {
+        begin(&deployment, &institution)?;
     }
     deployment.start().await?;
 

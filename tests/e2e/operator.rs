@@ -1,12 +1,16 @@
 //! The local operator's `signer`: the configuration checked with all its mistakes at once, migrations that may be run
-//! again, and documents that are loaded, refused with the reason, and shown.
+//! again, and changes that are brought in by their approvals, refused with the reason, and shown.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use e2e::{
     deployment::Deployment, failure::Failure, programs, recheck::recheck, terminal::Said,
     terminal::Terminal,
 };
+use semops_objects::change::DocumentKind;
 use softhsm_setup::scheme::Scheme;
 use toml::{Table, Value};
 
@@ -222,81 +226,109 @@ async fn the_store_is_made_once_and_migrating_again_changes_nothing() -> Result<
 }
 
 #[tokio::test]
-async fn a_document_is_loaded_as_the_next_version_and_shown_byte_for_byte() -> Result<(), Failure> {
+async fn a_change_is_brought_in_by_its_approvals_and_shown_byte_for_byte() -> Result<(), Failure> {
     let mut deployment = prepared()?;
     deployment.start().await?;
-    let directory = deployment.directory();
-    let id = "alfa".parse().unwrap();
-    for (kind, file) in [
-        ("policy", directory.policy(&id)),
-        ("trust", directory.trust(&id)),
-        ("callers", directory.callers(&id)),
-    ] {
-        let path = file.to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file)?;
-        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, text);
-        // Again: said, and no harm. A third, and other bytes under the same version, are no next version.
-        let again = own(&deployment, &[kind, "load", &path])?;
-        let expected = format!("{kind} of alfa, version 1 was effective already\n");
-        assert_eq!((again.code, again.out), (Some(0), expected));
-        let next = directory.path().join("next.toml");
-        let named = next.to_string_lossy().into_owned();
-        for (version, words) in [
-            (0, &["version"][..]),
-            (1, &["version 1 does not follow", "is version 2"]),
-            (3, &["version 3 does not follow", "is version 2"]),
-        ] {
-            let numbered = text.replacen("version = 1", &format!("version = {version}"), 1);
-            fs::write(&next, format!("{numbered}\n"))?;
-            let said = own(&deployment, &[kind, "load", &named])?;
-            assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
-            for word in words.iter().chain(&["next.toml"]) {
-                assert!(said.err.contains(word), "{word}: {said:?}");
-            }
-        }
-        for (from, to) in [
-            ("version = 1", "version = 2\nsurprise = 1"),
-            ("version = 1", "version = \"2\""),
-            ("version = 1", ""),
-            ("institution = \"alfa\"", "institution = \"Alfa\""),
-            ("version = 1", "version = 2\n["),
-        ] {
-            fs::write(&next, text.replacen(from, to, 1))?;
-            let said = own(&deployment, &[kind, "load", &named])?;
-            assert_eq!(
-                (said.code, said.out.as_str()),
-                (Some(1), ""),
-                "{kind} {to}: {said:?}"
+    let alfa = "alfa".parse().unwrap();
+    let custodians = deployment.custodians("alfa")?;
+    let ceremony = deployment.directory().ceremony(&alfa);
+    let bring = |file: &Path| own(&deployment, &["change", "load", &file.to_string_lossy()]);
+    let said = bring(&ceremony)?;
+    let again = "change 1 of alfa, ceremony, was effective already\n";
+    assert!(said.succeeded() && said.out.starts_with(again), "{said:?}");
+    let mut sequence = 1;
+    for kind in DocumentKind::ALL {
+        let word = kind.name();
+        let show = || Ok::<_, Failure>(own(&deployment, &[word, "show", "alfa"])?.out);
+        let first = fs::read_to_string(deployment.directory().first_document(&alfa, kind))?;
+        assert_eq!(show()?, first);
+        let text =
+            deployment.next_version(kind, "alfa", 2, |text| format!("# Reviewed.\n{text}"))?;
+        let motion = deployment.document_motion(kind, &text)?;
+        // One person's approval brings nothing in.
+        let alone = deployment.change_file(&motion, &custodians[..1])?;
+        let said = bring(&alone)?;
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+        assert!(said.err.contains("1 of the 2 persons"), "{said:?}");
+        assert_eq!(show()?, first);
+        let file = deployment.change_file(&motion, &custodians[1..])?;
+        sequence += 1;
+        for effect in ["is effective now", "was effective already"] {
+            let said = bring(&file)?;
+            let expected = format!(
+                "change {sequence} of alfa, document, {effect}\n{word} of alfa, version 2 {effect}\n"
             );
+            assert_eq!((said.code, said.out), (Some(0), expected));
         }
-        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, text);
-        let second = format!(
-            "# Reviewed.\n{}",
-            text.replacen("version = 1", "version = 2", 1)
-        );
-        fs::write(&next, &second)?;
-        let said = own(&deployment, &[kind, "load", &named])?;
-        let expected = format!("{kind} of alfa, version 2 is effective now\n");
-        assert_eq!((said.code, said.out), (Some(0), expected));
-        assert_eq!(own(&deployment, &[kind, "show", "alfa"])?.out, second);
-        let unknown = own(&deployment, &[kind, "show", "gamma"])?;
+        assert_eq!(show()?, text);
+        let unknown = own(&deployment, &[word, "show", "gamma"])?;
         assert_eq!(unknown.code, Some(1));
-        assert!(
-            unknown.err.contains(&format!("{kind} load FILE")),
-            "{unknown:?}"
-        );
+        assert!(unknown.err.contains("change load FILE"), "{unknown:?}");
     }
-    // Another kind's document is none of this kind.
-    let policy = directory.policy(&id).to_string_lossy().into_owned();
-    for kind in ["trust", "callers"] {
-        assert_eq!(own(&deployment, &[kind, "load", &policy])?.code, Some(1));
-    }
-    assert_eq!(
-        own(&deployment, &["policy", "load", "no-such.toml"])?.code,
-        Some(1)
+    let listed = own(&deployment, &["change", "list", "alfa"])?.out;
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    let last = listed.lines().next().unwrap_or_default();
+    assert!(
+        last.starts_with("5 ")
+            && last.ends_with(" EXECUTED document custodians 2 approved-by boris-chan,chloe-diaz"),
+        "{last}"
     );
-    assert_eq!(own(&deployment, &["polcy", "load", &policy])?.code, Some(2));
     assert!(deployment.is_healthy().await);
     recheck(&mut deployment).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_that_is_none_is_refused_with_the_reason() -> Result<(), Failure> {
+    let deployment = prepared()?;
+    let folder = deployment.directory().path();
+    let custodians = deployment.custodians("alfa")?;
+    let next = |from: &str, to: &str| -> Result<PathBuf, Failure> {
+        let kind = DocumentKind::Policy;
+        let text = deployment.next_version(kind, "alfa", 2, |text| text)?;
+        assert!(text.contains(from), "{from}");
+        let motion = deployment.document_motion(kind, &text.replacen(from, to, 1))?;
+        deployment.change_file(&motion, &custodians[..2])
+    };
+    let good = fs::read_to_string(next("version = 2", "version = 2")?)?;
+    let write = |name: &str, text: &str| -> Result<PathBuf, Failure> {
+        let path = folder.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    };
+    for (file, words) in [
+        (
+            next("version = 2", "version = 3")?,
+            "version 3 of policy: the next one is 2",
+        ),
+        (
+            next("version = 2", "version = 2\nsurprise = 1")?,
+            "surprise",
+        ),
+        (
+            write("unknown.json", &good.replacen("{", "{\"surprise\":1,", 1))?,
+            "surprise",
+        ),
+        (write("cut.json", &good[..good.len() - 1])?, "cut.json"),
+        (
+            write(
+                "other.json",
+                &good.replacen("acceptance_seconds = 60", "acceptance_seconds = 61", 1),
+            )?,
+            "SHA-256",
+        ),
+        (folder.join("no-such.json"), "no-such.json"),
+    ] {
+        let said = own(&deployment, &["change", "load", &file.to_string_lossy()])?;
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+        assert!(said.err.contains(words), "{words}: {said:?}");
+    }
+    for words in [
+        &["polcy", "show", "alfa"][..],
+        &["policy", "load", "x.toml"],
+    ] {
+        assert_eq!(own(&deployment, words)?.code, Some(2), "{words:?}");
+    }
+    assert_eq!(deployment.base("alfa")?.sequence, 2);
     Ok(())
 }

@@ -66,9 +66,9 @@ const DOCTORED: [(Rule, &str); 27] = [
         Rule::Unique,
         "INSERT INTO operation SELECT 1000000, institution, kind, content, state, key_id, to_be_signed, expires_at, \
          sign_by, object, device, policy, actor, request, begun_at, ended_at, artifact, reason \
-         FROM operation WHERE kind = 'device-certificate'; \
+         FROM operation WHERE kind = 'device-certificate' ORDER BY id LIMIT 1; \
          INSERT INTO device SELECT randomblob(16), 1000000, issuer, issuer_key, NULL, NULL, subscriber, \
-         randomblob(16), not_after, NULL FROM device",
+         randomblob(16), not_after, NULL FROM device ORDER BY operation LIMIT 1",
     ),
     (
         Rule::AuditPairs,

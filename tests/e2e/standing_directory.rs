@@ -207,26 +207,16 @@ fn joins(desk: &Desk<'_>, deployment: &Deployment) -> Result<(), Failure> {
     }
     assert!(fs::read(&config)?.starts_with(&old));
 
-    let next = said
-        .out
-        .lines()
-        .filter(|line| line.starts_with("  signer "));
-    let mut loaded = 0;
-    for line in next {
-        let said = desk.terminal.run(&mut typed(line)?)?;
-        assert_eq!(
-            said.out, "trust of alfa, version 2 is effective now\n",
-            "{said:?}"
-        );
-        loaded += 1;
-    }
-    assert_eq!(loaded, 1, "{}", said.out);
+    alfa_trusts_it(desk, &said.out)?;
+    // What alfa's custodians have verified is remembered there.
+    let after = state(directory)?;
     let documents = deployment.run(&["documents"])?;
     let in_force = |document: &str| documents.lines().any(|line| line.starts_with(document));
     for document in [
         "gamma policy 1 ",
         "gamma trust 1 ",
         "gamma callers 1 ",
+        "gamma custodians 1 ",
         "alfa trust 2 ",
     ] {
         assert!(in_force(document), "{documents}");
@@ -241,6 +231,30 @@ fn joins(desk: &Desk<'_>, deployment: &Deployment) -> Result<(), Failure> {
             .contains("gamma is an institution of this directory already")
     );
     assert!(state(directory)? == after);
+    Ok(())
+}
+
+/// What is printed for alfa's custodians, typed by two of them.
+fn alfa_trusts_it(desk: &Desk<'_>, told: &str) -> Result<(), Failure> {
+    let lines = told.lines().filter(|line| line.starts_with("  semopsctl "));
+    let [propose, approve] = lines.collect::<Vec<_>>().try_into().unwrap();
+    let folder = desk.directory.path();
+    let profile = folder.join("profiles/alfa-custodian-security.toml");
+    let types = |line: &str, person: &str, id: &str| -> Result<Value, Failure> {
+        let key = folder.join(format!("custodians/alfa/{person}.key"));
+        let line = line
+            .replace("PROFILE", &profile.to_string_lossy())
+            .replace(" KEY", &format!(" {}", key.display()))
+            .replace(" ID ", &format!(" {id} "));
+        let said = desk.terminal.run(typed(&line)?.args(["--yes", "--json"]))?;
+        assert!(said.succeeded(), "{line}: {said:?}");
+        Ok(serde_json::from_str(&said.out)?)
+    };
+    let proposed = types(propose, "anna-berg", "")?;
+    assert_eq!(proposed["state"], "PENDING", "{proposed}");
+    let id = proposed["change_id"].as_str().unwrap();
+    let approved = types(approve, "chloe-diaz", id)?;
+    assert_eq!(approved["state"], "EXECUTED", "{approved}");
     Ok(())
 }
 
@@ -311,8 +325,7 @@ fn a_scheme_that_the_signer_does_not_take_leaves_nothing_behind() -> Result<(), 
 }
 
 #[tokio::test]
-async fn an_addition_that_failed_after_the_record_took_documents_is_done_again()
--> Result<(), Failure> {
+async fn an_addition_that_the_record_has_no_room_for_is_done_again() -> Result<(), Failure> {
     let (mut deployment, _) = made()?;
     let directory = deployment.directory().clone();
     let desk = Desk {
@@ -320,10 +333,10 @@ async fn an_addition_that_failed_after_the_record_took_documents_is_done_again()
         terminal: Terminal::new()?,
     };
     let before = state(&directory)?;
-    // The signer, which has no room left at the last of the three documents.
+    // The signer, which has no room left for the ceremony.
     let signer = &programs::ours(Watched::No)?.signer;
     let lines = format!(
-        "#!/bin/sh\ncase \"$*\" in *callers\\ load*) echo 'signer: no room' >&2; exit 1 ;; esac\nexec {} \"$@\"\n",
+        "#!/bin/sh\ncase \"$*\" in *change\\ load*) echo 'signer: no room' >&2; exit 1 ;; esac\nexec {} \"$@\"\n",
         signer.display()
     );
     desk.terminal.write("signer", lines)?;
@@ -334,20 +347,44 @@ async fn an_addition_that_failed_after_the_record_took_documents_is_done_again()
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("no room"), "{refused:?}");
     assert!(state(&directory)? == before);
-    // What the record holds of it has no effect, and the next try follows it.
     deployment.start().await?;
     desk.phone("phone", "mobilis", "alfa")?;
     deployment.stop().await?;
     let said = add(&desk, &[])?;
     assert!(said.succeeded(), "{said:?}");
     let documents = deployment.run(&["documents"])?;
-    for document in ["gamma policy 2 ", "gamma trust 2 ", "gamma callers 1 "] {
-        assert!(documents.contains(document), "{documents}");
+    for kind in ["policy", "trust", "callers", "custodians"] {
+        let document = format!("gamma {kind} 1 ");
+        assert!(documents.contains(&document), "{documents}");
     }
     deployment.load("trust", &directory.next_trust(&"alfa".parse().unwrap(), 2))?;
     deployment.start().await?;
     desk.phone("other-phone", "gamma", "gamma")?;
     desk.pays("other-phone", "gamma", "alfa")?;
     recheck(&mut deployment).await?;
-    deployment.stop().await
+    deployment.stop().await?;
+
+    // Its files and its table are gone, its history is not: no institution begins twice.
+    let config = fs::read_to_string(directory.config())?;
+    let (others, _) = config
+        .split_once("\n[[institution]]\nid = \"gamma\"")
+        .unwrap();
+    fs::write(directory.config(), format!("{others}\n"))?;
+    for folder in ["gamma", "custodians/gamma"] {
+        fs::remove_dir_all(directory.path().join(folder))?;
+    }
+    for path in state(&directory)?.into_keys() {
+        if path.to_string_lossy().contains("gamma") {
+            fs::remove_file(path)?;
+        }
+    }
+    let refused = add(&desk, &[])?;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .err
+            .contains("gamma has had its ceremony in this record"),
+        "{refused:?}"
+    );
+    Ok(())
 }

@@ -94,9 +94,10 @@ async fn the_documents_in_force_are_named_as_soon_as_they_are() -> Result<(), Fa
         (DocumentKind::Policy, directory.policy(&alfa)),
         (DocumentKind::Trust, directory.trust(&alfa)),
         (DocumentKind::Callers, directory.callers(&alfa)),
+        (DocumentKind::Custodians, directory.custodians(&alfa)),
     ];
     let named = status(&auditor).await?.documents;
-    assert_eq!(named.len(), 3);
+    assert_eq!(named.len(), 4);
     for ((kind, file), named) in first.into_iter().zip(&named) {
         assert_eq!((named.kind(), named.version), (kind, 1));
         assert_eq!(named.sha256, sha256(&fs::read(file)?));

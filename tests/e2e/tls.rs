@@ -12,6 +12,7 @@ use e2e::{
     programs,
     raw::{self, Answer},
     recheck::recheck,
+    refusal::demand,
 };
 use rustls::AlertDescription;
 use semops_pki::local_key::LocalKey;
@@ -145,6 +146,9 @@ async fn a_good_certificate_makes_nobody_a_caller() -> Result<(), Failure> {
     let served = health(&deployment, &genuine).await?;
     assert_eq!(served.status.code(), Code::Ok, "{:?}", served.status);
 
+    let gamma_backend = id("gamma/payments/backend");
+    let gamma_ids = [gamma_backend.as_str()];
+    let newcomer = of(alfa, "gamma", &gamma_ids)?;
     let strangers = [
         ("O is another institution's", of(alfa, "beta", &[BACKEND])?),
         ("alfa's CA, beta's id", of(alfa, "alfa", &[&beta_backend])?),
@@ -180,10 +184,6 @@ async fn a_good_certificate_makes_nobody_a_caller() -> Result<(), Failure> {
         ),
         ("two ids", of(alfa, "alfa", &[BACKEND, &unregistered])?),
         ("no id", of(alfa, "alfa", &[])?),
-        (
-            "an institution that is none",
-            of(alfa, "gamma", &[&id("gamma/payments/backend")])?,
-        ),
     ];
     let mut told = Vec::new();
     for (who, credentials) in &strangers {
@@ -194,6 +194,14 @@ async fn a_good_certificate_makes_nobody_a_caller() -> Result<(), Failure> {
         assert!(answer.request_id().is_some(), "{who}");
         told.push(answer.status.message().to_owned());
     }
+    // Of an institution that the configuration does not name nobody's register is known: a newcomer's callers are told when
+    // they will be served, and so is whoever says that he is one.
+    let answer = health(&deployment, &newcomer).await?;
+    demand(
+        Err::<(), _>(answer.status),
+        Code::Unavailable,
+        "INSTITUTION_NOT_SERVED",
+    )?;
     // From outside they are all the same.
     told.dedup();
     assert_eq!(told.len(), 1, "{told:?}");

@@ -4,7 +4,7 @@
 //! A scheme is made for each deployment: its certificates carry its addresses, so that no two can share one.
 
 pub mod address;
-mod documents;
+pub mod changes;
 pub mod limits;
 mod postgres;
 pub mod process;

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod collector;
+pub mod custodian;
 pub mod customer;
 pub mod deployment;
 pub mod disk;

@@ -1,8 +1,9 @@
 //! The main job, played over mutual TLS: a phone is enrolled and accepted, its order co-signed and verified, everything
-//! that must be refused is refused. The demo tells it, the tests replay it; what it leaves is [`Evidence`].
+//! that must be refused is refused; custodians change what rules their bank. The demo tells it, the tests replay it; what it leaves is [`Evidence`].
 
 mod acts;
 mod burst;
+mod custody;
 mod lookup;
 mod narrator;
 
@@ -71,6 +72,7 @@ pub async fn play(deployment: &Deployment, narrator: &Narrator) -> Result<Eviden
     acts::repeat(&callers, &phone, &payment, narrator).await?;
     acts::refusals(&callers, &phone, &payment, narrator).await?;
     burst::burst(&callers, &phone, narrator).await?;
+    custody::change(deployment, &callers, narrator).await?;
     let crl_after_revocation = acts::revoke(&callers, &phone, &trust, narrator).await?;
     Ok(Evidence {
         device_chain: phone.chain()?.to_vec(),

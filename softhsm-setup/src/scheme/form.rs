@@ -6,8 +6,9 @@ use std::str::FromStr;
 use semops_objects::institution::InstitutionId;
 
 /// Names that the directory uses itself, so that no institution can bear them.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "callers",
+    "custodians",
     "documents",
     "offline",
     "pins",

@@ -9,7 +9,7 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 
 use super::form::{absolute_path, base_url, label, trust_domain, usable_id};
-use super::{Caller, Ground, Institution, Scheme};
+use super::{Caller, Ground, Institution, Register, Scheme};
 use crate::policy::Policy;
 use crate::reader::{Mistakes, Reader};
 
@@ -150,6 +150,7 @@ pub(super) struct PartialInstitution {
     pub(super) id: Option<InstitutionId>,
     pub(super) trusts: Option<Vec<InstitutionId>>,
     callers: Option<Vec<Caller>>,
+    register: Option<Register>,
     policy: Option<Policy>,
 }
 
@@ -159,6 +160,7 @@ impl PartialInstitution {
             id: self.id?,
             trusts: self.trusts?,
             callers: self.callers?,
+            register: self.register?,
             policy: self.policy?,
         })
     }
@@ -169,6 +171,7 @@ pub(super) fn read_institution(mut table: Reader, mistakes: &mut Mistakes) -> Pa
         id: table.parse("id", mistakes, usable_id),
         trusts: table.parse_list("trusts", mistakes, InstitutionId::from_str),
         callers: table.parse_list("callers", mistakes, Caller::from_str),
+        register: Register::read(&mut table, mistakes),
         policy: table
             .table("policy", mistakes)
             .and_then(|policy| Policy::read(policy, mistakes)),

@@ -6,6 +6,7 @@ mod additions;
 mod certifying;
 mod chains;
 mod contents;
+mod custodians;
 mod refusals;
 mod sign_loop;
 mod taken_back;

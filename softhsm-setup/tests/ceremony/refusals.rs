@@ -28,7 +28,9 @@ fn the_program_says_what_it_does_and_never_overwrites() {
     for part in [
         serve.as_str(),
         "signer.toml migrate",
-        "policy load",
+        "change load",
+        "mobilis-ceremony.json",
+        "custodians/beta: hand each to its person, keep none here",
         "mobilis: token",
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -125,8 +127,14 @@ fn results_are_json_for_programs() {
         ),
         (&false.into(), 3)
     );
-    let profile = made["institutions"][0]["profiles"][0].as_str().unwrap();
-    assert!(Path::new(profile).is_file(), "{profile}");
+    let alfa = &made["institutions"][0];
+    for file in [
+        &alfa["profiles"][0],
+        &alfa["approval_keys"][2],
+        &alfa["ceremony"],
+    ] {
+        assert!(Path::new(file.as_str().unwrap()).is_file(), "{file}");
+    }
     let gamma = folder.path().join("gamma.toml");
     fs::write(&gamma, run(&["example", "--institution"]).stdout).unwrap();
     let added = json(&[

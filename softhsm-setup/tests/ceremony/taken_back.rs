@@ -59,8 +59,8 @@ fn interrupted_after_any_step_it_leaves_all_as_it_was() {
         }
         assert!(state(&made) == before, "after {told:?}");
     }
-    // TLS CA, four callers, token, three keys, documents, alfa's next; at the last step it is too late.
-    assert_eq!(last, 12);
+    // TLS CA, four callers, token, three keys, approval keys, documents, alfa's next; at the last step it is too late.
+    assert_eq!(last, 13);
     assert!(
         fs::read_to_string(made.config())
             .unwrap()
@@ -195,8 +195,12 @@ fn what_the_signer_refuses_is_told_and_taken_back() {
             "signer --check-config: 1 mistake",
         ),
         (
-            "'callers load '*) echo 'signer: no room' >&2; exit 1 ;;",
-            "gamma-callers.toml: no room",
+            "'change load '*) echo 'signer: no room' >&2; exit 1 ;;",
+            "gamma-ceremony.json: no room",
+        ),
+        (
+            "documents) echo 'gamma custodians 1 00' ;;",
+            "gamma has had its ceremony in this record",
         ),
     ] {
         let output = add_with(&made, folder.path(), lines);
@@ -217,4 +221,20 @@ fn a_signal_is_minded_at_the_next_step() {
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("interrupted"), "{said}");
     assert!(state(&made) == before, "{said}");
+}
+
+#[test]
+fn a_ceremony_whose_answer_was_lost_counts() {
+    let (folder, made) = own();
+    let loaded = folder.path().join("loaded");
+    let lines = format!(
+        "'change load '*) touch '{0}'; exit 1 ;;\n\
+         documents) if [ -e '{0}' ]; then echo 'gamma custodians 1 00'; fi ;;",
+        loaded.display()
+    );
+    let output = add_with(&made, folder.path(), &lines);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let config = fs::read_to_string(made.config()).unwrap();
+    assert!(config.contains("ceremony = \"documents/gamma-ceremony.json\""));
 }

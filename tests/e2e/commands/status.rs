@@ -45,7 +45,7 @@ async fn every_role_reads_how_the_service_fares() -> Result<(), Failure> {
         for expected in [
             format!("\ncaller    {spiffe}\n"),
             "\nhealth    SERVING\n".to_owned(),
-            "\npolicy          1  ".to_owned(),
+            "\npolicy            1  ".to_owned(),
         ] {
             assert!(said.contains(&expected), "{expected} in {said}");
         }
@@ -60,7 +60,7 @@ async fn every_role_reads_how_the_service_fares() -> Result<(), Failure> {
 fn digests_and_limits(desk: &Desk<'_>) -> Result<(), Failure> {
     let status = desk.json(ALFA_AUDIT, "status", 0)?;
     let documents = status["documents"].as_array().unwrap();
-    assert_eq!(documents.len(), 3);
+    assert_eq!(documents.len(), 4);
     for named in documents {
         let kind = named["document"].as_str().unwrap();
         let shown = desk.json(ALFA_AUDIT, &format!("{kind} show"), 0)?;

@@ -21,6 +21,7 @@ use e2e::{
     until::until,
 };
 use rustix::process::Signal;
+use semops_objects::change::DocumentKind;
 use semops_proto::v1;
 use signer::fault::{Point, VARIABLE};
 use softhsm_setup::scheme::{Role, Scheme};
@@ -194,11 +195,11 @@ impl Drill {
         Ok((self.deaths, checked))
     }
 
-    /// An operator dies while a document is loaded. Loaded again, it is in force, and was already if it was committed.
+    /// An operator dies while a change is loaded. Loaded again, it is in force, and was already if it was committed.
     fn operator_dies_at(&mut self, point: Point) -> Result<(), Failure> {
         self.arm(point, 1)?;
-        let document = self.document()?;
-        let arguments = ["policy", "load", &document.to_string_lossy()];
+        let change = self.change()?;
+        let arguments = ["change", "load", &change.to_string_lossy()];
         let mut operator = self.deployment.signer()?;
         operator.env(VARIABLE, armed(&self.folder)).args(arguments);
         died_by_kill(operator.output()?.status)?;
@@ -265,25 +266,25 @@ impl Drill {
 
     /// The next version of alfa's policy comes into force beside the server.
     fn load_policy(&mut self) -> Result<(), Failure> {
-        let document = self.document()?;
-        self.deployment.load("policy", &document)
+        let change = self.change()?;
+        let arguments = ["change", "load", &change.to_string_lossy()];
+        self.deployment.run(&arguments).map(drop)
     }
 
-    /// The next version of alfa's policy: with time for every retry, and another number of orders each time.
-    fn document(&mut self) -> Result<PathBuf, Failure> {
+    /// The next version of alfa's policy, approved by two: with time for every retry, and another number of orders each time.
+    fn change(&mut self) -> Result<PathBuf, Failure> {
         self.version += 1;
-        let folder = self.deployment.directory().path().join("documents");
-        let first = fs::read_to_string(folder.join("alfa-policy.toml"))?;
-        let text = first
-            .replacen("version = 1", &format!("version = {}", self.version), 1)
-            .replace("acceptance_seconds = 60", "acceptance_seconds = 600")
-            .replace(
-                "orders_per_day = 50",
-                &format!("orders_per_day = {}", 50 + self.version),
-            );
-        let next = self.folder.path().join("policy.toml");
-        fs::write(&next, text)?;
-        Ok(next)
+        let (kind, orders) = (DocumentKind::Policy, 50 + self.version);
+        let edit = |text: String| {
+            text.replace("acceptance_seconds = 60", "acceptance_seconds = 600")
+                .replace("orders_per_day = 50", &format!("orders_per_day = {orders}"))
+        };
+        let text = self
+            .deployment
+            .next_version(kind, "alfa", self.version, edit)?;
+        let motion = self.deployment.document_motion(kind, &text)?;
+        let custodians = self.deployment.custodians("alfa")?;
+        self.deployment.change_file(&motion, &custodians[1..])
     }
 
     fn arm(&self, point: Point, times: usize) -> Result<(), Failure> {

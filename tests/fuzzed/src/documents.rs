@@ -203,6 +203,10 @@ pub fn scheme(bytes: &[u8]) -> Verdict {
                 .iter()
                 .all(|trusted| ids.contains(trusted.as_str()))
         );
+        let register = institution.register();
+        let persons: BTreeSet<_> = register.custodians().iter().collect();
+        assert_eq!(persons.len(), register.custodians().len());
+        assert!(persons.len() > usize::from(register.quorum().get()));
         for caller in institution.callers() {
             let id = scheme.caller_id(institution.id(), caller);
             let id: SpiffeId = id.parse().unwrap();

@@ -46,7 +46,7 @@ impl Database {
 }
 
 impl Deployment {
-    /// Has a deployment that never ran keep its record in a new database of `cluster`, with its first documents.
+    /// Has a deployment that never ran keep its record in a new database of `cluster`, with the ceremonies of its institutions.
     ///
     /// # Errors
     /// A step failed.
@@ -74,10 +74,8 @@ impl Deployment {
         self.configure("[store]\nsqlite = \"signer.db\"", &database.store(clusters))?;
         self.run(&["migrate"])?;
         for id in self.institutions()? {
-            for kind in ["policy", "trust", "callers"] {
-                let file = format!("documents/{id}-{kind}.toml");
-                self.load(kind, &self.directory.path().join(file))?;
-            }
+            let ceremony = self.directory.ceremony(&id);
+            self.run(&["change", "load", &ceremony.to_string_lossy()])?;
         }
         self.database = Some(database);
         Ok(())
