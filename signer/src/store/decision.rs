@@ -14,7 +14,7 @@ use crate::{
         operation::{Kind, Operation, OrderRecord, Subject},
         reason::Reason,
     },
-    store::{Begun, Earlier, Intent, Limit, Loaded, Refusal},
+    store::{Begun, Earlier, Intent, Limit, Refusal},
 };
 
 /// By what every operation of a group is decided.
@@ -157,19 +157,6 @@ impl Day {
             None
         }
     }
-}
-
-/// Why a document is not taken, or nothing when it follows the effective one.
-pub(super) fn not_loaded(effective: Option<(u64, Vec<u8>)>, document: &Document) -> Option<Loaded> {
-    if let Some((_, bytes)) = &effective
-        && *bytes == document.bytes
-    {
-        return Some(Loaded::Unchanged);
-    }
-    let expected = effective.map_or(Some(1), |(version, _)| version.checked_add(1));
-    (expected != Some(document.version)).then(|| Loaded::WrongVersion {
-        expected: expected.unwrap_or(u64::MAX),
-    })
 }
 
 /// The event of an operation that was begun, or refused by the record.

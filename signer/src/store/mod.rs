@@ -17,7 +17,7 @@ use crate::{
         actor::Origin,
         audit::Event,
         device::{DeviceId, Reference},
-        document::{Document, DocumentKind},
+        document::DocumentKind,
         key::KeyId,
         operation::{Operation, Term},
         outcome::Outcome,
@@ -55,8 +55,8 @@ pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
-    EnrollmentRecall, Intents, Loaded, OrderRecall, PublishedCrl, Revoked, RevokedCertificate,
-    Swept, VersionsView,
+    EnrollmentRecall, Intents, OrderRecall, PublishedCrl, Revoked, RevokedCertificate, Swept,
+    VersionsView,
 };
 
 /// Why the store could not do what it was asked; nothing was changed unless a later read says otherwise.
@@ -124,15 +124,6 @@ pub trait Store: Changes + Keys + NewKeys {
         below: Option<u64>,
         at_most: usize,
     ) -> Result<VersionsView, StoreError>;
-
-    /// Makes a document effective if its version is the effective one's plus one (1 for the first), raises the
-    /// generation and audits. A `begin` that commits later sees the new generation.
-    async fn load(
-        &self,
-        document: Document,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<Loaded, StoreError>;
 
     /// What stands about the order (`institution`, device whose certificate has SHA-256 `certificate`, `jti`), in one
     /// read. `earlier` is found by (institution, device, `jti`) also when the device was released since.

@@ -147,20 +147,6 @@ pub struct RevokedCertificate {
     pub reason: Reason,
 }
 
-/// What came of loading a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
-    /// It is effective now, in this generation.
-    Effective(u64),
-    /// Its very bytes are effective already.
-    Unchanged,
-    /// Its version does not follow the effective one.
-    WrongVersion {
-        /// The version that would.
-        expected: u64,
-    },
-}
-
 /// The newest version of every document, and the generation that says whether any has moved since.
 #[derive(Clone, Debug)]
 pub struct Documents {

@@ -4,18 +4,12 @@ use semops_objects::institution::InstitutionId;
 use tokio_postgres::Row;
 
 use crate::{
-    clock::Timestamp,
-    domain::{
-        actor::Origin,
-        document::{Document, DocumentKind, DocumentVersion, StoredDocument},
-    },
+    domain::document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     store::{
-        DocumentView, Documents, Loaded, VersionsView, columns, decision,
+        DocumentView, Documents, VersionsView, columns,
         postgres::{
-            audit,
             columns::{Count, Octets, Text},
             error::Failure,
-            locks, reads,
             session::{Parameter, Session},
         },
     },
@@ -37,11 +31,6 @@ pub(super) const VERSIONS: &str = "SELECT g.value, d.version, d.sha256, d.loaded
     sum(octet_length(bytes)) OVER (ORDER BY version DESC) - octet_length(bytes) AS before FROM document \
     WHERE institution = $1 AND kind = $2 AND version < $3) v WHERE before < $4 ORDER BY version DESC LIMIT $5) d ON true \
     WHERE g.one = 1 ORDER BY d.version DESC";
-
-const EFFECTIVE: &str = "SELECT version, bytes FROM document WHERE institution = $1 AND kind = $2 \
-    ORDER BY version DESC LIMIT 1";
-
-const LOAD: &str = "INSERT INTO document (institution, kind, version, bytes, loaded_at) VALUES ($1, $2, $3, $4, $5)";
 
 pub(super) const RAISE: &str = "UPDATE generation SET value = value + 1 WHERE one = 1";
 
@@ -128,31 +117,4 @@ fn stored(row: &Row) -> Result<Option<StoredDocument>, Failure> {
         document,
         loaded_at: row.try_get(5)?,
     }))
-}
-
-pub(super) async fn load(
-    session: &Session,
-    document: &Document,
-    origin: &Origin,
-    now: Timestamp,
-) -> Result<Loaded, Failure> {
-    locks::change_rules(session).await?;
-    let (institution, kind) = (document.institution.as_str(), document.kind.name());
-    let effective = session.query(EFFECTIVE, &[&institution, &kind]).await?;
-    let effective = match effective.first() {
-        Some(row) => {
-            let Count(version) = row.try_get(0)?;
-            Some((version, row.try_get(1)?))
-        }
-        None => None,
-    };
-    if let Some(not_loaded) = decision::not_loaded(effective, document) {
-        return Ok(not_loaded);
-    }
-    let (version, bytes) = (columns::version(document.version), &document.bytes);
-    let row: [Parameter<'_>; 5] = [&institution, &kind, &version, bytes, &now.micros()];
-    session.execute(LOAD, &row).await?;
-    session.execute(RAISE, &[]).await?;
-    audit::append(session, &[decision::loaded(document, origin.clone())], now).await?;
-    reads::generation(session).await.map(Loaded::Effective)
 }

@@ -18,7 +18,7 @@ use crate::{
         actor::Origin,
         audit::Event,
         device::{DeviceId, Reference},
-        document::{Document, DocumentKind},
+        document::DocumentKind,
         key::KeyId,
         operation::{Operation, Term},
         outcome::Outcome,
@@ -28,8 +28,8 @@ use crate::{
     fault::{self, Point},
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Erased, Intents, Loaded, OrderRecall, Restoration, Restored,
-        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, OrderRecall, Restoration, Restored, Revoked,
+        RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
@@ -141,15 +141,6 @@ impl Store for PostgresStore {
         at_most: usize,
     ) -> Result<VersionsView, StoreError> {
         on!(self.reads, s => documents::versions(&s, institution, kind, below, at_most))
-    }
-
-    async fn load(
-        &self,
-        document: Document,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<Loaded, StoreError> {
-        on!(self.writes, s => reaching(Point::LoadWritten, documents::load(&s, &document, &origin, now)))
     }
 
     async fn recall_order(

@@ -1,18 +1,13 @@
 //! Owns the verbs about the versioned documents that people set.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use semops_objects::institution::InstitutionId;
 
 use crate::{
-    clock::Timestamp,
-    domain::{
-        actor::Origin,
-        document::{Document, DocumentKind, DocumentVersion, StoredDocument},
-    },
+    domain::document::{Document, DocumentKind, DocumentVersion, StoredDocument},
     store::{
-        DocumentView, Documents, Loaded, StoreError, VersionsView, columns, decision,
+        DocumentView, Documents, StoreError, VersionsView, columns,
         sqlite::{
-            audit,
             columns::{Count, Text},
             rows,
         },
@@ -23,9 +18,6 @@ const NEWEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM d
     (SELECT max(version) FROM document n WHERE n.institution = d.institution AND n.kind = d.kind) \
     ORDER BY institution, kind";
 
-pub(super) const EFFECTIVE: &str = "SELECT version, bytes FROM document WHERE institution = ?1 AND kind = ?2 \
-    ORDER BY version DESC LIMIT 1";
-
 pub(super) const LATEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document \
     WHERE institution = ?1 AND kind = ?2 AND version < ?3 ORDER BY version DESC";
 
@@ -34,8 +26,6 @@ pub(super) const VERSION: &str = "SELECT institution, kind, version, bytes, load
 
 /// Octets of documents that are hashed for one list of versions: some hundredths of a second.
 const HASHED: usize = 16 << 20;
-
-pub(super) const LOAD: &str = "INSERT INTO document (institution, kind, version, bytes, loaded_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const RAISE: &str = "UPDATE generation SET value = value + 1 WHERE one = 1";
 
@@ -106,38 +96,4 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredDocument> {
         document,
         loaded_at: row.get(4)?,
     })
-}
-
-pub(super) fn load(
-    connection: &Connection,
-    document: &Document,
-    origin: Origin,
-    now: Timestamp,
-) -> Result<Loaded, StoreError> {
-    let effective = effective(connection, &document.institution, document.kind)?;
-    if let Some(not_loaded) = decision::not_loaded(effective, document) {
-        return Ok(not_loaded);
-    }
-    connection.prepare_cached(LOAD)?.execute(params![
-        document.institution.as_str(),
-        document.kind.name(),
-        Count(document.version),
-        document.bytes,
-        now,
-    ])?;
-    connection.prepare_cached(RAISE)?.execute([])?;
-    audit::append(connection, &decision::loaded(document, origin), now)?;
-    rows::generation(connection).map(Loaded::Effective)
-}
-
-fn effective(
-    connection: &Connection,
-    institution: &InstitutionId,
-    kind: DocumentKind,
-) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-    let read = |row: &Row<'_>| Ok((row.get(0).map(|Count(version)| version)?, row.get(1)?));
-    let mut statement = connection.prepare_cached(EFFECTIVE)?;
-    Ok(statement
-        .query_row((institution.as_str(), kind.name()), read)
-        .optional()?)
 }

@@ -17,7 +17,7 @@ use crate::{
         actor::Origin,
         audit::Event,
         device::{DeviceId, Reference},
-        document::{Document, DocumentKind},
+        document::DocumentKind,
         key::KeyId,
         operation::{Operation, Term},
         outcome::Outcome,
@@ -27,8 +27,8 @@ use crate::{
     fault::Point,
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
-        Documents, EnrollmentRecall, Erased, Intents, Loaded, OrderRecall, Restoration, Restored,
-        Revoked, RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        Documents, EnrollmentRecall, Erased, Intents, OrderRecall, Restoration, Restored, Revoked,
+        RevokedCertificate, Store, StoreError, Swept, VersionsView,
     },
 };
 
@@ -130,19 +130,6 @@ impl Store for SqliteStore {
             documents::versions(connection, &institution, kind, below, at_most)
         };
         self.threads.read(read).await
-    }
-
-    async fn load(
-        &self,
-        document: Document,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<Loaded, StoreError> {
-        self.threads
-            .write(reaching(Point::LoadWritten, move |connection| {
-                documents::load(connection, &document, origin, now)
-            }))
-            .await
     }
 
     async fn recall_order(

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    domain::document::DocumentKind,
+    domain::document::{Document, DocumentKind},
     store::{
         Changes as _, Refusal,
         contract::{

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 98] = [
+const HOT: [&str; 96] = [
     rows::GENERATION,
     rows::HOLD,
     rows::ORDER,
@@ -52,10 +52,8 @@ const HOT: [&str; 98] = [
     devices::ISSUED,
     devices::LAST_REVOCATION,
     devices::REVOKE,
-    documents::EFFECTIVE,
     documents::LATEST,
     documents::VERSION,
-    documents::LOAD,
     documents::RAISE,
     execution::TAKE,
     execution::STANDS,
