@@ -1,5 +1,6 @@
-//! The signed objects of SEMOPS as values: what an order, an authorization, an approval and an offer
-//! say, and the strict compact JWS that carries them; and what stands after the changes that were approved. Pure: no clock, socket, database or token; time and keys are arguments.
+//! The signed objects of SEMOPS as values: what an order, an authorization, an approval and an offer say, and the strict
+//! compact JWS that carries them; and what stands after the changes that were approved. Pure: no clock, socket, database
+//! or token; time and keys are arguments.
 //!
 //! Parsing is checking: a type of this crate holds only what its module's rules allow, and every refusal
 //! names the member (`payload.amount.value`) and the rule that it broke. Times are integer Unix seconds.
