@@ -186,7 +186,8 @@ fn check(
     }
 }
 
-/// What the recovery key's decision makes of a recovery.
+/// What the recovery key's decision makes of a recovery. When it was signed is its holder's word: whoever records it counts
+/// the delay from then on as well, so that nobody shortens it with an earlier `iat`.
 pub(super) fn judge_recovery(
     recovery: &Recovery,
     proposal: &Proposal,

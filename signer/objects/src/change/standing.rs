@@ -119,7 +119,7 @@ impl Standing {
         Ok(count.judge(proposal, needed, now))
     }
 
-    /// What stands after an approved change. `custodians` are the bytes of the new register, if the change is one.
+    /// What stands after an approved change: one that was judged on this base, and so on all that stands. `custodians` are the bytes of the new register, if the change is one.
     pub fn after(
         &self,
         change: &ApprovedChange,
@@ -130,7 +130,6 @@ impl Standing {
         let mut next = self.clone();
         next.keys = self.keys_after(proposal.operation(), change.at())?;
         if let Some(name) = proposal.operation().document() {
-            self.check_version(&name)?;
             next.documents.replace(name);
             if name.kind == DocumentKind::Custodians {
                 let missing = super::AttachmentKind::Document(name.kind);
