@@ -62,7 +62,7 @@ impl From<BadKeyId> for Rule {
 pub enum Purpose {
     /// Device certificates and their CRL.
     DeviceCa,
-    /// The CRL of the authorization certificates.
+    /// Authorization certificates and their CRL.
     SigningCa,
     /// Authorizations.
     Authorization,

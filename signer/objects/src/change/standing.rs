@@ -119,7 +119,8 @@ impl Standing {
         Ok(count.judge(proposal, needed, now))
     }
 
-    /// What stands after an approved change: one that was judged on this base, and so on all that stands. `custodians` are the bytes of the new register, if the change is one.
+    /// What stands after an approved change: one that was judged on this base, and so on all that stands. `custodians`
+    /// are the bytes of the new register, if the change is one.
     pub fn after(
         &self,
         change: &ApprovedChange,
