@@ -129,6 +129,13 @@ enum Activation {
     CalledOff,
 }
 
+/// When a key may sign no more, and which key is there instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retirement {
+    at: u64,
+    replaced_by: KeyId,
+}
+
 /// The life of one key so far, and what is planned for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLife {
@@ -136,7 +143,7 @@ pub struct KeyLife {
     certificate: Option<[u8; 32]>,
     phase: Phase,
     activation: Activation,
-    retires_at: Option<u64>,
+    retirement: Option<Retirement>,
     destruction_at: Option<u64>,
 }
 
@@ -148,7 +155,7 @@ impl KeyLife {
             certificate: None,
             phase: Phase::Usable,
             activation: Activation::Ceremony,
-            retires_at: None,
+            retirement: None,
             destruction_at: None,
         }
     }
@@ -173,7 +180,7 @@ impl KeyLife {
 
     /// When it is deactivated because another replaces it.
     pub fn retires_at(&self) -> Option<u64> {
-        self.retires_at
+        self.retirement.map(|retirement| retirement.at)
     }
 
     /// When its private half is to be destroyed.
@@ -184,7 +191,7 @@ impl KeyLife {
     /// Its state at `now`.
     pub fn state(&self, now: u64) -> KeyState {
         let reached = |time: Option<u64>| time.is_some_and(|time| time <= now);
-        let retired = reached(self.retires_at);
+        let retired = reached(self.retires_at());
         match self.phase {
             _ if reached(self.destruction_at) => KeyState::Destroyed,
             Phase::Compromised => KeyState::Compromised,
@@ -294,12 +301,19 @@ impl KeyLife {
         })
     }
 
-    /// That of the key from which a rotation goes: one that may sign retires at `at`.
-    pub(super) fn retiring(&self, at: u64, now: u64) -> Result<Self, ImpossibleKeyChange> {
+    /// That of the key from which a rotation goes: one that may sign retires in its time.
+    pub(super) fn retiring(
+        &self,
+        rotation: &Rotation,
+        now: u64,
+    ) -> Result<Self, ImpossibleKeyChange> {
         let mut changed = self.clone();
-        match (self.state(now), self.retires_at) {
+        match (self.state(now), self.retires_at()) {
             (KeyState::Active | KeyState::Suspended, None) => {
-                changed.retires_at = Some(at.max(now));
+                changed.retirement = Some(Retirement {
+                    at: rotation.retire_at.max(now),
+                    replaced_by: rotation.to,
+                });
                 Ok(changed)
             }
             (KeyState::Active | KeyState::Suspended, Some(at)) => {
@@ -328,10 +342,10 @@ impl KeyLife {
         }
     }
 
-    /// Its life once it is not to be replaced after all.
-    pub(super) fn staying(&self) -> Self {
+    /// Its life once `by` does not replace it after all. What another key has ended stays ended.
+    pub(super) fn staying(&self, by: KeyId) -> Self {
         let mut changed = self.clone();
-        changed.retires_at = None;
+        changed.retirement = self.retirement.filter(|planned| planned.replaced_by != by);
         changed
     }
 

@@ -192,7 +192,7 @@ impl Standing {
                     .called_off(now)
                     .map_err(|why| refused(*to, why))?;
                 keys.insert(*to, life);
-                keys.insert(replaced, self.life(replaced)?.staying());
+                keys.insert(replaced, self.life(replaced)?.staying(*to));
             }
         }
         Ok(keys)
@@ -206,7 +206,7 @@ impl Standing {
     ) -> Result<(), ChangeRefusal> {
         let Rotation { from, to, .. } = *rotation;
         let old = self.life(from)?;
-        let retiring = old.retiring(rotation.retire_at, now);
+        let retiring = old.retiring(rotation, now);
         let published = KeyLife::published(self.keys.get(&to), rotation, old.purpose(), now);
         keys.insert(from, retiring.map_err(|why| refused(from, why))?);
         keys.insert(to, published.map_err(|why| refused(to, why))?);

@@ -170,6 +170,25 @@ fn a_rotation_leaves_a_key_that_may_not_sign() {
     }
 }
 
+/// Calling a rotation off undoes that rotation, and not an earlier one from the same key.
+#[test]
+fn a_key_that_was_replaced_does_not_come_back() {
+    let (mut world, other) = (World::new(), KeyId::new([6; 32]));
+    world
+        .execute(rotation(AUTHORIZATION, NEXT, NOW, NOW), NOW)
+        .unwrap();
+    let late = rotation(AUTHORIZATION, other, NOW + DAY, NOW + DAY);
+    world.execute(late, NOW).unwrap();
+    world
+        .execute(Operation::CallOffRotation { to: other }, NOW)
+        .unwrap();
+    assert_eq!(state(&world, AUTHORIZATION, NOW), KeyState::Deactivated);
+    assert_eq!(
+        world.standing.active_at(Purpose::Authorization, NOW),
+        [NEXT]
+    );
+}
+
 #[test]
 fn a_rotation_comes_with_the_certificate_of_its_key() {
     let world = World::new();
