@@ -22,11 +22,12 @@ pub struct Event {
     /// For which institution.
     pub institution: InstitutionId,
     /// What: `authorization`, `device-certificate`, `crl`, `authorization-certificate`, `certification-request`, `key.ask`,
-    /// `key.create`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`, `custodians`, `change.propose`,
-    /// `change.approve`, `change.reject`, `change.execute`, `change.end`, `key`, `admission`, `restore`, `retention`, `erase`.
+    /// `key.create`, `key.state`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`, `custodians`,
+    /// `change.propose`, `change.approve`, `change.reject`, `change.execute`, `change.end`, `admission`, `restore`,
+    /// `retention`, `erase`.
     pub operation: &'static str,
-    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, a change's id, the scope of a limit,
-    /// the end of a hold, what was removed.
+    /// On which object: an order's `jti`, a serial number, a CRLNumber, a document's version, a change, a key's
+    /// new state, the scope of a limit, the end of a hold, what was removed.
     pub object: Option<String>,
     /// On which device.
     pub device: Option<DeviceId>,

@@ -126,7 +126,7 @@ impl Telling<'_> {
         Event {
             object: Some(key.state.name().to_owned()),
             key: Some(key.id),
-            ..self.event("key")
+            ..self.event("key.state")
         }
     }
 

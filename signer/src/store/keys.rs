@@ -12,7 +12,7 @@ use crate::{
 /// The keys in the record.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
-    /// Adds the keys that are not there yet, as active, registered at `now`. A key that is there with another institution
+    /// Adds the keys that are not there yet, registered at `now`, in pre-activation: a change puts them into use. A key that is there with another institution
     /// or purpose is `Corrupt`: a key never changes either.
     async fn register_keys(
         &self,

@@ -150,7 +150,7 @@ pub struct RevokedCertificate {
 /// The newest version of every document, and the generation that says whether any has moved since.
 #[derive(Clone, Debug)]
 pub struct Documents {
-    /// Grows with every load.
+    /// Grows with every executed change.
     pub generation: u64,
     /// The newest version of each (institution, kind).
     pub documents: Vec<StoredDocument>,

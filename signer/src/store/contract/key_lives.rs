@@ -86,7 +86,9 @@ pub(crate) async fn a_key_signs_while_a_change_lets_it(world: World) {
         assert_eq!(matches!(begun, Begun::Recorded(_)), active, "{begun:?}");
     }
     let leaves = world.inside.leaves().await;
-    let told = leaves.iter().filter(|leaf| leaf["operation"] == "key");
+    let told = leaves
+        .iter()
+        .filter(|leaf| leaf["operation"] == "key.state");
     let told: Vec<_> = told.map(|leaf| leaf["object"].as_str().unwrap()).collect();
     assert_eq!(told, ["active", "suspended", "active", "deactivated"]);
 }

@@ -51,6 +51,25 @@ pub(crate) async fn keys_never_change(world: World) {
     ));
 }
 
+pub(crate) async fn a_key_waits_for_a_change(world: World) {
+    let (device, id) = (world.accepted_phone().await, KeyId::new(world.octets()));
+    let new = KeyRegistration {
+        id,
+        institution: world.alfa.clone(),
+        purpose: Purpose::Authorization,
+    };
+    world.store.register_keys(vec![new], T0).await.unwrap();
+    let keys = world.store.keys(&world.alfa).await.unwrap().keys;
+    let registered = keys.iter().find(|key| key.id == id).unwrap();
+    assert_eq!(registered.state, KeyState::PreActivation);
+    assert!(!registered.may_sign(T0));
+    let mut order = world.order(device, T0);
+    order.key = id;
+    let begun = world.begin(order, T0).await;
+    let refused = matches!(begun, Begun::Refused(crate::store::Refusal::KeyNotActive));
+    assert!(refused, "{begun:?}");
+}
+
 pub(crate) async fn keys_are_listed_by_institution(world: World) {
     let id = key(&world.alfa, Purpose::DeviceCa);
     world.inside.suspend(id).await;

@@ -109,7 +109,7 @@ macro_rules! contract {
             key_lives::a_key_signs_while_a_change_lets_it, key_lives::a_retired_ca_lists_and_issues_nothing,
             key_lives::a_change_rules_its_own_keys_alone, executions::without_its_events_nothing_is_executed,
             executions::a_place_in_the_history_is_taken_once,
-            keys::keys_never_change, keys::keys_are_listed_by_institution, keys::stored_signatures_are_counted,
+            keys::keys_never_change, keys::a_key_waits_for_a_change, keys::keys_are_listed_by_institution, keys::stored_signatures_are_counted,
             keys::a_signature_that_is_not_stored_is_not_counted,
             new_keys::a_key_is_asked_for_before_it_is_made, new_keys::the_key_that_is_recorded_first_is_that_of_the_request,
             new_keys::so_many_keys_of_a_purpose_may_wait, new_keys::one_thing_is_signed_of_a_new_key,
@@ -163,6 +163,8 @@ pub(crate) trait Inside: Send + Sync {
             .map(|(_, leaf)| serde_json::from_slice(&leaf).unwrap())
             .collect()
     }
+    /// Puts every registered key into use, as the first change of a history does.
+    async fn activate(&self);
     /// Suspends a key.
     async fn suspend(&self, key: KeyId);
     /// From now on events cannot be written, or can again.

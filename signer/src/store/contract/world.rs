@@ -44,6 +44,7 @@ impl World {
             }
         }
         world.store.register_keys(keys, T0).await.unwrap();
+        world.inside.activate().await;
         world
     }
 

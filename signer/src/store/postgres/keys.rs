@@ -19,7 +19,7 @@ use crate::{
 };
 
 const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state, registered_at) \
-    SELECT id, institution, purpose, 'active', $4::bigint FROM unnest($1::bytea[], $2::text[], $3::text[]) \
+    SELECT id, institution, purpose, 'pre-activation', $4::bigint FROM unnest($1::bytea[], $2::text[], $3::text[]) \
     AS w (id, institution, purpose) ORDER BY id ON CONFLICT (id) DO NOTHING";
 
 const COUNT_FROM_NOW: &str = "INSERT INTO key_use (key_id, signatures) SELECT id, 0 FROM unnest($1::bytea[]) AS id \

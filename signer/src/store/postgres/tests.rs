@@ -119,6 +119,11 @@ impl Inside for Database {
         matches!(why, Err(StoreError::Violated(_)))
     }
 
+    async fn activate(&self) {
+        let activate = "UPDATE key SET state = 'active'";
+        self.session().await.execute(activate, &[]).await.unwrap();
+    }
+
     async fn suspend(&self, key: KeyId) {
         let suspend = "UPDATE key SET state = 'suspended' WHERE id = $1";
         let session = self.session().await;

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state, registered_at) VALUES (?1, ?2, ?3, 'active', ?4) \
+const REGISTER: &str = "INSERT INTO key (id, institution, purpose, state, registered_at) VALUES (?1, ?2, ?3, 'pre-activation', ?4) \
     ON CONFLICT (id) DO NOTHING";
 
 const REGISTERED: &str = "SELECT 1 FROM key WHERE id = ?1 AND institution = ?2 AND purpose = ?3";

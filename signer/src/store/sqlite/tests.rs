@@ -79,6 +79,11 @@ impl Inside for File {
             if error.code == rusqlite::ErrorCode::ConstraintViolation)
     }
 
+    async fn activate(&self) {
+        let activate = "UPDATE key SET state = 'active'";
+        self.open().execute(activate, []).unwrap();
+    }
+
     async fn suspend(&self, key: KeyId) {
         assert_eq!(
             self.open()
