@@ -16,7 +16,7 @@ const NEVER: i64 = 0;
 const ALWAYS: i64 = i64::MAX;
 
 /// What is done to the record, and the rule that it breaks.
-const DOCTORED: [(Rule, &str); 27] = [
+const DOCTORED: [(Rule, &str); 39] = [
     (
         Rule::Signature,
         "UPDATE operation SET artifact = CAST(replace(artifact, '.', '.A') AS BLOB) WHERE kind = 'authorization'",
@@ -41,6 +41,52 @@ const DOCTORED: [(Rule, &str); 27] = [
     (
         Rule::Consistent,
         "UPDATE key SET signatures = signatures + 1 WHERE purpose = 'signing-ca' AND institution = 'beta'",
+    ),
+    (
+        Rule::Approved,
+        "DELETE FROM approval WHERE person = (SELECT min(person) FROM approval)",
+    ),
+    (
+        Rule::Approved,
+        "UPDATE approval SET jws = coalesce((SELECT a.jws FROM approval a WHERE a.person <> approval.person \
+         AND a.change = approval.change), jws)",
+    ),
+    (
+        Rule::Approved,
+        "UPDATE approval SET jws = substr(jws, 1, length(jws) - 4) || 'AAAA'",
+    ),
+    (
+        Rule::Approved,
+        "UPDATE change SET ended_at = expires_at WHERE institution = 'beta'",
+    ),
+    (
+        Rule::Approved,
+        "UPDATE change SET bytes = CAST(replace(bytes, 'beta', 'alfa') AS BLOB) WHERE institution = 'beta'",
+    ),
+    (Rule::Approved, "DELETE FROM approval; DELETE FROM change"),
+    (
+        Rule::Approved,
+        "UPDATE document SET bytes = CAST(bytes || x'0a' AS BLOB) WHERE kind = 'callers' AND institution = 'alfa'",
+    ),
+    (
+        Rule::Approved,
+        "INSERT INTO document SELECT institution, kind, version + 1, bytes, loaded_at FROM document WHERE kind = 'trust'",
+    ),
+    (
+        Rule::Approved,
+        "DELETE FROM document WHERE kind = 'custodians'",
+    ),
+    (
+        Rule::Approved,
+        "UPDATE key SET state = 'suspended' WHERE institution = 'alfa' AND purpose = 'signing-ca'",
+    ),
+    (
+        Rule::Approved,
+        "INSERT INTO key SELECT randomblob(32), institution, purpose, state, 0, registered_at, NULL, NULL FROM key",
+    ),
+    (
+        Rule::AuditPairs,
+        "DELETE FROM audit WHERE CAST(leaf AS TEXT) LIKE '%\"change.execute\"%'",
     ),
     (
         Rule::Authorization,

@@ -4,6 +4,7 @@
 mod admissions;
 mod audit;
 mod authorities;
+mod changes;
 mod crls;
 mod limits;
 mod oracle;
@@ -36,6 +37,8 @@ pub enum Rule {
     Consistent,
     /// Every stored signature is over the recorded bytes and verifies, with a key of the right purpose.
     Signature,
+    /// Nothing is in force but what an institution's custodians approved, so many of them together.
+    Approved,
     /// An authorization says what its order says, in its time, under a policy that was in force.
     Authorization,
     /// No serial number, authorization id, payer's pseudonym or certified key twice.
@@ -147,6 +150,7 @@ pub fn check(
     }
     signatures::check(&record, authorities, &mut findings);
     signatures::check_counters(&record, &mut findings);
+    changes::check(&record, now, &mut findings);
     orders::check(&record, &mut findings);
     unique::check(&record, &mut findings);
     audit::check(&record, &mut findings);

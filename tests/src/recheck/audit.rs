@@ -169,6 +169,7 @@ fn check_changes(record: &Record, done: &Done, findings: &mut Findings) {
     check_revocations(record, done, findings);
     check_documents(record, done, findings);
     check_new_keys(record, done, findings);
+    check_proposals(record, done, findings);
 }
 
 /// A key was asked for before it was made, and made once.
@@ -260,6 +261,33 @@ fn check_documents(record: &Record, done: &Done, findings: &mut Findings) {
                 document.kind, document.version, document.institution
             )
         });
+    }
+}
+
+/// A change is proposed once and ends once, and each decision about it is told.
+fn check_proposals(record: &Record, done: &Done, findings: &mut Findings) {
+    for change in &record.changes {
+        let object = URL_SAFE_NO_PAD.encode(&change.id);
+        let decided = |decision: &str| {
+            let all = change.decisions.iter();
+            all.filter(|one| one.decision == decision).count()
+        };
+        let executed = change.state == "EXECUTED";
+        let otherwise = change.ended_at.is_some() && !executed;
+        for (operation, times) in [
+            ("change.propose", 1),
+            ("change.approve", decided("approve")),
+            ("change.reject", decided("reject")),
+            ("change.execute", usize::from(executed)),
+            ("change.end", usize::from(otherwise)),
+        ] {
+            let told = done.count(operation, &change.institution, &object);
+            let told = usize::try_from(told).unwrap_or(usize::MAX);
+            let gone = told < times && change.proposed_at < record.gone.prefix.before;
+            findings.must(Rule::AuditPairs, told == times || gone, || {
+                format!("{operation} of {object} is told {told} times, not {times}")
+            });
+        }
     }
 }
 

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use rusqlite::{Connection, OpenFlags, Row};
 
-use super::{Checked, removed::Gone};
+use super::{
+    Checked,
+    changes::{self, Change, Key},
+    removed::Gone,
+};
 use crate::failure::Failure;
 
 /// What a key was to sign.
@@ -122,6 +126,8 @@ pub(super) struct Record {
     pub(super) documents: Vec<Document>,
     /// Keys that were asked for.
     pub(super) new_keys: Vec<NewKey>,
+    pub(super) changes: Vec<Change>,
+    pub(super) keys: Vec<Key>,
     /// Institution, device and moment of each acceptance that stands.
     pub(super) acceptances: Vec<(String, Vec<u8>, i64)>,
     /// What is not kept any longer.
@@ -174,6 +180,8 @@ impl Record {
             .collect(),
             documents: all(c, documents, document)?,
             new_keys: new_keys(c)?,
+            changes: changes::read_changes(c)?,
+            keys: changes::read_keys(c)?,
             acceptances: all(
                 c,
                 "SELECT institution, device, accepted_at FROM acceptance",
