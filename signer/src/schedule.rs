@@ -1,7 +1,8 @@
 //! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, removes what is not kept
-//! any longer, executes recoveries that are due, looks for new documents, audits what limits refused, measures how things stand, asks to lead the work that one
-//! process does for all of the record, and publishes the CRLs that are due. Each of these, and each institution, has a loop
-//! of its own, so that a token that hangs holds up nobody else.
+//! any longer, executes recoveries that are due, looks for new documents, audits what limits refused, measures how things
+//! stand, asks to lead the work that one process does for all of the record, publishes the CRLs that are due, and has tokens
+//! take up new keys. Each of these, and each institution, has a loop of its own, so that a token that hangs holds up nobody
+//! else.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -26,6 +27,13 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
         let (authority, stop) = (Arc::clone(&authority), stop.clone());
         loops.spawn(async move {
             every_tick(&authority, &stop, || publish(&authority, &institution)).await;
+        });
+    }
+    for institution in authority.setup().institutions.keys() {
+        let institution = institution.clone();
+        let (authority, stop) = (Arc::clone(&authority), stop.clone());
+        loops.spawn(async move {
+            every_tick(&authority, &stop, || adopt(&authority, &institution)).await;
         });
     }
     let (checked, stopped) = (Arc::clone(&authority), stop.clone());
@@ -141,6 +149,14 @@ async fn lead(authority: &Authority) {
 async fn look(authority: &Authority) {
     if let Err(error) = authority.current().await {
         warn!(%error, "the documents could not be compared; the next tick tries again");
+    }
+}
+
+/// What the token does not have is said where it is found.
+async fn adopt(authority: &Authority, institution: &InstitutionId) {
+    if let Err(error) = authority.adopt_keys(institution).await {
+        // Nothing stands that could be looked at: that is told there.
+        debug!(%institution, %error, "the keys on the ring are not known");
     }
 }
 

@@ -14,6 +14,7 @@ use semops_objects::{
     payment::{Channel, Kind, Payee},
 };
 use semops_pki::{
+    algorithm::PublicKey,
     certificate::Certificate,
     issuer::{self, Addresses, Content, Issuer, Subject},
     local_key::LocalKey,
@@ -56,8 +57,13 @@ pub(crate) struct Certified {
 impl Certified {
     /// The root of a hierarchy.
     pub(crate) fn root() -> Self {
+        Self::root_for(400)
+    }
+
+    /// The same, valid for `days` around [`NOW`].
+    pub(crate) fn root_for(days: i64) -> Self {
         let key = LocalKey::generate().unwrap();
-        let content = content("scheme", &key, 400);
+        let content = content("scheme", key.public_key(), days);
         let tbs = issuer::root(&content, "root", &oids()).unwrap();
         let certificate = sign(&key, &tbs);
         Self {
@@ -69,16 +75,27 @@ impl Certified {
     /// Something that this CA certifies, valid for `days` around [`NOW`].
     pub(crate) fn issue(&self, organization: &str, subject: Subject<'_>, days: i64) -> Self {
         let key = LocalKey::generate().unwrap();
-        let issuer = Issuer::new(self.certificate.clone()).unwrap();
-        let content = content(organization, &key, days);
-        let tbs = issuer
-            .certificate(&content, subject, Some(ADDRESSES), &oids())
-            .unwrap();
-        let certificate = sign(&self.key, &tbs);
+        let certificate = self.certify(organization, key.public_key(), subject, days);
         Self {
             key: Arc::new(key),
             certificate,
         }
+    }
+
+    /// The certificate of a key that is elsewhere.
+    pub(crate) fn certify(
+        &self,
+        organization: &str,
+        public_key: &PublicKey,
+        subject: Subject<'_>,
+        days: i64,
+    ) -> Certificate {
+        let issuer = Issuer::new(self.certificate.clone()).unwrap();
+        let content = content(organization, public_key, days);
+        let tbs = issuer
+            .certificate(&content, subject, Some(ADDRESSES), &oids())
+            .unwrap();
+        sign(&self.key, &tbs)
     }
 
     /// The record of this key for `institution`.
@@ -88,11 +105,11 @@ impl Certified {
     }
 }
 
-fn content<'a>(organization: &'a str, key: &'a LocalKey, days: i64) -> Content<'a> {
+fn content<'a>(organization: &'a str, public_key: &'a PublicKey, days: i64) -> Content<'a> {
     let half = days * 43_200;
     Content {
         organization,
-        public_key: key.public_key(),
+        public_key,
         serial: *Uuid::new_v4().as_bytes(),
         not_before: NOW.seconds() - half,
         not_after: NOW.seconds() + half,

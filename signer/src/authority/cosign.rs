@@ -135,15 +135,14 @@ impl Authority {
             references: ask.references,
         };
         let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = ctx
-            .snapshot
-            .signing_key(&ctx.institution, Purpose::Authorization, now)?;
+        let key = self.signing_key(keyring, Purpose::Authorization, now)?;
         let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
         fault::point(Point::CosignFrozen);
 
         // 7 sign
         match self.signer.sign_once(draft, keyring, ctx.deadline).await {
             Ok(outcome) => answer(jti, outcome),
+            Err(why) if self.is_succeeded(keyring, &key, &why) => Err(Error::Stale),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
                     self.audit_order(ctx, &recall, jti, reason).await?;

@@ -134,9 +134,7 @@ impl Authority {
             to_be_signed,
         };
         let ended = if new.purpose == Purpose::Authorization {
-            let ca = ctx
-                .snapshot
-                .signing_key(&ctx.institution, Purpose::SigningCa, now)?;
+            let ca = self.signing_key(keyring, Purpose::SigningCa, now)?;
             let serial = self
                 .tokens
                 .keys

@@ -95,7 +95,7 @@ pub(super) fn device_chain(ctx: &Context, device: &Device) -> Result<Vec<Vec<u8>
     let keyring = ctx.snapshot.keyring(&device.issuer)?;
     let ca = keyring
         .get(device.issuer_key)
-        .and_then(|ca| ca.chain.first());
+        .and_then(|ca| ca.record().chain.first());
     let ca = ca.ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;
     Ok(vec![device.certificate.clone(), ca.der().to_vec()])
 }

@@ -88,9 +88,7 @@ impl Authority {
         // 6 freeze
         let now = self.clock.now();
         let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = ctx
-            .snapshot
-            .signing_key(&ctx.institution, Purpose::DeviceCa, now)?;
+        let key = self.signing_key(keyring, Purpose::DeviceCa, now)?;
         let (device, serial) = self.device_ids(ctx).await?;
         let not_after = self.not_after(&key, now);
         let draft = CertificateDraft {
@@ -120,6 +118,7 @@ impl Authority {
         // 7 sign
         match self.signer.sign_once(draft, keyring, ctx.deadline).await {
             Ok(outcome) => enrolled(keyring, outcome),
+            Err(why) if self.is_succeeded(keyring, &key, &why) => Err(Error::Stale),
             Err(SigningError::Conflict) => Err(Error::Conflict(Reason::RequestConflict)),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
@@ -223,8 +222,8 @@ fn enrolled(keyring: &Keyring, outcome: Outcome) -> Result<Enrolled, Error> {
     match (outcome.state, outcome.device, outcome.artifact) {
         (State::Authorized, Some(device), Some(der)) => {
             let certificate = Certificate::from_der(&der).map_err(Error::internal)?;
-            let cas = keyring.of(Purpose::DeviceCa);
-            let ca = cas
+            let ca = keyring
+                .cas()
                 .filter_map(|ca| ca.chain.first())
                 .find(|ca| ca.subject_key_identifier() == certificate.authority_key_identifier())
                 .ok_or_else(|| Error::internal("the CA that issued a device is not here"))?;

@@ -2,12 +2,14 @@
 
 mod accept;
 mod admit;
+mod adopt_keys;
 mod change;
 mod cosign;
 mod create_key;
 mod device;
 mod enroll;
 mod erase;
+mod gather_keys;
 mod history;
 mod lead;
 mod lending;
@@ -39,6 +41,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use admit::{Admission, AdmittedBy};
+use adopt_keys::Missed;
 pub use change::{
     BringError, BroughtIn, ChangeError, ChangeShown, Deciding, Listing, Rules, bring_change,
 };
@@ -46,6 +49,7 @@ pub use cosign::{Cosign, Cosigned};
 pub use device::{DeviceShown, Issued};
 pub use enroll::Enrolled;
 pub use erase::erase;
+pub use gather_keys::Grounds;
 use lending::Lending;
 pub use list_devices::DevicesShown;
 pub use prune::Pruned;
@@ -70,6 +74,7 @@ use crate::{
         audit::{Event, Resulted},
         ceremony::Ceremony,
         device::DeviceId,
+        key::{KeyRecord, Purpose, SigningKey},
         keyring::{Keyring, NoActiveKey},
         retention::Retention,
     },
@@ -79,7 +84,7 @@ use crate::{
     metrics::Metrics,
     policy::Policy,
     signing::{RecordedSigner, SigningError},
-    store::Store,
+    store::{Refusal, Store},
 };
 
 /// One authenticated request.
@@ -142,9 +147,21 @@ pub struct Setup {
     /// The root of the signing hierarchy.
     pub signing_root: Root,
     /// The institutions with tokens here, each with the keys that the configuration names.
-    pub institutions: BTreeMap<InstitutionId, Arc<Keyring>>,
+    pub institutions: BTreeMap<InstitutionId, Vec<Arc<KeyRecord>>>,
     /// The first change of each of them, from which whatever rules it is verified.
     pub ceremonies: BTreeMap<InstitutionId, Ceremony>,
+}
+
+impl Setup {
+    /// By what keys are certified.
+    pub fn grounds(&self) -> Grounds<'_> {
+        Grounds {
+            oids: &self.oids,
+            device_root: &self.device_root.certificate,
+            signing_root: &self.signing_root.certificate,
+            keys: &self.institutions,
+        }
+    }
 }
 
 /// A refusal before anything was recorded.
@@ -181,6 +198,7 @@ pub struct Authority {
     readiness: Readiness,
     pruning: Pruning,
     crls: CrlsInForce,
+    missed: Missed,
     metrics: Metrics,
 }
 
@@ -217,6 +235,7 @@ impl Authority {
             readiness,
             pruning: Pruning::default(),
             crls: CrlsInForce::default(),
+            missed: Missed::default(),
             metrics,
         })
     }
@@ -234,6 +253,24 @@ impl Authority {
     /// Waits until a revocation makes a CRL due.
     pub async fn crl_due(&self) {
         self.crl_due.notified().await;
+    }
+
+    /// The key of a ring that signs what a key of this purpose signs, now.
+    fn signing_key(
+        &self,
+        keyring: &Keyring,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<SigningKey, Error> {
+        let keys = &self.tokens.keys;
+        Ok(keyring.signing(purpose, now, |key| keys.has(&key.institution, key.id))?)
+    }
+
+    /// Whether nothing was signed because another key signs by now. Then it is decided again.
+    fn is_succeeded(&self, keyring: &Keyring, key: &SigningKey, why: &SigningError) -> bool {
+        let refused = matches!(why, SigningError::Refused(Refusal::KeyNotActive));
+        let next = self.signing_key(keyring, key.record().purpose, self.clock.now());
+        refused && next.is_ok_and(|next| next.record().id != key.record().id)
     }
 
     /// Writes the event of a refusal.

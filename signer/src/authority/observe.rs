@@ -6,7 +6,7 @@ use semops_pki::certificate::Certificate;
 use crate::{
     authority::{Authority, What},
     clock::Timestamp,
-    domain::{document::DocumentKind, key::KeyRecord},
+    domain::{document::DocumentKind, keyring::Held},
     error::Error,
     metrics::KeyMoments,
 };
@@ -15,17 +15,22 @@ use crate::{
 const MOST_COUNTED: u32 = 10_000;
 
 impl Authority {
-    /// The moments of every key.
+    /// The moments of every key that is needed.
     pub fn key_moments(&self) -> Vec<KeyMoments> {
         let snapshot = self.snapshot();
         let keys = snapshot.keyrings().flat_map(|keyring| keyring.keys());
-        keys.map(|key| self.moments(key)).collect()
+        keys.filter(|key| key.is_needed(self.clock.now()))
+            .map(|key| self.moments(key))
+            .collect()
     }
 
-    fn moments(&self, key: &KeyRecord) -> KeyMoments {
+    fn moments(&self, held: &Held) -> KeyMoments {
+        let key = held.record();
         let ends = key.chain.iter().map(Certificate::not_after);
         let until = ends.min().map_or(key.not_after, Timestamp::from_seconds);
         KeyMoments {
+            missing: self.is_missing(held),
+            ends: key.signs_until,
             institution: key.institution.clone(),
             purpose: key.purpose,
             key: key.id,

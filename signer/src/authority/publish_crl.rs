@@ -13,12 +13,12 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::{Authority, Snapshot},
+    authority::Authority,
     clock::Timestamp,
     domain::{
         actor::{Actor, Origin},
         key::{KeyId, KeyRecord, Purpose},
-        keyring::{Keyring, NoActiveKey},
+        keyring::Keyring,
         operation::{CrlRecord, OVERDUE_SECONDS},
         outcome::State,
     },
@@ -106,8 +106,9 @@ impl Authority {
         let keyring = snapshot.keyring(institution)?;
         let mut made = 0_u32;
         let mut last = Ok(());
-        for ca in keyring.cas() {
-            match self.publish_crl(&snapshot, keyring, ca).await {
+        let now = self.clock.now();
+        for ca in keyring.keys().iter().filter(|key| key.answers(now)) {
+            match self.publish_crl(keyring, ca.record()).await {
                 Ok(true) => made = made.saturating_add(1),
                 Ok(false) => {}
                 Err(error) => last = Err(error),
@@ -116,12 +117,7 @@ impl Authority {
         last.map(|()| made)
     }
 
-    async fn publish_crl(
-        &self,
-        snapshot: &Snapshot,
-        keyring: &Keyring,
-        ca: &Arc<KeyRecord>,
-    ) -> Result<bool, Error> {
+    async fn publish_crl(&self, keyring: &Keyring, ca: &KeyRecord) -> Result<bool, Error> {
         let now = self.clock.now();
         let calendar = self.calendar(now);
         let state = self.store.crl_state(ca.id).await?;
@@ -137,9 +133,7 @@ impl Authority {
             return Ok(false);
         };
         fault::point(Point::CrlDue);
-        let key = ca.for_signing(now).ok();
-        let key = key.filter(|_| snapshot.is_active(ca, now));
-        let key = key.ok_or(NoActiveKey(ca.purpose))?;
+        let key = keyring.listing(ca, now)?;
         let before = first.map_or(0, |first| first.number());
         let number = state.last_number.max(before).saturating_add(1);
         let next_update =
@@ -238,16 +232,26 @@ impl Authority {
 
     /// The key of an institution's CA.
     fn issuing(&self, ca: Ca<'_>) -> Option<Arc<KeyRecord>> {
-        let snapshot = self.snapshot();
-        let keyring = |institution| snapshot.keyring(institution).ok();
         match ca {
             Ca::DeviceRoot | Ca::SigningRoot => None,
             Ca::Issuing(institution, purpose) => {
-                keyring(institution)?.issuing(purpose, self.clock.now())
+                let keyring = self.published(institution)?;
+                keyring.issuing(purpose, self.clock.now()).cloned()
             }
-            Ca::Published(institution, name) => keyring(institution)?.publisher(name),
+            Ca::Published(institution, name) => {
+                self.published(institution)?.publisher(name).cloned()
+            }
         }
-        .cloned()
+    }
+
+    /// The keys of which something is published. What was is still had, and says for itself who made it, while nothing of
+    /// the institution's history is used.
+    fn published(&self, institution: &InstitutionId) -> Option<Arc<Keyring>> {
+        if let Ok(keyring) = self.snapshot().keyring(institution) {
+            return Some(Arc::clone(keyring));
+        }
+        let configured = self.setup.institutions.get(institution)?;
+        Some(Arc::new(Keyring::of_ceremony(configured.iter().cloned())))
     }
 }
 

@@ -13,12 +13,14 @@ use crate::{
     authority::{
         Setup,
         change::{Content, seconds},
+        gather_keys::{Unusable, gather},
         history::{BadHistory, History, Recorded, goes_on},
     },
     clock::Timestamp,
     domain::{
         document::{DocumentKind, DocumentVersion, StoredDocument},
         key::KeyState,
+        keyring::Keyring,
     },
     policy::{Policy, Register},
     store::{Histories, RegisteredKey},
@@ -34,6 +36,8 @@ pub(super) struct Ruled {
     pub(super) trust: Option<Arc<TrustDocument>>,
     pub(super) register: Option<Arc<Register>>,
     pub(super) versions: Vec<DocumentVersion>,
+    /// The keys that stand; nothing if nothing does.
+    pub(super) keyring: Option<Arc<Keyring>>,
     unapproved: Vec<Unapproved>,
 }
 
@@ -101,6 +105,7 @@ impl Ruled {
                     ..Self::default()
                 };
                 ruled.take(setup, institution, histories);
+                ruled.take_keys(setup, histories);
                 ruled
             }
             Err(bad) => Self {
@@ -112,6 +117,20 @@ impl Ruled {
                 ..Self::default()
             },
         }
+    }
+
+    /// Takes the keys that stand, with certificates that were approved.
+    fn take_keys(&mut self, setup: &Setup, histories: &Histories) {
+        let Some(standing) = self.standing() else {
+            return;
+        };
+        let (keyring, unusable) = gather(setup.grounds(), standing, &histories.certificates);
+        self.keyring = Some(Arc::new(keyring));
+        let unapproved = |Unusable { key, why }| Unapproved {
+            what: What::Keys,
+            why: format!("key {key}: {why}"),
+        };
+        self.unapproved.extend(unusable.into_iter().map(unapproved));
     }
 
     /// Takes the documents that are those which stand.

@@ -46,10 +46,11 @@ impl Authority {
             let registered = keys.iter().find(|key| key.id == record.id);
             let registered =
                 registered.ok_or_else(|| Error::internal("a key in use is not registered"))?;
-            let state = ctx.snapshot.key_state(&ctx.institution, record.id, now);
             let report = found.iter().find(|report| report.id == record.id);
             Ok(KeyShown {
-                state: record.state(state, now),
+                state: held
+                    .get(record.id)
+                    .map_or(KeyState::PreActivation, |key| key.state(now)),
                 record,
                 certification_request: new,
                 signatures: registered.signatures,
@@ -60,19 +61,14 @@ impl Authority {
         let on_the_ring = held
             .keys()
             .iter()
-            .map(|record| show(Arc::clone(record), None));
+            .map(|key| show(Arc::clone(key.record()), None));
         let mut shown: Vec<KeyShown> = on_the_ring.collect::<Result<_, Error>>()?;
         for new in new {
             if let Some((record, request)) = waiting(held, new)? {
                 shown.push(show(record, request)?);
             }
         }
-        let place = |key: &KeyShown| {
-            Purpose::ALL
-                .iter()
-                .position(|one| *one == key.record.purpose)
-        };
-        shown.sort_by_key(place);
+        shown.sort_by_key(|key| key.record.purpose);
         Ok(shown)
     }
 
@@ -100,9 +96,7 @@ fn waiting(held: &Keyring, new: NewKey) -> Result<Option<Waiting>, Error> {
         return Ok(Some((Arc::new(made.record()), Some(signed))));
     }
     let certificate = Certificate::from_der(&signed).map_err(Error::internal)?;
-    let mut cas = held
-        .of(Purpose::SigningCa)
-        .filter_map(|ca| ca.chain.first());
+    let mut cas = held.cas().filter_map(|ca| ca.chain.first());
     let is_issuer =
         |ca: &&Certificate| ca.subject_key_identifier() == certificate.authority_key_identifier();
     let issuer = cas.find(is_issuer).cloned();

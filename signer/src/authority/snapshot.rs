@@ -10,15 +10,10 @@ use tracing::error;
 use crate::{
     authority::{
         Authority, Setup,
-        change::seconds,
         ruled::{Ruled, Unapproved},
     },
     clock::Timestamp,
-    domain::{
-        document::DocumentVersion,
-        key::{KeyId, KeyRecord, KeyState, Purpose, SigningKey},
-        keyring::{Keyring, NoActiveKey},
-    },
+    domain::{document::DocumentVersion, keyring::Keyring},
     error::Error,
     fault::{self, Point},
     policy::{Policy, Register},
@@ -30,7 +25,6 @@ use crate::{
 pub struct Snapshot {
     generation: u64,
     institutions: BTreeMap<InstitutionId, Ruled>,
-    keyrings: BTreeMap<InstitutionId, Arc<Keyring>>,
 }
 
 impl Snapshot {
@@ -57,7 +51,6 @@ impl Snapshot {
         Ok(Self {
             generation,
             institutions,
-            keyrings: setup.institutions.clone(),
         })
     }
 
@@ -93,46 +86,21 @@ impl Snapshot {
         standing.ok_or_else(|| Error::not_approved(institution, "history"))
     }
 
-    /// The state of an institution's key as it was approved; nothing of a key that nobody approved.
-    pub fn key_state(
-        &self,
-        institution: &InstitutionId,
-        key: KeyId,
-        now: Timestamp,
-    ) -> Option<KeyState> {
-        let standing = self.of(institution).and_then(Ruled::standing)?;
-        Some(standing.key(key)?.state(seconds(now)))
-    }
-
-    /// The key that signs what a key of this purpose signs, now: one that was approved and may.
+    /// The keys of an institution, as they stand by its history.
     ///
     /// # Errors
-    /// `KEY_NOT_ACTIVE`: there is none.
-    pub(super) fn signing_key(
-        &self,
-        institution: &InstitutionId,
-        purpose: Purpose,
-        now: Timestamp,
-    ) -> Result<SigningKey, Error> {
-        let key = self.keyring(institution)?.signing(purpose, now)?;
-        let active = self.is_active(key.record(), now);
-        Ok(active.then_some(key).ok_or(NoActiveKey(purpose))?)
-    }
-
-    /// Whether a key may sign by what was approved.
-    pub(super) fn is_active(&self, key: &KeyRecord, now: Timestamp) -> bool {
-        self.key_state(&key.institution, key.id, now) == Some(KeyState::Active)
-    }
-
-    /// The keys of an institution.
+    /// `NOT_APPROVED`: its history is not what its custodians approved.
     pub fn keyring(&self, institution: &InstitutionId) -> Result<&Arc<Keyring>, Error> {
-        let keyring = self.keyrings.get(institution);
-        keyring.ok_or_else(|| Error::not_served(institution))
+        let ruled = self.of(institution);
+        let ruled = ruled.ok_or_else(|| Error::not_served(institution))?;
+        let keyring = ruled.keyring.as_ref();
+        keyring.ok_or_else(|| Error::not_approved(institution, "history"))
     }
 
     /// The institutions with their keys.
     pub(super) fn keyrings(&self) -> impl Iterator<Item = &Arc<Keyring>> {
-        self.keyrings.values()
+        let institutions = self.institutions.values();
+        institutions.filter_map(|ruled| ruled.keyring.as_ref())
     }
 
     /// The names of the documents in force for an institution, in the order of their kinds.

@@ -21,15 +21,25 @@ pub struct Institution {
     pub token: String,
     /// The PIN of its token.
     pub pin: SecretString,
+    /// Its keys of the ceremony.
+    pub keys: KeyFiles,
+    /// Its first change, from which whatever rules it is verified.
+    pub ceremony: Ceremony,
+}
+
+/// The certificates of an institution's keys of the ceremony.
+#[derive(Debug)]
+pub struct KeyFiles {
     /// Its device CA.
     pub device_ca: CaFiles,
     /// Its signing CA.
     pub signing_ca: CaFiles,
     /// The certificate of its authorization key, issued by its signing CA.
     pub authorization: Certificate,
-    /// Its first change, from which whatever rules it is verified.
-    pub ceremony: Ceremony,
 }
+
+/// The roots of the two hierarchies, as far as they could be read.
+pub(super) type Roots<'a> = (Option<&'a CaFiles>, Option<&'a CaFiles>);
 
 pub(super) fn institutions(
     tables: Vec<Reader<'_>>,
@@ -77,42 +87,47 @@ fn institution(
     table: &mut Reader<'_>,
     taken: &mut Taken,
     scheme: Option<&str>,
-    (device_root, signing_root): (Option<&CaFiles>, Option<&CaFiles>),
+    roots: Roots<'_>,
 ) -> Option<Institution> {
     let id = id(table);
     let token = table.text("token");
     taken.check(table, id.as_ref(), token.as_ref());
     let pin = material::pin(table);
+    let keys = keys(table, id.as_ref(), roots);
+    let ceremony = ceremony(table, scheme, id.as_ref());
+    Some(Institution {
+        id: id?,
+        token: token?,
+        pin: pin?,
+        keys: keys?,
+        ceremony: ceremony?,
+    })
+}
+
+fn keys(
+    table: &mut Reader<'_>,
+    id: Option<&InstitutionId>,
+    (device_root, signing_root): Roots<'_>,
+) -> Option<KeyFiles> {
     let device_ca = table.table("device_ca").and_then(material::ca);
     let signing_ca = table.table("signing_ca").and_then(material::ca);
     let authorization = table
         .table("authorization")
         .and_then(|mut t| material::chain(&mut t, "chain"));
-    let ceremony = ceremony(table, scheme, id.as_ref());
     let (id, device_ca, signing_ca) = (id?, device_ca?, signing_ca?);
-    check_ca(
-        table,
-        "device_ca.certificate",
-        &id,
-        &device_ca,
-        device_root?,
-    );
+    check_ca(table, "device_ca.certificate", id, &device_ca, device_root?);
     check_ca(
         table,
         "signing_ca.certificate",
-        &id,
+        id,
         &signing_ca,
         signing_root?,
     );
-    let authorization = check_authorization(table, &id, authorization?, &signing_ca.certificate)?;
-    Some(Institution {
-        id,
-        token: token?,
-        pin: pin?,
+    let authorization = check_authorization(table, id, authorization?, &signing_ca.certificate)?;
+    Some(KeyFiles {
         device_ca,
         signing_ca,
         authorization,
-        ceremony: ceremony?,
     })
 }
 
@@ -120,16 +135,18 @@ fn id(table: &mut Reader<'_>) -> Option<InstitutionId> {
     table.parsed("id", "give 1-32 of a-z, 0-9 and '-'")
 }
 
-/// The id and the ceremony of each institution; the rest of their tables is neither read nor checked.
+/// The ceremony and the keys of each institution; the rest of their tables is neither read nor checked.
 pub(super) fn ceremonies(
     tables: Vec<Reader<'_>>,
     scheme: Option<&str>,
-) -> BTreeMap<InstitutionId, Ceremony> {
+    roots: Roots<'_>,
+) -> BTreeMap<InstitutionId, (Ceremony, KeyFiles)> {
     let read = |mut table: Reader<'_>| {
         let id = id(&mut table);
+        let keys = keys(&mut table, id.as_ref(), roots);
         let ceremony = ceremony(&mut table, scheme, id.as_ref());
         table.leave_the_rest();
-        id.zip(ceremony)
+        id.zip(ceremony.zip(keys))
     };
     tables.into_iter().filter_map(read).collect()
 }

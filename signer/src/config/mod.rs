@@ -26,7 +26,7 @@ mod store;
 mod tls;
 
 pub use environment::Environment;
-pub use institution::Institution;
+pub use institution::{Institution, KeyFiles};
 pub use material::CaFiles;
 pub use observation::Collector;
 pub use reader::Mistake;
@@ -198,6 +198,12 @@ pub struct Ceremonies {
     pub scheme: String,
     /// The first change of each institution.
     pub ceremonies: BTreeMap<InstitutionId, Ceremony>,
+    /// The keys with which it begins.
+    pub keys: BTreeMap<InstitutionId, KeyFiles>,
+    /// The root of the device hierarchy.
+    pub device_root: CaFiles,
+    /// The root of the signing hierarchy.
+    pub signing_root: CaFiles,
 }
 
 impl Ceremonies {
@@ -209,11 +215,21 @@ impl Ceremonies {
         load(file, |mut file| {
             let scheme = sections::scheme(&mut file);
             let tables = file.tables("institution");
-            let ceremonies = institution::ceremonies(tables, scheme.as_deref());
+            let (device_root, signing_root) = sections::hierarchies(&mut file);
+            let roots = (device_root.as_ref(), signing_root.as_ref());
+            let begun = institution::ceremonies(tables, scheme.as_deref(), roots);
             file.leave_the_rest();
+            let (mut ceremonies, mut keys) = (BTreeMap::new(), BTreeMap::new());
+            for (id, (ceremony, files)) in begun {
+                ceremonies.insert(id.clone(), ceremony);
+                keys.insert(id, files);
+            }
             Some(Self {
                 scheme: scheme?,
                 ceremonies,
+                keys,
+                device_root: device_root?,
+                signing_root: signing_root?,
             })
         })
     }

@@ -33,7 +33,7 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     let (drain, retention) = (drain(&mut file), retention(&mut file));
     let oids = file.table("oids").and_then(oids);
     let (days, crl) = (validity_days(&mut file), file.table("crl").and_then(crl));
-    let (device_root, signing_root) = file.table("roots").map(roots).unwrap_or_default();
+    let (device_root, signing_root) = hierarchies(&mut file);
     let institutions = institutions(
         file.tables("institution"),
         scheme.as_deref(),
@@ -232,6 +232,11 @@ fn crl(mut crl: Reader<'_>) -> Option<CrlTimes> {
         validity_hours,
         refresh_hours,
     })
+}
+
+/// The roots of the device and of the signing hierarchy.
+pub(super) fn hierarchies(file: &mut Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {
+    file.table("roots").map(roots).unwrap_or_default()
 }
 
 fn roots(mut roots: Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {

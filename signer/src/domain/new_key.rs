@@ -61,12 +61,13 @@ impl MadeKey {
             chain: Vec::new(),
             first_crl: None,
             not_before: self.at,
+            signs_until: self.at,
             not_after: self.at,
         }
     }
 
     /// A ring of this key alone, for the one thing that it signs before it is certified.
     pub fn alone(&self) -> Keyring {
-        Keyring::new([Arc::new(self.record())])
+        Keyring::of_ceremony([Arc::new(self.record())])
     }
 }

@@ -57,6 +57,10 @@ impl LocalToken {
         Ok(key.sign_digest(digest).unwrap())
     }
 
+    pub(super) fn has(&self, key: KeyId) -> bool {
+        self.keys.lock().unwrap().contains_key(&key)
+    }
+
     pub(super) fn generate(&self, request: Uuid) -> Result<PublicKey, HsmError> {
         self.works("C_GenerateKeyPair")?;
         let mut made = self.made.lock().unwrap();

@@ -44,7 +44,7 @@ pub use self::token::Gauges;
 
 use self::job::{Job, Work};
 use self::token::TokenPool;
-use crate::domain::key::KeyId;
+use crate::domain::key::{KeyId, KeyRecord};
 
 /// Of the module, the same for all tokens.
 #[derive(Clone, Debug)]
@@ -94,6 +94,17 @@ pub struct Key {
     pub label: String,
     /// Its public half, from its certificate.
     pub public: PublicKey,
+}
+
+impl Key {
+    /// The one of this record.
+    pub fn of(record: &KeyRecord) -> Self {
+        Self {
+            id: record.id,
+            label: record.purpose.name().to_owned(),
+            public: record.public.clone(),
+        }
+    }
 }
 
 /// The half that signs.
@@ -173,6 +184,16 @@ impl Keys {
             return Ok(());
         }
         self.tokens.find(institution)?.has_room()
+    }
+
+    /// Whether the institution's token has this key, and it may be used.
+    pub fn has(&self, institution: &InstitutionId, key: KeyId) -> bool {
+        #[cfg(test)]
+        if let Tokens::Local(token) = self.tokens.as_ref() {
+            return token.has(key);
+        }
+        let token = self.tokens.find(institution);
+        token.is_ok_and(|token| token.told.has(key))
     }
 
     /// The institution's keys that may be used, as they were found; none if it has no token.

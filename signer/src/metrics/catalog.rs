@@ -176,6 +176,10 @@ catalogue! {
         "Recoveries of the custodians that wait for the end of their delay"
     KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose Key]
         "The start of a signing key's cryptoperiod"
+    KEY_ENDS "semops_key_cryptoperiod_end_timestamp_seconds" [Institution Purpose Key]
+        "The end of a signing key's cryptoperiod: it signs no more, but a CA's the CRLs of what it issued"
+    KEY_MISSING "semops_key_missing" [Institution Purpose Key]
+        "1 for a key that is to sign, now or later, and that the token here does not have"
     KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose Key]
         "When a signing key's certificate expires, or one above it in its chain"
     CRL_SINCE "semops_crl_this_update_timestamp_seconds" [Institution Purpose Key]

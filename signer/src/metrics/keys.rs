@@ -26,10 +26,14 @@ pub struct KeyMoments {
     pub key: KeyId,
     /// The start of its cryptoperiod.
     pub since: Timestamp,
+    /// The end of its cryptoperiod.
+    pub ends: Timestamp,
     /// Until when its whole chain is valid.
     pub until: Timestamp,
     /// From when until when the CRL in force counts, of a CA that has been looked at.
     pub crl: Option<(Timestamp, Timestamp)>,
+    /// Whether the token does not have it.
+    pub missing: bool,
 }
 
 type Read = Arc<dyn Fn() -> Vec<KeyMoments> + Send + Sync>;
@@ -38,13 +42,15 @@ impl Metrics {
     /// Has `read` asked how the keys stand whenever the numbers are looked at.
     pub fn observe_keys(&self, read: impl Fn() -> Vec<KeyMoments> + Send + Sync + 'static) {
         let read: Read = Arc::new(read);
-        self.key_gauge(&catalog::KEY_SINCE, &read, |key| Some(key.since));
-        self.key_gauge(&catalog::KEY_UNTIL, &read, |key| Some(key.until));
-        self.key_gauge(&catalog::CRL_SINCE, &read, |key| Some(key.crl?.0));
-        self.key_gauge(&catalog::CRL_UNTIL, &read, |key| Some(key.crl?.1));
+        self.key_gauge(&catalog::KEY_SINCE, &read, |key| Some(moment(key.since)));
+        self.key_gauge(&catalog::KEY_ENDS, &read, |key| Some(moment(key.ends)));
+        self.key_gauge(&catalog::KEY_UNTIL, &read, |key| Some(moment(key.until)));
+        self.key_gauge(&catalog::KEY_MISSING, &read, |key| Some(key.missing.into()));
+        self.key_gauge(&catalog::CRL_SINCE, &read, |key| Some(moment(key.crl?.0)));
+        self.key_gauge(&catalog::CRL_UNTIL, &read, |key| Some(moment(key.crl?.1)));
     }
 
-    fn key_gauge(&self, spec: &Spec, read: &Read, of: fn(&KeyMoments) -> Option<Timestamp>) {
+    fn key_gauge(&self, spec: &Spec, read: &Read, of: fn(&KeyMoments) -> Option<u64>) {
         let (metrics, read) = (self.clone(), Arc::clone(read));
         let gauge = self
             .0
@@ -53,8 +59,8 @@ impl Metrics {
             .with_description(spec.help);
         let observed = gauge.with_callback(move |observer| {
             for key in read() {
-                if let Some(at) = of(&key) {
-                    observer.observe(moment(at), &metrics.of_key(&key));
+                if let Some(number) = of(&key) {
+                    observer.observe(number, &metrics.of_key(&key));
                 }
             }
         });

@@ -9,14 +9,15 @@ use semops_objects::{
 
 use super::{OperatorError, read, say};
 use crate::{
-    authority::{BroughtIn, Rules, bring_change},
+    authority::{BroughtIn, Grounds, Rules, bring_change},
     clock::Clock,
-    config::{Ceremonies, Records},
+    config::{Ceremonies, KeyFiles, Records},
     domain::{
         actor::{Actor, Origin},
         change::{Decision, StoredChange},
     },
     ids::RequestId,
+    server::keys,
     store::{ChangeQuery, Store},
 };
 
@@ -41,10 +42,17 @@ pub(super) async fn load(
         actor: Actor::Operator(rustix::process::getuid().as_raw()),
         request: RequestId::new(),
     };
+    let of = |(id, files): (&InstitutionId, &KeyFiles)| (id.clone(), keys::of(id, files));
+    let keys = ceremonies.keys.iter().map(of).collect();
     let rules = Rules {
         scheme: &ceremonies.scheme,
         ceremonies: &ceremonies.ceremonies,
-        oids: &records.oids,
+        grounds: Grounds {
+            oids: &records.oids,
+            device_root: &ceremonies.device_root.certificate,
+            signing_root: &ceremonies.signing_root.certificate,
+            keys: &keys,
+        },
     };
     let brought = bring_change(store, rules, &bytes, origin, Clock::system()).await;
     let brought = brought.map_err(|source| OperatorError::Change {

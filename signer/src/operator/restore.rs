@@ -17,7 +17,7 @@ use crate::{
         operation::hex,
     },
     ids::RequestId,
-    server::{keyring, record},
+    server::{keys, record},
     store::{Restored, RestoredIssuer, StoreError},
 };
 
@@ -89,8 +89,8 @@ pub async fn prepare(config: &Config, directory: &Path) -> Result<(), AfterResto
 }
 
 fn cas(base: &str, institution: &Institution) -> Vec<IssuingCa> {
-    let keyring = keyring::of(institution);
     let ca = |record: &Arc<KeyRecord>| {
+        record.first_crl.as_ref()?;
         Some(IssuingCa {
             institution: record.institution.clone(),
             purpose: record.purpose,
@@ -98,7 +98,10 @@ fn cas(base: &str, institution: &Institution) -> Vec<IssuingCa> {
             address: crl_address(base, record),
         })
     };
-    keyring.cas().filter_map(ca).collect()
+    keys::of(&institution.id, &institution.keys)
+        .iter()
+        .filter_map(ca)
+        .collect()
 }
 
 /// A file that cannot be read, or the directory itself.

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{ServeError, end, keyring, record, say};
+use super::{ServeError, end, keys, record, say};
 use crate::{
     authority::{Authority, Root, Setup, Tokens},
     clock::Clock,
     config::{CaFiles, Config, Hsm, Institution},
-    domain::{key::KeyRecord, keyring::Keyring},
+    domain::key::KeyRecord,
     hsm,
     limits::Limits,
     metrics::Metrics,
@@ -34,10 +34,11 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
     let (mut institutions, mut ceremonies) = (BTreeMap::new(), BTreeMap::new());
     let mut tokens = Vec::new();
     for institution in config.institutions {
-        let keyring = keyring::of(&institution);
-        institutions.insert(institution.id.clone(), Arc::new(keyring.clone()));
-        ceremonies.insert(institution.id.clone(), institution.ceremony.clone());
-        tokens.push(token(institution, &keyring));
+        let id = institution.id.clone();
+        let keys = keys::of(&id, &institution.keys);
+        ceremonies.insert(id.clone(), institution.ceremony.clone());
+        tokens.push(token(institution, &keys));
+        institutions.insert(id, keys);
     }
     let setup = Setup {
         scheme: config.scheme,
@@ -101,8 +102,7 @@ async fn use_cases(
     metrics: &Metrics,
 ) -> Result<(Arc<Authority>, JoinHandle<()>), ServeError> {
     let clock = Clock::system();
-    let keyrings = setup.institutions.values();
-    let registrations = keyrings.flat_map(|keyring| keyring.keys().iter().map(registration));
+    let registrations = setup.institutions.values().flatten().map(registration);
     store
         .register_keys(registrations.collect(), clock.now())
         .await?;
@@ -121,20 +121,12 @@ fn root(files: CaFiles) -> Root {
     }
 }
 
-fn token(institution: Institution, keyring: &Keyring) -> hsm::Token {
+fn token(institution: Institution, keys: &[Arc<KeyRecord>]) -> hsm::Token {
     hsm::Token {
         institution: institution.id,
         label: institution.token,
         pin: institution.pin,
-        keys: keyring.keys().iter().map(|record| used(record)).collect(),
-    }
-}
-
-fn used(record: &KeyRecord) -> hsm::Key {
-    hsm::Key {
-        id: record.id,
-        label: record.purpose.name().to_owned(),
-        public: record.public.clone(),
+        keys: keys.iter().map(|record| hsm::Key::of(record)).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 mod accept;
 mod build;
 mod descriptors;
-pub mod keyring;
+pub mod keys;
 mod observe;
 mod places;
 pub mod record;

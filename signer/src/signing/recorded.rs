@@ -83,23 +83,20 @@ impl RecordedSigner {
         let flow = self.metrics.flow(kind, institution);
         let disowned = disowned(&operation);
         let begun = flow.stage(Stage::Begin, self.record.begin(operation));
-        let intent = match begun.await? {
-            Begun::Recorded(intent) => intent,
-            Begun::Resumed(intent) if self.clock.now() < intent.sign_by => intent,
-            Begun::Resumed(intent) => {
-                return self
-                    .end(&intent, origin, Ending::Failed(Reason::TooLate.name()))
-                    .await;
-            }
+        let (intent, resumed) = match begun.await? {
+            Begun::Recorded(intent) => (intent, false),
+            Begun::Resumed(intent) => (intent, true),
             Begun::Done(outcome) => return Ok(outcome),
             Begun::Conflict => return Err(SigningError::Conflict),
             Begun::OverLimit(limit) => return Err(SigningError::OverLimit(limit)),
             Begun::Refused(refusal) => return Err(SigningError::Refused(refusal)),
         };
-        let Some(key) = keyring.get(intent.key) else {
-            return self
-                .end(&intent, origin, Ending::Failed(Reason::KeyGone.name()))
-                .await;
+        let key = match self.key_of(&intent, resumed, keyring) {
+            Ok(key) => key,
+            Err(reason) => {
+                let ending = Ending::Failed(reason.name());
+                return self.end(&intent, origin, ending).await;
+            }
         };
         let [recorded, signature, completed] = points(kind);
         fault::point(recorded);
@@ -112,6 +109,25 @@ impl RecordedSigner {
         let ended = self.end(&intent, origin, ending).await;
         fault::point(completed);
         ended
+    }
+
+    /// The key named in an intent, or why it is not signed with that one. Of an intent that was recorded a moment ago it was
+    /// chosen then.
+    fn key_of<'k>(
+        &self,
+        intent: &Intent,
+        resumed: bool,
+        keyring: &'k Keyring,
+    ) -> Result<&'k KeyRecord, Reason> {
+        let now = self.clock.now();
+        if resumed && intent.sign_by <= now {
+            return Err(Reason::TooLate);
+        }
+        let key = keyring.get(intent.key).ok_or(Reason::KeyGone)?;
+        if resumed && !key.may_sign(intent.kind, now) {
+            return Err(Reason::KeyNotActive);
+        }
+        Ok(key.record())
     }
 
     /// What becomes of an intent that the token did not sign. Most stay as they are: a retry resumes them.

@@ -111,7 +111,9 @@ mod tests {
             purpose: Purpose::SigningCa,
             key: KeyId::new([7; 32]),
             since: then,
+            ends: then,
             until: then,
+            missing: false,
             crl: Some((then, then)),
         }
     }

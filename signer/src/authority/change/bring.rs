@@ -7,7 +7,6 @@ use semops_objects::{
     change::{ChangeFile, ChangeId, ChangeRefusal, DocumentName, Judgement, Operation, Standing},
     institution::InstitutionId,
 };
-use semops_pki::profile::Oids;
 
 use crate::{
     authority::{
@@ -15,6 +14,7 @@ use crate::{
             ChangeError, Registry, contents, decide::waits_until, execution::execution, recorded,
             seconds,
         },
+        gather_keys::{Grounds, gather},
         history::{BadHistory, History},
     },
     clock::Clock,
@@ -32,8 +32,8 @@ pub struct Rules<'a> {
     pub scheme: &'a str,
     /// The first change of each institution.
     pub ceremonies: &'a BTreeMap<InstitutionId, Ceremony>,
-    /// The scheme's object identifiers.
-    pub oids: &'a Oids,
+    /// By what keys are certified.
+    pub grounds: Grounds<'a>,
 }
 
 /// A change that is in force.
@@ -173,7 +173,7 @@ impl Bringing<'_> {
         if changes.any(|change| change.institution == *institution) {
             return self.verified(histories).map(|_| true);
         }
-        contents::check(proposal, &file.attachments, self.rules.oids)?;
+        contents::check(proposal, &file.attachments, self.rules.grounds.oids)?;
         let custodians = self.ceremony.custodians()?;
         let at = seconds(now);
         let after = Standing::begin(self.rules.scheme, proposal, &file.approvals, custodians, at)?;
@@ -205,11 +205,13 @@ impl Bringing<'_> {
             return Ok(true);
         }
         let (standing, now) = (history.standing(), self.clock.now());
+        let (keyring, _) = gather(self.rules.grounds, standing, &histories.certificates);
         let registry = Registry {
             store: self.store,
-            oids: self.rules.oids,
+            grounds: self.rules.grounds,
             institution: file.proposal.institution(),
             standing,
+            keyring: &keyring,
             generation: histories.generation,
         };
         if let Operation::RecoverCustodians { .. } = file.proposal.operation() {

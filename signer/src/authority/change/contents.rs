@@ -6,7 +6,7 @@ use std::sync::Arc;
 use semops_objects::{
     change::{
         Attachment, AttachmentKind, ChangeRefusal, Custodians, DocumentKind, DocumentName,
-        Operation, Proposal,
+        Operation, Proposal, Rotation,
     },
     trust::TrustDocument,
 };
@@ -83,6 +83,17 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// The certificate of the key to which a rotation goes.
+pub(super) fn certificate(
+    attachments: &[Attachment],
+    rotation: &Rotation,
+) -> Result<Certificate, ChangeRefusal> {
+    let mut all = attachments.iter();
+    let attached = all.find(|one| one.kind == AttachmentKind::Certificate);
+    let missing = ChangeRefusal::AttachmentMissing(AttachmentKind::Certificate);
+    rotation.certificate_in(attached.ok_or(missing)?)
 }
 
 /// The bytes of the register of custodians, if it is among them.

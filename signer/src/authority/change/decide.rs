@@ -104,7 +104,7 @@ impl Registry<'_> {
         let attachments =
             contents::attachments(view.enclosed.clone()).map_err(|e| unreadable(&e))?;
         if matches!(judgement, Judgement::Approved(_)) {
-            contents::check(&proposal, &attachments, self.oids)?;
+            self.check(&proposal, &attachments)?;
         }
         Ok(Decided {
             institution: self.institution.clone(),

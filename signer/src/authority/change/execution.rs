@@ -1,7 +1,7 @@
 //! Owns what an approved change does to the record: the one place where a judgement becomes an effect.
 
 use semops_objects::{
-    change::{self, Attachment, AttachmentKind, ChangeRefusal, Judgement, Operation, Standing},
+    change::{self, Attachment, ChangeRefusal, Judgement, Operation, Standing},
     key::{KeyId, KeyState},
 };
 
@@ -55,10 +55,7 @@ fn certificate(
     let Operation::RotateKey(rotation) = operation else {
         return Ok(None);
     };
-    let mut all = attachments.iter();
-    let attached = all.find(|one| one.kind == AttachmentKind::Certificate);
-    let missing = ChangeRefusal::AttachmentMissing(AttachmentKind::Certificate);
-    let certificate = rotation.certificate_in(attached.ok_or(missing)?)?;
+    let certificate = contents::certificate(attachments, rotation)?;
     Ok(Some((rotation.to, certificate.der().to_vec())))
 }
 

@@ -14,10 +14,9 @@ mod show;
 mod tests;
 
 use semops_objects::{
-    change::{Approval, ChangeRefusal, Standing},
+    change::{Approval, Attachment, ChangeRefusal, Operation, Proposal, Standing},
     institution::InstitutionId,
 };
-use semops_pki::profile::Oids;
 
 pub use self::{
     bring::{BringError, BroughtIn, Rules, bring_change},
@@ -27,9 +26,15 @@ pub use self::{
 pub(super) use self::{contents::Content, decide::waits_until};
 
 use crate::{
-    authority::{Authority, Context, Refused},
+    authority::{
+        Authority, Context, Refused,
+        gather_keys::{Grounds, check_rotation},
+    },
     clock::Timestamp,
-    domain::change::{ChangeId, ChangeState, Decision},
+    domain::{
+        change::{ChangeId, ChangeState, Decision},
+        keyring::Keyring,
+    },
     error::{Error, Reason},
     store::{NewDecision, Store, StoreError},
 };
@@ -37,10 +42,12 @@ use crate::{
 /// Where the changes of one institution are judged and recorded.
 pub(super) struct Registry<'a> {
     store: &'a dyn Store,
-    oids: &'a Oids,
+    grounds: Grounds<'a>,
     institution: &'a InstitutionId,
     /// What stands, in this generation.
     standing: &'a Standing,
+    /// The keys that stand.
+    keyring: &'a Keyring,
     generation: u64,
 }
 
@@ -104,9 +111,10 @@ impl Authority {
     fn registry<'a>(&'a self, ctx: &'a Context) -> Result<Registry<'a>, Error> {
         Ok(Registry {
             store: self.store.as_ref(),
-            oids: &self.setup.oids,
+            grounds: self.setup.grounds(),
             institution: &ctx.institution,
             standing: ctx.snapshot.standing(&ctx.institution)?,
+            keyring: ctx.snapshot.keyring(&ctx.institution)?,
             generation: ctx.snapshot.generation(),
         })
     }
@@ -131,6 +139,24 @@ impl Authority {
             }
         }
         error.into()
+    }
+}
+
+impl Registry<'_> {
+    /// Refuses what accompanies a proposal unless it is all that it names, and says what it should.
+    fn check(&self, proposal: &Proposal, attachments: &[Attachment]) -> Result<(), ChangeRefusal> {
+        contents::check(proposal, attachments, self.grounds.oids)?;
+        let Operation::RotateKey(rotation) = proposal.operation() else {
+            return Ok(());
+        };
+        let certificate = contents::certificate(attachments, rotation)?;
+        check_rotation(
+            self.grounds,
+            self.standing,
+            self.keyring,
+            rotation,
+            certificate,
+        )
     }
 }
 

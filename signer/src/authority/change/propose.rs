@@ -59,7 +59,7 @@ impl Registry<'_> {
             .judge(proposal, &ask.approvals, seconds(now))?;
 
         // 3 read what accompanies it
-        contents::check(proposal, &ask.attachments, self.oids)?;
+        self.check(proposal, &ask.attachments)?;
         let ending = match proposal.operation() {
             // Its delay counts from now, however old its approval says it is.
             Operation::RecoverCustodians { .. } => None,

@@ -76,9 +76,10 @@ impl Authority {
         let now = self.clock.now();
         let registry = Registry {
             store: self.store.as_ref(),
-            oids: &self.setup.oids,
+            grounds: self.setup.grounds(),
             institution,
             standing: snapshot.standing(institution)?,
+            keyring: snapshot.keyring(institution)?,
             generation: snapshot.generation(),
         };
         let view = self.store.change(institution, change.id).await?;

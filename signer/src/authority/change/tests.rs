@@ -9,6 +9,7 @@
 )]
 
 mod recovery;
+mod rotation;
 mod unapproved;
 mod world;
 
@@ -16,10 +17,7 @@ use semops_objects::change::{Decision, DocumentKind, KeyOperation};
 
 use self::world::{World, alfa, reason};
 use super::*;
-use crate::{
-    domain::key::{KeyState, Purpose},
-    specimen::NOW,
-};
+use crate::{domain::key::KeyState, specimen::NOW};
 
 #[tokio::test]
 async fn two_of_three_change_the_policy_and_the_next_request_sees_it() {
@@ -125,15 +123,17 @@ async fn one_suspends_a_key_at_once_and_two_resume_it() {
         world
             .authority
             .snapshot()
-            .key_state(&alfa(), world.authorization(), NOW)
+            .keyring(&alfa())
+            .ok()?
+            .get(world.authorization())
+            .map(|key| key.state(NOW))
     };
     let suspended = world.propose(&world.key(KeyOperation::Suspend, &[0])).await;
     assert_eq!(suspended.unwrap().state, ChangeState::Executed);
     world.authority.current().await.unwrap();
     assert_eq!(state(), Some(KeyState::Suspended));
     let snapshot = world.authority.snapshot();
-    let refused = snapshot.signing_key(&alfa(), Purpose::Authorization, NOW);
-    assert_eq!(reason(refused), Reason::KeyNotActive);
+    assert_eq!(reason(world.signing(NOW)), Reason::KeyNotActive);
     assert_eq!(snapshot.unapproved(&alfa()), []);
 
     let twice = world.propose(&world.key(KeyOperation::Suspend, &[1])).await;
@@ -144,13 +144,7 @@ async fn one_suspends_a_key_at_once_and_two_resume_it() {
     world.decide(&resumed, 2, Decision::Approve).await.unwrap();
     world.authority.current().await.unwrap();
     assert_eq!(state(), Some(KeyState::Active));
-    assert!(
-        world
-            .authority
-            .snapshot()
-            .signing_key(&alfa(), Purpose::Authorization, NOW)
-            .is_ok()
-    );
+    assert!(world.signing(NOW).is_ok());
 }
 
 #[tokio::test]

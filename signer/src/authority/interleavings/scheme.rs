@@ -27,7 +27,6 @@ use crate::{
     domain::{
         actor::Actor,
         key::{KeyId, KeyRecord, Purpose},
-        keyring::Keyring,
         retention::Retention,
     },
     hsm::LocalToken,
@@ -84,7 +83,7 @@ impl InstitutionKeysOf {
         let rules = Rules {
             scheme: SCHEME,
             ceremonies: &authority.setup.ceremonies,
-            oids: &authority.setup.oids,
+            grounds: authority.setup.grounds(),
         };
         let file = self.board.ceremony.to_json();
         let origin = Origin {
@@ -152,10 +151,10 @@ pub(in crate::authority) async fn authority(
         .iter()
         .map(|(id, keys)| {
             let records = keys.held(id).map(|(record, _)| record);
-            (id.clone(), Arc::new(Keyring::new(records)))
+            (id.clone(), records.to_vec())
         })
         .collect();
-    let records = institutions.values().flat_map(|ring| ring.keys());
+    let records = institutions.values().flatten();
     let registrations = records.map(|r| KeyRegistration {
         id: r.id,
         institution: r.institution.clone(),

@@ -35,8 +35,8 @@ const DIGEST: [u8; 32] = [7; 32];
 
 fn certificate(institution: &Institution, kind: Kind) -> &Certificate {
     match kind {
-        Kind::CosignOrder => &institution.authorization,
-        Kind::EnrollDevice => &institution.device_ca.certificate,
+        Kind::CosignOrder => &institution.keys.authorization,
+        Kind::EnrollDevice => &institution.keys.device_ca.certificate,
     }
 }
 

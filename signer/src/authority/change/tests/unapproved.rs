@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::world::{World, alfa};
-use crate::{domain::key::Purpose, specimen::NOW};
 
 /// What somebody writes who owns the record, and what is not used any longer for that.
 #[tokio::test]
@@ -44,8 +43,7 @@ async fn what_nobody_approved_is_not_used() {
             assert_eq!(snapshot.register(&alfa()).is_none(), all, "{sql}");
             assert_eq!(snapshot.policy(&alfa()).is_none(), all || what == "policy");
             assert_eq!(snapshot.trust(&alfa()).is_none(), all || what == "trust");
-            let refused = snapshot.signing_key(&alfa(), Purpose::Authorization, NOW);
-            assert_eq!(refused.is_err(), all, "{sql}");
+            assert_eq!(snapshot.keyring(&alfa()).is_err(), all, "{sql}");
             let beta = "beta".parse().unwrap();
             assert_eq!(snapshot.unapproved(&beta), [], "{sql}");
             assert!(snapshot.policy(&beta).is_some(), "{sql}");

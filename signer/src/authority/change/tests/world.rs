@@ -23,11 +23,11 @@ use crate::{
     domain::{
         actor::{Actor, Origin},
         change::StoredChange,
-        key::Purpose,
+        key::{KeyId, Purpose},
     },
     hsm::LocalToken,
     ids::RequestId,
-    specimen::{NOW, POLICY, WIDE, board::Board},
+    specimen::{Certified, NOW, POLICY, WIDE, board::Board},
     store::sqlite,
 };
 
@@ -98,7 +98,22 @@ impl World {
         self.board().change(base, operation, Vec::new(), persons)
     }
 
-    pub(super) fn authorization(&self) -> crate::domain::key::KeyId {
+    /// The CA that certifies alfa's authorization keys.
+    pub(super) fn signing_ca(&self) -> &Certified {
+        &self.keys[&alfa()].signing_ca
+    }
+
+    /// The key that signs alfa's authorizations at `now`.
+    pub(super) fn signing(&self, now: Timestamp) -> Result<KeyId, Error> {
+        let snapshot = self.authority.snapshot();
+        let keyring = snapshot.keyring(&alfa())?;
+        let key = self
+            .authority
+            .signing_key(keyring, Purpose::Authorization, now)?;
+        Ok(key.record().id)
+    }
+
+    pub(super) fn authorization(&self) -> KeyId {
         let held = self.keys[&alfa()].held(&alfa());
         let mut records = held.into_iter().map(|(record, _)| record);
         let found = records.find(|record| record.purpose == Purpose::Authorization);
@@ -131,7 +146,7 @@ impl World {
         let rules = Rules {
             scheme: &setup.scheme,
             ceremonies: &setup.ceremonies,
-            oids: &setup.oids,
+            grounds: setup.grounds(),
         };
         let json = file.to_json();
         let (store, clock) = (self.authority.store.as_ref(), self.authority.clock);

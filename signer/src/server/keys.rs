@@ -2,33 +2,32 @@
 
 use std::sync::Arc;
 
+use semops_objects::institution::InstitutionId;
+
 use crate::{
-    config::{CaFiles, Institution},
-    domain::{
-        key::{KeyRecord, Purpose},
-        keyring::Keyring,
-    },
+    config::{CaFiles, KeyFiles},
+    domain::key::{KeyRecord, Purpose},
 };
 
 /// The keys of an institution, with the first CRLs of its CAs.
-pub fn of(institution: &Institution) -> Keyring {
+pub fn of(institution: &InstitutionId, files: &KeyFiles) -> Vec<Arc<KeyRecord>> {
     let ca = |purpose, files: &CaFiles| {
         let certificate = files.certificate.clone();
         Arc::new(KeyRecord {
             first_crl: Some(files.crl.der().to_vec()),
-            ..KeyRecord::new(&institution.id, purpose, certificate, None)
+            ..KeyRecord::new(institution, purpose, certificate, None)
         })
     };
-    let (leaf, issuer) = (&institution.authorization, &institution.signing_ca);
+    let (leaf, issuer) = (&files.authorization, &files.signing_ca);
     let authorization = KeyRecord::new(
-        &institution.id,
+        institution,
         Purpose::Authorization,
         leaf.clone(),
         Some(issuer.certificate.clone()),
     );
-    Keyring::new([
-        ca(Purpose::DeviceCa, &institution.device_ca),
+    vec![
+        ca(Purpose::DeviceCa, &files.device_ca),
         ca(Purpose::SigningCa, issuer),
         Arc::new(authorization),
-    ])
+    ]
 }
