@@ -150,6 +150,8 @@ mod tests {
         metrics.store_clock(took);
         metrics.faulty_signature(of, Kind::Crl);
         metrics.leads(true);
+        metrics.unapproved(of, "keys", true);
+        metrics.recoveries(of, 1);
     }
 
     /// The series by name, each with its labels.
