@@ -53,6 +53,7 @@ mod requests;
 mod restore;
 mod retention;
 mod roles;
+mod rotation;
 mod secrecy;
 mod security;
 mod soak;

@@ -148,7 +148,9 @@ pub fn check(
     for fault in &record.faults {
         findings.add(Rule::Consistent, fault.as_str());
     }
+    let authorities = &authorities.and_taken_up(&record, database, &mut findings)?;
     signatures::check(&record, authorities, &mut findings);
+    signatures::check_times(&record, &mut findings);
     signatures::check_counters(&record, &mut findings);
     changes::check(&record, now, &mut findings);
     orders::check(&record, &mut findings);

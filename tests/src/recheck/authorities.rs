@@ -1,11 +1,17 @@
 //! Whose keys may have signed: read from the scheme's directory, as the ceremonies left it, not from the record.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::jwk;
 use semops_pki::{certificate::Certificate, crl::CertificateRevocationList};
 use softhsm_setup::directory::Hierarchy;
 
+use super::{Findings, Rule, record::Record};
 use crate::{deployment::Deployment, failure::Failure};
 
 /// A key in a token.
@@ -26,6 +32,7 @@ pub(super) struct Key {
 pub struct Authorities {
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) device_root: PathBuf,
+    signing_root: PathBuf,
     pub(super) runs: usize,
 }
 
@@ -66,7 +73,63 @@ impl Authorities {
         Ok(Self {
             keys,
             device_root: directory.root(Hierarchy::Device),
+            signing_root: directory.root(Hierarchy::Signing),
             runs: deployment.runs(),
         })
+    }
+
+    /// Those with the keys that changes took up. Their certificates stand in the record; whoever issued them stands in the
+    /// directory, or was taken up like them. They are written beside the record in `database`, for openssl.
+    pub(super) fn and_taken_up(
+        &self,
+        record: &Record,
+        database: &Path,
+        findings: &mut Findings,
+    ) -> Result<Self, Failure> {
+        let mut all = self.clone();
+        let mut certificates = Vec::new();
+        for (id, der) in &record.certificates {
+            certificates.push((id, Certificate::from_der(der)?));
+        }
+        // CAs come before what they have issued.
+        certificates.sort_by_key(|(_, certificate)| !certificate.is_ca());
+        for (id, certificate) in certificates {
+            let own = jwk::thumbprint(certificate.public_key()).as_slice() == id;
+            let purpose = all.issued(&certificate)?;
+            let Some(purpose) = purpose.filter(|_| own) else {
+                let key = URL_SAFE_NO_PAD.encode(id);
+                findings.add(Rule::Signature, format!("key {key} is nobody's"));
+                continue;
+            };
+            let institution = certificate.subject_organization().unwrap_or_default();
+            let name = format!("key-{}.pem", URL_SAFE_NO_PAD.encode(id));
+            let file = database.with_file_name(name);
+            fs::write(&file, certificate.to_pem())?;
+            let key = Key {
+                institution: institution.to_owned(),
+                purpose,
+                first_crl: None,
+                file,
+                certificate,
+            };
+            all.keys.insert(id.clone(), key);
+        }
+        Ok(all)
+    }
+
+    /// What a certificate makes of its key, by who has issued it.
+    fn issued(&self, certificate: &Certificate) -> Result<Option<&'static str>, Failure> {
+        for (purpose, root) in [
+            ("device-ca", &self.device_root),
+            ("signing-ca", &self.signing_root),
+        ] {
+            let root = Certificate::from_pem(&fs::read_to_string(root)?)?;
+            if certificate.is_ca() && certificate.verify_issued_by(&root).is_ok() {
+                return Ok(Some(purpose));
+            }
+        }
+        let mut cas = self.keys.values().filter(|key| key.purpose == "signing-ca");
+        let issued = cas.any(|ca| certificate.verify_issued_by(&ca.certificate).is_ok());
+        Ok(issued.then_some("authorization"))
     }
 }

@@ -123,6 +123,10 @@ pub(super) struct Record {
     pub(super) listed: Vec<(Vec<u8>, Vec<u8>)>,
     /// How many signatures each key is said to have stored.
     pub(super) counters: BTreeMap<Vec<u8>, i64>,
+    /// From when and until when a signature may be begun with each key, where there is a bound.
+    pub(super) active: BTreeMap<Vec<u8>, (Option<i64>, Option<i64>)>,
+    /// The certificates that changes brought along, by the ids of their keys.
+    pub(super) certificates: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) documents: Vec<Document>,
     /// Keys that were asked for.
     pub(super) new_keys: Vec<NewKey>,
@@ -174,6 +178,16 @@ impl Record {
                 Ok((r.get(0)?, r.get(1)?))
             })?,
             counters: all(c, "SELECT id, signatures FROM key", |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })?
+            .into_iter()
+            .collect(),
+            active: all(c, "SELECT id, active_from, active_until FROM key", |r| {
+                Ok((r.get(0)?, (r.get(1)?, r.get(2)?)))
+            })?
+            .into_iter()
+            .collect(),
+            certificates: all(c, "SELECT key_id, der FROM key_certificate", |r| {
                 Ok((r.get(0)?, r.get(1)?))
             })?
             .into_iter()

@@ -69,6 +69,26 @@ fn check_signature(
     verify(operation, artifact, key)
 }
 
+/// Nothing was begun before the key's time, or after it.
+pub(super) fn check_times(record: &Record, findings: &mut Findings) {
+    for operation in record.operations.values() {
+        let Some((from, until)) = record.active.get(&operation.key) else {
+            continue;
+        };
+        let ended = until.is_some_and(|until| until <= operation.begun_at);
+        // A CA that issues no more goes on with its CRLs, and a new key of a CA asks to be certified.
+        let early = from.is_some_and(|from| operation.begun_at < from);
+        let (late, early) = match operation.kind.as_str() {
+            "crl" => (false, early),
+            "certification-request" => (false, false),
+            _ => (ended, early),
+        };
+        findings.must(Rule::Signature, !late && !early, || {
+            format!("{operation} was begun outside its key's time")
+        });
+    }
+}
+
 /// What is counted with each key is what is stored of it, and what is not kept any longer.
 pub(super) fn check_counters(record: &Record, findings: &mut Findings) {
     let mut stored = BTreeMap::new();
