@@ -55,6 +55,7 @@ async fn keys_are_listed_shown_and_saved_as_openssl_reads_them() -> Result<(), F
     );
     saved(&desk, &keys[2])?;
     refusals(&desk, &kid)?;
+    created(&desk)?;
     recheck(&mut deployment).await?;
     Ok(())
 }
@@ -100,6 +101,54 @@ fn saved(desk: &Desk<'_>, listed: &Value) -> Result<(), Failure> {
         terminal.openssl("verify -CAfile trust/signing-root.pem -untrusted authorization/chain.pem authorization/chain.pem")?,
         "authorization/chain.pem: OK\n"
     );
+    Ok(())
+}
+
+/// New keys, one for each folder, with what comes next of each.
+fn created(desk: &Desk<'_>) -> Result<(), Failure> {
+    let create = |purpose: &str| format!("keys create --purpose {purpose} --out new/{purpose}");
+    let terminal = &desk.terminal;
+    let made = desk.json(ALFA_SECURITY, &create("authorization"), 0)?;
+    assert_eq!(made["state"], "PRE_ACTIVATION");
+    assert_eq!(made["certification_request"], Value::Null);
+    let chain = "new/authorization/chain.pem";
+    assert_eq!(
+        terminal.openssl(&format!(
+            "verify -CAfile trust/signing-root.pem -untrusted {chain} {chain}"
+        ))?,
+        format!("{chain}: OK\n")
+    );
+    // The folder remembers what was asked for.
+    let again = desk.json(ALFA_SECURITY, &create("authorization"), 0)?;
+    assert_eq!(again, made);
+
+    let said = desk.table(ALFA_SECURITY, &create("device-ca"), 0)?;
+    let request = "new/device-ca/request.pem";
+    assert!(
+        said.contains(&format!("softhsm-setup certify DIR {request}")),
+        "{said}"
+    );
+    let read = terminal.openssl(&format!("req -verify -in {request} -noout -subject"))?;
+    assert!(read.contains("O = alfa, CN = device CA "), "{read}");
+    let listed = desk.table(ALFA_AUDIT, "keys", 0)?;
+    let waits = |purpose: &str| {
+        let mut lines = listed.lines().filter(|line| line.starts_with(purpose));
+        lines.any(|line| line.contains("PRE_ACTIVATION"))
+    };
+    assert!(
+        waits("AUTHORIZATION") && waits("DEVICE_CA") && !waits("SIGNING_CA"),
+        "{listed}"
+    );
+
+    desk.refused(
+        ALFA_AUDIT,
+        &create("signing-ca"),
+        1,
+        "refused",
+        "ROLE_NOT_ALLOWED",
+    )?;
+    let other = "keys create --purpose signing-ca --out new/device-ca";
+    desk.refused(ALFA_SECURITY, other, 1, "refused", "KEY_REQUEST_CONFLICT")?;
     Ok(())
 }
 
