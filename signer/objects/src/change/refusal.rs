@@ -124,6 +124,9 @@ pub enum ChangeRefusal {
     /// The new register is none.
     #[error(transparent)]
     Custodians(#[from] CustodiansError),
+    /// An operation that is defined, and that no service carries out yet.
+    #[error("{0} is not carried out by this version of the service")]
+    NotCarriedOut(&'static str),
     /// No such key.
     #[error("the institution has no key {0}")]
     KeyNotFound(KeyId),
@@ -141,7 +144,7 @@ impl ChangeRefusal {
     /// A stable word for it.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Object(_) => "CHANGE_MALFORMED",
+            Self::Object(_) | Self::NotCarriedOut(_) => "CHANGE_MALFORMED",
             Self::OtherScheme(_) => "OTHER_SCHEME",
             Self::OtherInstitution(_) => "OTHER_INSTITUTION",
             Self::BaseMoved { .. } => "BASE_MOVED",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use semops_objects::{
     change::{
         Attachment, AttachmentKind, ChangeRefusal, Custodians, DocumentKind, DocumentName,
-        Operation, Proposal, Rotation,
+        KeyOperation, Operation, Proposal, Rotation,
     },
     trust::TrustDocument,
 };
@@ -76,6 +76,7 @@ pub(super) fn check(
     attachments: &[Attachment],
     oids: &Oids,
 ) -> Result<(), ChangeRefusal> {
+    carried_out(proposal.operation())?;
     proposal.check_attachments(attachments)?;
     for Attachment { kind, content } in attachments {
         if let AttachmentKind::Document(kind) = kind {
@@ -83,6 +84,17 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// No key would be said to be destroyed whose private half is still in its token.
+fn carried_out(operation: &Operation) -> Result<(), ChangeRefusal> {
+    match operation {
+        Operation::Key {
+            operation: KeyOperation::ScheduleDestruction { .. } | KeyOperation::CallOffDestruction,
+            ..
+        } => Err(ChangeRefusal::NotCarriedOut(operation.name())),
+        _ => Ok(()),
+    }
 }
 
 /// The certificate of the key to which a rotation goes.

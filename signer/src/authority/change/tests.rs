@@ -176,6 +176,19 @@ async fn an_operator_adds_no_authority() {
 }
 
 #[tokio::test]
+async fn no_key_is_said_to_be_destroyed_that_is_not() {
+    let world = World::new().await;
+    let deactivated = world.key(KeyOperation::Deactivate, &[0, 1]);
+    world.bring(&deactivated).await.unwrap();
+    world.authority.refresh().await.unwrap();
+    let at = 4_000_000_000;
+    let destroyed = world.key(KeyOperation::ScheduleDestruction { at }, &[0, 1]);
+    let proposed = world.propose(&destroyed).await;
+    assert_eq!(reason(proposed), Reason::ChangeMalformed);
+    assert!(world.bring(&destroyed).await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_proposed_is_what_it_names_and_says_something() {
     let world = World::new().await;
     let mut other = world.policy(2, &[0]);

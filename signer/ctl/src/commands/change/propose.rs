@@ -64,10 +64,6 @@ enum What {
     RotateKey(rotation::Args),
     /// Have a rotation not happen, before its new key signs
     CallOffRotation(rotation::CallOffArgs),
-    /// Have a key destroyed that signs no more
-    ScheduleDestruction(rotation::DestructionArgs),
-    /// Have that not happen
-    CallOffDestruction(key::Args),
     /// Replace the custodians by the sealed recovery key, after its delay
     RecoverCustodians(document::Args),
 }
@@ -104,8 +100,6 @@ pub(super) async fn run(args: &Args, desk: &Desk<'_>) -> Result<Report, Failure>
         What::MarkCompromised(args) => args.draft(KeyOperation::MarkCompromised),
         What::RotateKey(args) => args.draft()?,
         What::CallOffRotation(args) => args.draft(),
-        What::ScheduleDestruction(args) => args.draft(),
-        What::CallOffDestruction(args) => args.draft(KeyOperation::CallOffDestruction),
         What::RecoverCustodians(args) => args.recovery()?,
     };
     let approver = asked.approval.open(desk.profile)?;

@@ -1,9 +1,9 @@
-//! From one key to the next, and the end of one.
+//! From one key to the next.
 
 use std::path::PathBuf;
 
 use semops_objects::{
-    change::{Attachment, AttachmentKind, KeyOperation, Operation, Rotation, Standing},
+    change::{Attachment, AttachmentKind, Operation, Rotation, Standing},
     key::KeyId,
 };
 use semops_pki::certificate::Certificate;
@@ -31,20 +31,6 @@ pub(super) struct Args {
     asked: Asked,
 }
 
-/// Which key is to be destroyed, and when.
-#[derive(Debug, clap::Args)]
-#[command(after_help = json())]
-pub(super) struct DestructionArgs {
-    /// The key: its id, or the beginning of it
-    #[arg(value_name = "KEY", allow_hyphen_values = true)]
-    key: String,
-    /// When; until then it can be called off
-    #[arg(long, value_name = "TIME")]
-    at: Moment,
-    #[command(flatten)]
-    asked: Asked,
-}
-
 /// Which rotation is not to be.
 #[derive(Debug, clap::Args)]
 #[command(after_help = json())]
@@ -62,7 +48,6 @@ pub(super) enum Draft<'a> {
         args: &'a Args,
         certificate: Box<Certificate>,
     },
-    Destruction(&'a DestructionArgs),
     CallOff(&'a CallOffArgs),
 }
 
@@ -80,13 +65,6 @@ impl Args {
             certificate: Box::new(certificate),
         };
         Ok((&self.asked, super::Draft::Rotation(draft)))
-    }
-}
-
-impl DestructionArgs {
-    pub(super) fn draft(&self) -> (&Asked, super::Draft<'_>) {
-        let draft = super::Draft::Rotation(Draft::Destruction(self));
-        (&self.asked, draft)
     }
 }
 
@@ -112,15 +90,6 @@ impl Draft<'_> {
                     kind: AttachmentKind::Certificate,
                     content: certificate.to_pem(),
                 }],
-            },
-            Self::Destruction(args) => Wanted {
-                operation: Operation::Key {
-                    operation: KeyOperation::ScheduleDestruction {
-                        at: args.at.seconds(now),
-                    },
-                    key: the_one(standing, &args.key)?,
-                },
-                attachments: Vec::new(),
             },
             Self::CallOff(args) => Wanted {
                 operation: Operation::CallOffRotation {
