@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, Row, types::FromSql};
 
 use super::{
     Checked,
@@ -163,6 +163,8 @@ impl Record {
                            ORDER BY issuer_key, sequence";
         let crls = "SELECT issuer_key, number, operation, revocations FROM crl ORDER BY issuer_key, operation";
         let documents = "SELECT institution, kind, version, bytes, loaded_at FROM document ORDER BY institution, kind, version";
+        let active = "SELECT id, active_from, active_until FROM key";
+        let acceptances = "SELECT institution, device, accepted_at FROM acceptance";
         let devices = all(c, devices, device)?;
         Ok(Self {
             operations: all(c, operations, operation)?
@@ -174,33 +176,15 @@ impl Record {
             devices,
             revocations: all(c, revocations, revocation)?,
             crls: all(c, crls, crl)?,
-            listed: all(c, "SELECT issuer_key, serial FROM listed", |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?,
-            counters: all(c, "SELECT id, signatures FROM key", |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?
-            .into_iter()
-            .collect(),
-            active: all(c, "SELECT id, active_from, active_until FROM key", |r| {
-                Ok((r.get(0)?, (r.get(1)?, r.get(2)?)))
-            })?
-            .into_iter()
-            .collect(),
-            certificates: all(c, "SELECT key_id, der FROM key_certificate", |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?
-            .into_iter()
-            .collect(),
+            listed: pairs(c, "SELECT issuer_key, serial FROM listed")?,
+            counters: pairs(c, "SELECT id, signatures FROM key")?,
+            active: collected(c, active, |r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))))?,
+            certificates: pairs(c, "SELECT key_id, der FROM key_certificate")?,
             documents: all(c, documents, document)?,
             new_keys: new_keys(c)?,
             changes: changes::read_changes(c)?,
             keys: changes::read_keys(c)?,
-            acceptances: all(
-                c,
-                "SELECT institution, device, accepted_at FROM acceptance",
-                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
-            )?,
+            acceptances: all(c, acceptances, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?,
             gone: Gone::read(c)?,
             audit: all(c, "SELECT leaf FROM audit ORDER BY seq", |r| r.get(0))?,
             faults: faults(c)?,
@@ -262,6 +246,22 @@ pub(super) fn all<T>(
     sql: &str,
     read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
+    collected(c, sql, read)
+}
+
+/// Rows of two columns.
+fn pairs<A: FromSql, B: FromSql, C: FromIterator<(A, B)>>(
+    c: &Connection,
+    sql: &str,
+) -> rusqlite::Result<C> {
+    collected(c, sql, |r| Ok((r.get(0)?, r.get(1)?)))
+}
+
+fn collected<T, C: FromIterator<T>>(
+    c: &Connection,
+    sql: &str,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<C> {
     c.prepare(sql)?.query_map([], |row| read(row))?.collect()
 }
 
