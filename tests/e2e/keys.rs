@@ -1,6 +1,6 @@
 //! KeyService: each key with its certificates, what the token says of it, and how often it signed.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use e2e::{
@@ -9,6 +9,7 @@ use e2e::{
     failure::Failure,
     recheck::recheck,
     refusal::{demand, demand_field},
+    until::until,
 };
 use semops_objects::change::KeyOperation;
 use semops_objects::jwk::thumbprint;
@@ -21,6 +22,8 @@ use softhsm_setup::{directory::Hierarchy, scheme::Role};
 use tonic::{Code, Status};
 
 use crate::changes::desk::of_key;
+
+const SOON: Duration = Duration::from_secs(30);
 
 async fn keys(client: &Client) -> Result<Vec<v1::Key>, Status> {
     Ok(client.list_keys(v1::ListKeysRequest {}).await?.keys)
@@ -48,7 +51,13 @@ async fn each_key_is_shown_with_its_certificates_and_what_the_token_says() -> Re
     let before = unix_now()?;
     let mut deployment = Deployment::new().await?;
     let custodian = deployment.client("alfa", Role::Custodian).await?;
-    let shown = keys(&custodian).await?;
+    // The CRLs of its first minute are made, so that nothing is counted while it is looked at.
+    let shown = until("the first CRLs", SOON, async || {
+        let shown = keys(&custodian).await?;
+        let signed = |key: &&v1::Key| key.signatures > 0;
+        Ok((shown.iter().filter(signed).count() == 2).then_some(shown))
+    })
+    .await?;
     let purposes = [
         KeyPurpose::DeviceCa,
         KeyPurpose::SigningCa,

@@ -29,8 +29,8 @@ const REGISTERED_OTHERWISE: &str = "SELECT w.id FROM unnest($1::bytea[], $2::tex
     AS w (id, institution, purpose) JOIN key k ON k.id = w.id \
     WHERE k.institution <> w.institution OR k.purpose <> w.purpose ORDER BY w.id LIMIT 1";
 
-pub(super) const KEYS: &str = "SELECT g.value, k.id, k.state, k.active_from, k.active_until, u.signatures, k.registered_at \
-    FROM generation g LEFT JOIN key k ON k.institution = $1 LEFT JOIN key_use u ON u.key_id = k.id WHERE g.one = 1";
+pub(super) const KEYS: &str = "SELECT g.value, k.id, k.state, k.active_from, k.active_until, coalesce(u.signatures, 0), \
+    k.registered_at FROM generation g LEFT JOIN key k ON k.institution = $1 LEFT JOIN key_use u ON u.key_id = k.id WHERE g.one = 1";
 
 #[async_trait]
 impl Keys for PostgresStore {
