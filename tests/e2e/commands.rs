@@ -1,10 +1,13 @@
 //! `semopsctl` typed by hand against the running service: from a request made with openssl to an authorization, its
 //! verdict and a revocation; what it prints for people and for programs, and how it ends when it cannot do its work.
 
+mod approval_token;
+mod changes;
 mod desk;
 mod devices;
 mod documents;
 mod keys;
+mod liar;
 mod status;
 
 use desk::{ALFA, ALFA_RA, BETA, Desk, MOBILIS};

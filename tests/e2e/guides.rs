@@ -30,6 +30,11 @@ async fn the_guide_for_a_security_team() -> Result<(), Failure> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_guide_for_custodians() -> Result<(), Failure> {
+    follow(&guide("custodians")?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_guide_for_an_auditor() -> Result<(), Failure> {
     follow(&guide("auditor")?).await
 }
@@ -82,6 +87,7 @@ fn no_guide_is_left_out() -> Result<(), Failure> {
             "auditor",
             "bank",
             "bench",
+            "custodians",
             "first-calls",
             "mno",
             "security-team",

@@ -1,6 +1,6 @@
 //! A person who types `semopsctl`, with the profiles of a deployment.
 
-use std::process::Command;
+use std::{ffi::OsString, path::PathBuf, process::Command, rc::Rc};
 
 use e2e::{
     deployment::Deployment,
@@ -9,7 +9,7 @@ use e2e::{
     terminal::{Said, Terminal},
 };
 use serde_json::Value;
-use softhsm_setup::scheme::Role;
+use softhsm_setup::{directory::CallerFiles, scheme::Role};
 
 /// Institution and role of a caller; none if a command needs no profile.
 pub(super) type Caller = Option<(&'static str, Role)>;
@@ -26,15 +26,55 @@ const COLUMNS: usize = 80;
 
 pub(super) struct Desk<'a> {
     deployment: &'a Deployment,
-    pub(super) terminal: Terminal,
+    pub(super) terminal: Rc<Terminal>,
+    /// Instead of the caller's own.
+    profile: Option<PathBuf>,
+    variable: Option<(&'static str, OsString)>,
 }
 
 impl<'a> Desk<'a> {
     pub(super) fn new(deployment: &'a Deployment) -> Result<Self, Failure> {
         Ok(Self {
             deployment,
-            terminal: Terminal::new()?,
+            terminal: Rc::new(Terminal::new()?),
+            profile: None,
+            variable: None,
         })
+    }
+
+    /// The same desk, where every caller has this profile.
+    pub(super) fn through(&self, profile: PathBuf) -> Self {
+        Self {
+            terminal: Rc::clone(&self.terminal),
+            profile: Some(profile),
+            variable: None,
+            ..*self
+        }
+    }
+
+    /// The same desk, where programs find this variable in their environment.
+    pub(super) fn within(&self, name: &'static str, value: impl Into<OsString>) -> Self {
+        Self {
+            terminal: Rc::clone(&self.terminal),
+            profile: None,
+            variable: Some((name, value.into())),
+            ..*self
+        }
+    }
+
+    /// The files of a caller.
+    pub(super) fn files(&self, caller: Caller) -> Result<Option<CallerFiles>, Failure> {
+        let Some((institution, role)) = caller else {
+            return Ok(None);
+        };
+        let name = match role {
+            Role::Enrolment => "ra",
+            Role::Payments => "backend",
+            Role::Custodian => "security",
+            Role::Auditor => "audit",
+        };
+        let id = institution.parse().map_err(Failure::during(institution))?;
+        Ok(Some(self.deployment.directory().caller(&id, role, name)))
     }
 
     /// `semopsctl [--profile ...] LINE`, as this caller.
@@ -56,17 +96,11 @@ impl<'a> Desk<'a> {
 
     fn command(&self, caller: Caller, line: &str) -> Result<Command, Failure> {
         let mut command = Command::new(&programs::ours(Watched::No)?.semopsctl);
-        if let Some((institution, role)) = caller {
-            let name = match role {
-                Role::Enrolment => "ra",
-                Role::Payments => "backend",
-                Role::Custodian => "security",
-                Role::Auditor => "audit",
-            };
-            let id = institution.parse().map_err(Failure::during(institution))?;
-            let files = self.deployment.directory().caller(&id, role, name);
-            command.arg("--profile").arg(files.profile);
+        if let Some(files) = self.files(caller)? {
+            let profile = self.profile.as_ref().unwrap_or(&files.profile);
+            command.arg("--profile").arg(profile);
         }
+        command.envs(self.variable.clone());
         command.args(line.split_whitespace()).env_remove("COLUMNS");
         Ok(command)
     }
