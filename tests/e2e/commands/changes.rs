@@ -105,6 +105,7 @@ async fn two_custodians_change_what_one_cannot() -> Result<(), Failure> {
     keys_and_files(&desk, &anna, &boris)?;
     what_was_executed_verifies_anywhere(&desk, &boris, id(&proposed))?;
     all_is_registered(&desk, &anna)?;
+    a_rotation_is_planned_and_called_off(&desk, &anna, &boris)?;
     recheck(&mut deployment).await?;
     Ok(())
 }
@@ -285,5 +286,47 @@ fn all_is_registered(desk: &Desk<'_>, anna: &Person<'_>) -> Result<(), Failure> 
     assert_eq!(csv.matches("\r\n").count(), entries.len() + 1);
     assert!(csv.starts_with("kind,id,owner,purpose,state,not_before,not_after,detail\r\n"));
     desk.table(ALFA_AUDIT, &line, 0)?;
+    Ok(())
+}
+
+/// The step that comes next, by `keys rotate`.
+fn next_step(desk: &Desk<'_>, anna: &Person<'_>) -> Result<String, Failure> {
+    let plan = desk.json(
+        ALFA_AUDIT,
+        &format!("keys rotate --ceremony {}", anna.ceremony),
+        0,
+    )?;
+    let steps = plan["steps"].as_array().unwrap();
+    let next = steps.iter().find(|step| step["state"] == "next");
+    Ok(next.unwrap()["step"].as_str().unwrap().to_owned())
+}
+
+fn a_rotation_is_planned_and_called_off(
+    desk: &Desk<'_>,
+    anna: &Person<'_>,
+    boris: &Person<'_>,
+) -> Result<(), Failure> {
+    assert_eq!(next_step(desk, anna)?, "the next key is made");
+    let made = desk.json(
+        ALFA_SECURITY,
+        "keys create --purpose authorization --out next",
+        0,
+    )?;
+    assert_eq!(next_step(desk, anna)?, "proposed");
+    let rotation = "propose rotate-key authorization --certificate next/chain.pem --activate-at +1h --retire-at +2h";
+    let proposed = anna.signs(rotation, 0)?;
+    assert_eq!(proposed["operation"]["to"], made["key_id"]);
+    assert_eq!(next_step(desk, anna)?, "approved");
+    let shown = boris.looks(&format!("show {}", id(&proposed)), 0)?;
+    let certificate = shown["certificate"].as_str().unwrap();
+    assert!(certificate.starts_with("O=alfa, "), "{certificate}");
+    let approved = boris.signs(&format!("approve {}", id(&proposed)), 0)?;
+    assert_eq!(approved["state"], "EXECUTED");
+    assert_eq!(next_step(desk, anna)?, "verifiers have its certificate");
+    let to = made["key_id"].as_str().unwrap();
+    let called_off = boris.signs(&format!("propose call-off-rotation {to}"), 0)?;
+    let called_off = anna.signs(&format!("approve {}", id(&called_off)), 0)?;
+    assert_eq!(called_off["state"], "EXECUTED");
+    assert_eq!(next_step(desk, anna)?, "proposed");
     Ok(())
 }

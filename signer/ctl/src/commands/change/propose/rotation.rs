@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// The key that signs until then: its id, the beginning of it, or the purpose of a single key
     #[arg(value_name = "KEY", allow_hyphen_values = true)]
     from: String,
-    /// PEM of the new key's certificate: it names the key
+    /// PEM of the new key's certificate, which names the key; of a chain, as `keys create` saves it, the first counts
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     /// When the new key begins to sign; whoever verifies must know it by then
@@ -54,10 +54,16 @@ pub(super) enum Draft<'a> {
 impl Args {
     pub(super) fn draft(&self) -> Result<(&Asked, super::Draft<'_>), Failure> {
         let pem = files::read_text(&self.certificate)?;
-        let certificate = Certificate::from_pem(&pem).map_err(|error| {
+        let chain = Certificate::chain_from_pem(&pem).map_err(|error| {
             Failure::usage(
                 format!("{}: {error}", self.certificate.display()),
-                "name the PEM of the new key's certificate alone, without those above it",
+                "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
+            )
+        })?;
+        let certificate = chain.into_iter().next().ok_or_else(|| {
+            Failure::usage(
+                format!("{}: no certificate in it", self.certificate.display()),
+                "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
             )
         })?;
         let draft = Draft::Rotation {
