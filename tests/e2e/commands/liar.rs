@@ -1,6 +1,8 @@
 //! A service that lies to one custodian: it stands between semopsctl and the real one, with the real one's name, and shows
 //! something else than what is stored. Whatever it makes up, nothing is signed, and the custodian is told.
 
+mod lies;
+
 use std::{
     convert::Infallible,
     fs,
@@ -12,6 +14,7 @@ use std::{
 use e2e::{deployment::Deployment, failure::Failure, recheck::recheck};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use lies::{LIES, Lie, TRUTH};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -21,7 +24,7 @@ use rustls::{
 use semops_proto::{
     client::Client,
     v1::{
-        self, ChangeState,
+        self,
         change_service_server::{ChangeService, ChangeServiceServer},
         document_service_server::{DocumentService, DocumentServiceServer},
     },
@@ -35,22 +38,6 @@ use tower::ServiceExt as _;
 use super::{
     changes::{Person, id, next_policy},
     desk::{ALFA_SECURITY, Desk},
-};
-
-/// What is made of true answers.
-#[derive(Clone, Copy)]
-struct Lie {
-    told: &'static str,
-    change: fn(&mut v1::GetChangeResponse),
-    changes: fn(&mut v1::ListChangesResponse),
-    document: fn(&mut v1::GetDocumentResponse),
-}
-
-const TRUTH: Lie = Lie {
-    told: "the truth",
-    change: |_| {},
-    changes: |_| {},
-    document: |_| {},
 };
 
 /// The service between.
@@ -222,129 +209,6 @@ fn server_config(deployment: &Deployment) -> Result<ServerConfig, Failure> {
 fn pem(error: rustls::pki_types::pem::Error) -> Failure {
     Failure::new(format!("the server's certificate: {error:?}"))
 }
-
-/// Lies about a change that waits for its second approval. The newest executed change is alfa's second policy.
-const LIES: &[Lie] = &[
-    Lie {
-        told: "another change under the id that was asked for",
-        change: |answer| {
-            let change = answer.change.as_mut().unwrap();
-            let text = String::from_utf8(change.proposal.clone()).unwrap();
-            change.proposal = text.replace("\"version\":3", "\"version\":4").into_bytes();
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "another document than the one that is proposed",
-        change: |answer| {
-            let text = String::from_utf8(answer.documents[0].content.clone()).unwrap();
-            answer.documents[0].content = text.replace("300.00", "250.00").into_bytes();
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "no document at all",
-        change: |answer| answer.documents.clear(),
-        ..TRUTH
-    },
-    Lie {
-        told: "an approval that nobody gave",
-        change: |answer| {
-            let approvals = &mut answer.change.as_mut().unwrap().approvals;
-            let mut forged = approvals[0].clone().into_bytes();
-            let last = forged.len() - 10;
-            forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
-            approvals[0] = String::from_utf8(forged).unwrap();
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "the same approval twice",
-        change: |answer| {
-            let approvals = &mut answer.change.as_mut().unwrap().approvals;
-            approvals.push(approvals[0].clone());
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "executed, though one approval is missing",
-        change: |answer| {
-            answer
-                .change
-                .as_mut()
-                .unwrap()
-                .set_state(ChangeState::Executed)
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "rejected by nobody",
-        change: |answer| {
-            answer
-                .change
-                .as_mut()
-                .unwrap()
-                .set_state(ChangeState::Rejected)
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "expired before its time",
-        change: |answer| {
-            answer
-                .change
-                .as_mut()
-                .unwrap()
-                .set_state(ChangeState::Expired)
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "another policy in force",
-        document: |answer| {
-            let text = String::from_utf8(answer.content.clone()).unwrap();
-            answer.content = text.replace("200.00", "150.00").into_bytes();
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "a history without its last change",
-        changes: |answer| {
-            let executed = ChangeState::Executed;
-            let last = answer
-                .changes
-                .first()
-                .is_some_and(|change| change.state() == executed);
-            if last && answer.changes.len() > 1 {
-                answer.changes.remove(0);
-            }
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "a history with an approval left out",
-        changes: |answer| {
-            let first = answer.changes.first_mut();
-            drop(first.and_then(|change| change.approvals.pop()));
-        },
-        ..TRUTH
-    },
-    Lie {
-        told: "no history",
-        changes: |answer| answer.changes.clear(),
-        ..TRUTH
-    },
-    Lie {
-        told: "a change that waits as executed",
-        changes: |answer| {
-            for change in &mut answer.changes {
-                let text = String::from_utf8(change.proposal.clone()).unwrap();
-                change.proposal = text.replace("\"version\":2", "\"version\":3").into_bytes();
-            }
-        },
-        ..TRUTH
-    },
-];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_shows_one_thing_and_stores_another_gets_nothing_signed()
