@@ -70,6 +70,7 @@ pub fn configuration(bytes: &[u8]) -> Verdict {
         assert!(!mistake.key.is_empty() && !mistake.what.is_empty() && !mistake.way_out.is_empty());
     }
     let files = [
+        "ceremony",
         "certificate",
         "chain",
         "client_root",
