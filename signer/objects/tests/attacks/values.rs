@@ -281,10 +281,13 @@ fn payloads_that_are_no_object() {
         let deep_array = format!("{{\"jti\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
         let trailing = format!("{}{{}}", target.payload);
         let bom = format!("\u{feff}{}", target.payload);
-        for payload in ["", "null", "[]", "\"x\"", "{", "1", &deep, &trailing, &bom] {
+        let few = ["", "null", "[]", "\"x\"", "{", "1"];
+        for payload in few
+            .into_iter()
+            .chain([&*deep, &deep_array, &trailing, &bom])
+        {
             assert_eq!(target.payload_refusal(payload).field(), "payload");
             assert_eq!(target.refusal(payload, &target.payload).field(), "header");
         }
-        assert_eq!(target.payload_refusal(&deep_array).field(), "payload.jti");
     }
 }
