@@ -275,6 +275,9 @@ pub enum ProfileError {
     /// extendedKeyUsage is not the profile's.
     #[error("extendedKeyUsage is not the profile's (RFC 5280 s4.2.1.12)")]
     ExtendedKeyUsage,
+    /// The scheme has no such keys.
+    #[error("the scheme names no extended key usage for it (RFC 5280 s4.2.1.12)")]
+    UnnamedUsage,
     /// subjectAltName is not the profile's.
     #[error("subjectAltName is not the profile's (RFC 5280 s4.2.1.6)")]
     SubjectAltName,

@@ -8,7 +8,8 @@ use const_oid::db::rfc5280::{
     ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER,
     ID_PE_AUTHORITY_INFO_ACCESS,
 };
-use der::asn1::{Ia5String, ObjectIdentifier, OctetString};
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
+use der::asn1::{Ia5String, Null, ObjectIdentifier, OctetString};
 use der::flagset::FlagSet;
 use der::{Decode, Encode};
 use x509_cert::ext::Extension;
@@ -215,6 +216,15 @@ pub(crate) fn name_constraints(base: Name) -> Result<Extension, der::Error> {
         excluded_subtrees: None,
     };
     extension(true, &constraints)
+}
+
+/// Nobody need ask whether this responder is revoked (RFC 6960 s4.2.2.2.1).
+pub(crate) fn ocsp_nocheck() -> Result<Extension, der::Error> {
+    Ok(Extension {
+        extn_id: ID_PKIX_OCSP_NOCHECK,
+        critical: false,
+        extn_value: OctetString::new(Null.to_der()?)?,
+    })
 }
 
 pub(crate) fn authority_key_identifier(identifier: &[u8]) -> Result<Extension, der::Error> {

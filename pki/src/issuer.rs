@@ -56,6 +56,21 @@ pub enum Subject<'a> {
         /// CN.
         common_name: &'a str,
     },
+    /// The key that signs OCSP responses for the device CA that certifies it.
+    OcspResponder {
+        /// CN.
+        common_name: &'a str,
+    },
+    /// The key that signs audit records.
+    Audit {
+        /// CN.
+        common_name: &'a str,
+    },
+    /// The key that signs statements.
+    Statement {
+        /// CN.
+        common_name: &'a str,
+    },
     /// A TLS server.
     TlsServer {
         /// CN.
@@ -83,6 +98,9 @@ impl<'a> Subject<'a> {
             Self::TlsCa { .. } => Kind::TlsCa,
             Self::Device { .. } => Kind::Device,
             Self::Authorization { .. } => Kind::Authorization,
+            Self::OcspResponder { .. } => Kind::OcspResponder,
+            Self::Audit { .. } => Kind::Audit,
+            Self::Statement { .. } => Kind::Statement,
             Self::TlsServer { .. } => Kind::TlsServer,
             Self::TlsClient { .. } => Kind::TlsClient,
         }
@@ -93,6 +111,9 @@ impl<'a> Subject<'a> {
             Self::InstitutionCa { common_name }
             | Self::TlsCa { common_name }
             | Self::Authorization { common_name }
+            | Self::OcspResponder { common_name }
+            | Self::Audit { common_name }
+            | Self::Statement { common_name }
             | Self::TlsServer { common_name, .. }
             | Self::TlsClient { common_name, .. } => common_name,
             Self::Device { device_id } => device_id,
@@ -101,9 +122,12 @@ impl<'a> Subject<'a> {
 
     fn alternative_names(self) -> Result<Vec<GeneralName>, der::Error> {
         match self {
-            Self::InstitutionCa { .. } | Self::TlsCa { .. } | Self::Authorization { .. } => {
-                Ok(Vec::new())
-            }
+            Self::InstitutionCa { .. }
+            | Self::TlsCa { .. }
+            | Self::Authorization { .. }
+            | Self::OcspResponder { .. }
+            | Self::Audit { .. }
+            | Self::Statement { .. } => Ok(Vec::new()),
             Self::Device { device_id } => {
                 Ok(vec![ext::uri_name(&format!("urn:uuid:{device_id}"))?])
             }
@@ -168,7 +192,7 @@ impl Issuer {
         &self.ca
     }
 
-    /// Builds a certificate. `addresses` may be left out for TLS certificates alone.
+    /// Builds a certificate. `addresses` may be left out for TLS certificates, and must be for an OCSP responder's.
     ///
     /// # Errors
     /// [`ProfileError`] with the rule that the certificate would break.
@@ -217,6 +241,9 @@ impl Issuer {
         }
         if kind == Kind::Device {
             extensions.push(ext::certificate_policies(oids.device_policy)?);
+        }
+        if kind == Kind::OcspResponder {
+            extensions.push(ext::ocsp_nocheck()?);
         }
         if let Some(addresses) = addresses {
             extensions.push(ext::crl_distribution_points(addresses.crl)?);

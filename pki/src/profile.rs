@@ -2,18 +2,21 @@
 //! error. The check reads the DER that is about to be signed, or that came from elsewhere, and knows
 //! nothing of how it was built.
 
+mod alternative_names;
+mod root;
+
 use std::fmt::Write;
 
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES,
     ID_CE_CRL_DISTRIBUTION_POINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE, ID_CE_NAME_CONSTRAINTS,
-    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH,
-    ID_PE_AUTHORITY_INFO_ACCESS,
+    ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CLIENT_AUTH, ID_KP_OCSP_SIGNING,
+    ID_KP_SERVER_AUTH, ID_PE_AUTHORITY_INFO_ACCESS,
 };
+use const_oid::db::rfc6960::ID_PKIX_OCSP_NOCHECK;
 use der::asn1::ObjectIdentifier;
 use der::flagset::FlagSet;
 use x509_cert::ext::pkix::KeyUsages;
-use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::certificate::Certificate;
 use crate::error::ProfileError;
@@ -21,11 +24,19 @@ use crate::extensions::key_identifier;
 use crate::name;
 use crate::tbs::TbsCertificate;
 
+pub use root::check_root;
+
 /// The longest validity of a device's or a TLS certificate: 397 days, in seconds.
 pub const MAX_LEAF_VALIDITY: i64 = 397 * 86_400;
 /// The longest validity of an authorization certificate: the three years that SP 800-57 part 1 s5.3.6
 /// gives the cryptoperiod of a private signature key, in seconds.
 pub const MAX_AUTHORIZATION_VALIDITY: i64 = 1_096 * 86_400;
+/// The longest validity of the certificate of a key that signs audit records or statements, in seconds: what it signed is
+/// verified after it signs no more (SP 800-57 part 1 s5.3.6, public signature-verification key).
+pub const MAX_EVIDENCE_VALIDITY: i64 = 1_096 * 86_400;
+/// The longest validity of an OCSP responder's certificate, in seconds: with id-pkix-ocsp-nocheck nobody asks whether it is
+/// revoked, so its end alone limits what a lost key can do (RFC 6960 s4.2.2.2.1).
+pub const MAX_OCSP_RESPONDER_VALIDITY: i64 = 90 * 86_400;
 
 /// The object identifiers that a scheme chooses for itself; from configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +45,35 @@ pub struct Oids {
     pub device_eku: ObjectIdentifier,
     /// The extended key usage of keys that sign authorizations.
     pub authorization_eku: ObjectIdentifier,
+    /// The extended key usage of keys that sign audit records, if the scheme has them.
+    pub audit_eku: Option<ObjectIdentifier>,
+    /// The extended key usage of keys that sign statements, if the scheme has them.
+    pub statement_eku: Option<ObjectIdentifier>,
     /// The certificate policy of devices.
     pub device_policy: ObjectIdentifier,
+}
+
+impl Oids {
+    /// The names of two extended key usages that are one and the same.
+    pub fn same_usage(&self) -> Option<(&'static str, &'static str)> {
+        let named = [
+            ("device_eku", Some(self.device_eku)),
+            ("authorization_eku", Some(self.authorization_eku)),
+            ("audit_eku", self.audit_eku),
+            ("statement_eku", self.statement_eku),
+        ];
+        let mut earlier: Vec<(&'static str, ObjectIdentifier)> = Vec::new();
+        for (name, oid) in named
+            .into_iter()
+            .filter_map(|(name, oid)| Some((name, oid?)))
+        {
+            if let Some((one, _)) = earlier.iter().find(|(_, other)| *other == oid) {
+                return Some((one, name));
+            }
+            earlier.push((name, oid));
+        }
+        None
+    }
 }
 
 /// The kinds of certificate.
@@ -51,6 +89,12 @@ pub enum Kind {
     Device,
     /// The key that signs authorizations.
     Authorization,
+    /// The key that signs OCSP responses for an institution's device CA (RFC 6960 s4.2.2.2).
+    OcspResponder,
+    /// The key that signs audit records.
+    Audit,
+    /// The key that signs statements.
+    Statement,
     /// A TLS server.
     TlsServer,
     /// A TLS client: a caller.
@@ -62,7 +106,13 @@ impl Kind {
         match self {
             Self::Root => Some(1),
             Self::InstitutionCa | Self::TlsCa => Some(0),
-            Self::Device | Self::Authorization | Self::TlsServer | Self::TlsClient => None,
+            Self::Device
+            | Self::Authorization
+            | Self::OcspResponder
+            | Self::Audit
+            | Self::Statement
+            | Self::TlsServer
+            | Self::TlsClient => None,
         }
     }
 
@@ -85,18 +135,27 @@ impl Kind {
             Self::Root | Self::InstitutionCa | Self::TlsCa => None,
             Self::Device => Some((oids.device_eku, true)),
             Self::Authorization => Some((oids.authorization_eku, true)),
+            Self::OcspResponder => Some((ID_KP_OCSP_SIGNING, false)),
+            Self::Audit => oids.audit_eku.map(|oid| (oid, true)),
+            Self::Statement => oids.statement_eku.map(|oid| (oid, true)),
             Self::TlsServer => Some((ID_KP_SERVER_AUTH, false)),
             Self::TlsClient => Some((ID_KP_CLIENT_AUTH, false)),
         }
     }
 
-    /// Whether CRL and CA certificate addresses must stand there. TLS certificates may go without: the
-    /// register of callers says at each request who is still one.
-    fn needs_addresses(self) -> bool {
-        matches!(
-            self,
-            Self::InstitutionCa | Self::Device | Self::Authorization
-        )
+    /// Whether CRL and CA certificate addresses must stand there: those that must not are left out. TLS certificates may go
+    /// without: the register of callers says at each request who is still one. Nobody is to look for the revocation of an
+    /// OCSP responder, which its own answers would have to tell.
+    fn addresses(self) -> Addresses {
+        match self {
+            Self::InstitutionCa
+            | Self::Device
+            | Self::Authorization
+            | Self::Audit
+            | Self::Statement => Addresses::Needed,
+            Self::Root | Self::TlsCa | Self::TlsServer | Self::TlsClient => Addresses::Allowed,
+            Self::OcspResponder => Addresses::None,
+        }
     }
 
     fn longest_validity(self) -> Option<i64> {
@@ -104,6 +163,8 @@ impl Kind {
             Self::Root | Self::InstitutionCa | Self::TlsCa => None,
             Self::Device | Self::TlsServer | Self::TlsClient => Some(MAX_LEAF_VALIDITY),
             Self::Authorization => Some(MAX_AUTHORIZATION_VALIDITY),
+            Self::Audit | Self::Statement => Some(MAX_EVIDENCE_VALIDITY),
+            Self::OcspResponder => Some(MAX_OCSP_RESPONDER_VALIDITY),
         }
     }
 
@@ -125,6 +186,7 @@ impl Kind {
         match self {
             Self::InstitutionCa => extensions.push((ID_CE_NAME_CONSTRAINTS, true)),
             Self::Device => extensions.push((ID_CE_CERTIFICATE_POLICIES, false)),
+            Self::OcspResponder => extensions.push((ID_PKIX_OCSP_NOCHECK, false)),
             _ => {}
         }
         if matches!(self, Self::Device | Self::TlsServer | Self::TlsClient) {
@@ -132,6 +194,14 @@ impl Kind {
         }
         extensions
     }
+}
+
+/// Whether addresses of CRLs and CA certificates stand in a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Addresses {
+    Needed,
+    Allowed,
+    None,
 }
 
 /// Checks an existing certificate against the profile of `kind`, and against its issuer's certificate.
@@ -164,7 +234,7 @@ pub(crate) fn lint(
     check_usages(tbs, kind, oids)?;
     check_key_identifiers(tbs, kind, issuer)?;
     check_addresses(tbs, kind)?;
-    check_alternative_names(tbs, kind, organization, common_name)?;
+    alternative_names::check(tbs, kind, organization, common_name)?;
     if kind.is_ca() {
         return Ok(());
     }
@@ -211,7 +281,12 @@ fn check_validity(
 
 fn check_extension_list(tbs: &TbsCertificate, kind: Kind, oids: &Oids) -> Result<(), ProfileError> {
     let mut expected = kind.extensions(oids);
-    if kind.needs_addresses() || !tbs.extensions.crl_addresses.is_empty() {
+    let given = !tbs.extensions.crl_addresses.is_empty();
+    if match kind.addresses() {
+        Addresses::Needed => true,
+        Addresses::Allowed => given,
+        Addresses::None => false,
+    } {
         expected.push((ID_CE_CRL_DISTRIBUTION_POINTS, false));
         expected.push((ID_PE_AUTHORITY_INFO_ACCESS, false));
     }
@@ -260,6 +335,9 @@ fn check_usages(tbs: &TbsCertificate, kind: Kind, oids: &Oids) -> Result<(), Pro
         return Err(ProfileError::KeyUsage);
     }
     let usage = kind.extended_key_usage(oids).map(|(oid, _)| oid);
+    if usage.is_none() && !kind.is_ca() {
+        return Err(ProfileError::UnnamedUsage);
+    }
     if tbs.extensions.extended_key_usages != usage.into_iter().collect::<Vec<_>>() {
         return Err(ProfileError::ExtendedKeyUsage);
     }
@@ -293,8 +371,8 @@ fn check_key_identifiers(
 fn check_addresses(tbs: &TbsCertificate, kind: Kind) -> Result<(), ProfileError> {
     let crls = &tbs.extensions.crl_addresses;
     let issuers = &tbs.extensions.ca_issuer_addresses;
-    if crls.len() != issuers.len() || crls.len() > 1 || (kind.needs_addresses() && crls.is_empty())
-    {
+    let needed = kind.addresses() == Addresses::Needed;
+    if crls.len() != issuers.len() || crls.len() > 1 || (needed && crls.is_empty()) {
         return Err(ProfileError::Address);
     }
     let absolute = |address: &String| {
@@ -305,86 +383,4 @@ fn check_addresses(tbs: &TbsCertificate, kind: Kind) -> Result<(), ProfileError>
     };
     let fit = crls.iter().chain(issuers).all(absolute);
     fit.then_some(()).ok_or(ProfileError::Address)
-}
-
-fn check_alternative_names(
-    tbs: &TbsCertificate,
-    kind: Kind,
-    organization: &str,
-    common_name: &str,
-) -> Result<(), ProfileError> {
-    let names = &tbs.extensions.subject_alt_names;
-    let mut uris = Vec::new();
-    let mut hosts = 0_usize;
-    for name in names {
-        match name {
-            GeneralName::UniformResourceIdentifier(uri) => uris.push(uri.as_str()),
-            GeneralName::DnsName(_) | GeneralName::IpAddress(_) => {
-                hosts = hosts.saturating_add(1);
-            }
-            _ => return Err(ProfileError::SubjectAltName),
-        }
-    }
-    let fits = match (kind, uris.as_slice()) {
-        (Kind::Device, [uri]) => {
-            if !is_uuid(common_name) {
-                return Err(ProfileError::CommonName);
-            }
-            hosts == 0 && uri.strip_prefix("urn:uuid:") == Some(common_name)
-        }
-        (Kind::TlsClient, [uri]) => hosts == 0 && is_spiffe_id_of(uri, organization),
-        (Kind::TlsServer, [uri]) => hosts > 0 && is_spiffe_id_of(uri, organization),
-        (Kind::Device | Kind::TlsClient | Kind::TlsServer, _) => false,
-        (_, uris) => uris.is_empty() && hosts == 0,
-    };
-    fits.then_some(()).ok_or(ProfileError::SubjectAltName)
-}
-
-/// The text form of RFC 9562 s4, in lower case.
-fn is_uuid(text: &str) -> bool {
-    let groups: Vec<&str> = text.split('-').collect();
-    let hexadecimal = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups.iter().all(|group| group.bytes().all(hexadecimal))
-}
-
-/// `spiffe://<scheme>/<institution>/...`, the institution being the certificate's O.
-fn is_spiffe_id_of(uri: &str, organization: &str) -> bool {
-    let Some(id) = uri.strip_prefix("spiffe://") else {
-        return false;
-    };
-    let mut segments = id.split('/');
-    let domain = segments.next().is_some_and(|domain| !domain.is_empty());
-    let institution = segments.next() == Some(organization);
-    let mut rest = segments.peekable();
-    domain && institution && rest.peek().is_some() && rest.all(|segment| !segment.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spiffe_id_names_its_institution() {
-        assert!(is_spiffe_id_of(
-            "spiffe://scheme/alfa/payments/core",
-            "alfa"
-        ));
-        assert!(!is_spiffe_id_of(
-            "spiffe://scheme/beta/payments/core",
-            "alfa"
-        ));
-        assert!(!is_spiffe_id_of("spiffe://scheme/alfa", "alfa"));
-        assert!(!is_spiffe_id_of("spiffe:///alfa/payments", "alfa"));
-        assert!(!is_spiffe_id_of("spiffe://scheme/alfa//core", "alfa"));
-        assert!(!is_spiffe_id_of("https://scheme/alfa/payments", "alfa"));
-    }
-
-    #[test]
-    fn a_uuid_is_lower_case_and_whole() {
-        assert!(is_uuid("0190a5b2-7c3d-7e4f-8a9b-0c1d2e3f4a5b"));
-        assert!(!is_uuid("0190A5B2-7c3d-7e4f-8a9b-0c1d2e3f4a5b"));
-        assert!(!is_uuid("0190a5b27c3d7e4f8a9b0c1d2e3f4a5b"));
-        assert!(!is_uuid("0190a5b2-7c3d-7e4f-8a9b-0c1d2e3f4a5"));
-    }
 }

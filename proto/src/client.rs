@@ -94,6 +94,12 @@ calls! {
     get_key on keys: GetKeyRequest -> GetKeyResponse;
     /// CreateKey: a new one, for a rotation.
     create_key on keys: CreateKeyRequest -> CreateKeyResponse;
+    /// DiscardKey: one that no change has taken up is destroyed.
+    discard_key on keys: DiscardKeyRequest -> DiscardKeyResponse;
+    /// ListSigned: a page of what one of them has signed.
+    list_signed on keys: ListSignedRequest -> ListSignedResponse;
+    /// ReissueDevice: a device's certificate by the CA that issues now, if the one that certified it signs no more.
+    reissue_device on keys: ReissueDeviceRequest -> ReissueDeviceResponse;
     /// GetDocument: one version of a document that rules the caller's institution.
     get_document on documents: GetDocumentRequest -> GetDocumentResponse;
     /// ListDocumentVersions: the versions of such a document, without their bytes.

@@ -204,6 +204,10 @@ impl From<Refusal> for Error {
                 reason: Reason::KeyNotActive,
                 cause: "the key is not active in the store".into(),
             },
+            Refusal::KeyWornOut => Self::Unavailable {
+                reason: Reason::KeyWornOut,
+                cause: "the key's lifetime is used up".into(),
+            },
             Refusal::Held(left) => Self::held(left),
             Refusal::PublicKeyTaken => Self::invalid(
                 Reason::KeyNotAcceptable,

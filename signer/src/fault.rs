@@ -88,6 +88,12 @@ points! {
     CreateKeySigned = "create-key.signed",
     /// What was signed of it is recorded; nobody was answered.
     CreateKeyCompleted = "create-key.completed",
+    /// That a key is to be destroyed is recorded.
+    DestroyBegun = "destroy.begun",
+    /// The token has destroyed it; nobody else knows.
+    DestroyGone = "destroy.gone",
+    /// That it is destroyed is recorded.
+    DestroyRecorded = "destroy.recorded",
     /// A CRL is due.
     CrlDue = "crl.due",
     /// The CRL to be signed is made.

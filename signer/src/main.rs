@@ -4,6 +4,7 @@ use std::{error::Error, io::Write as _, process::ExitCode};
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use signer::{
+    clock::Clock,
     config::{Config, ConfigMistakes},
     hsm,
     operator::{
@@ -41,14 +42,19 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let file = arguments.config();
     if arguments.check_config {
-        return Ok(Config::load(&file).map(drop)?);
+        return Ok(Config::load(&file, now()).map(drop)?);
     }
     if let Some(Otherwise::Operator(command)) = arguments.command {
         return Ok(Runtime::new()?.block_on(operator::run(command, &file))?);
     }
-    let (config, runtime) = (Config::load(&file)?, Runtime::new()?);
+    let (config, runtime) = (Config::load(&file, now())?, Runtime::new()?);
     if let Some(directory) = arguments.after_restore {
         runtime.block_on(restore::prepare(&config, &directory))?;
     }
     Ok(runtime.block_on(server::run(config, file))?)
+}
+
+/// Unix seconds.
+fn now() -> i64 {
+    Clock::system().now().seconds()
 }

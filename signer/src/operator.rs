@@ -161,7 +161,8 @@ pub async fn run(command: Command, file: &Path) -> Result<(), OperatorError> {
     match command {
         Command::Migrate { contract } => migrate(&records.store, contract).await,
         Command::Change(ChangeCommand::Load { file: change }) => {
-            let ceremonies = Ceremonies::load(file)?;
+            let now = Clock::system().now().seconds();
+            let ceremonies = Ceremonies::load(file, now)?;
             change::load(&*open(&records).await?, &records, &ceremonies, &change).await
         }
         Command::Change(ChangeCommand::List { institution }) => {

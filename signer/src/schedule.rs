@@ -1,20 +1,30 @@
 //! Owns the loops of the service: each tick asks whether the store is well, sweeps overdue intents, removes what is not kept
 //! any longer, executes recoveries that are due, looks for new documents, audits what limits refused, measures how things
 //! stand, asks to lead the work that one process does for all of the record, publishes the CRLs that are due, and has tokens
-//! take up new keys. Each of these, and each institution, has a loop of its own, so that a token that hangs holds up nobody
-//! else.
+//! take up new keys and destroy those that have ended. Each of these, and each institution, has a loop of its own, and each CA's
+//! CRL is made apart from the others', so that a token that hangs holds up nobody else.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{Future, ready},
+    panic,
+    sync::Arc,
+    time::Duration,
+};
 
 use semops_objects::institution::InstitutionId;
 use tokio::{
-    task::JoinSet,
+    task::{AbortHandle, JoinError, JoinSet},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::authority::{Authority, Pruned};
+use crate::{
+    authority::{Authority, Pruned},
+    domain::key::KeyId,
+    error::{Error, Reason},
+};
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -22,20 +32,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// came before it.
 pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
     let mut loops = JoinSet::new();
-    for institution in authority.setup().institutions.keys() {
-        let institution = institution.clone();
-        let (authority, stop) = (Arc::clone(&authority), stop.clone());
-        loops.spawn(async move {
-            every_tick(&authority, &stop, || publish(&authority, &institution)).await;
-        });
-    }
-    for institution in authority.setup().institutions.keys() {
-        let institution = institution.clone();
-        let (authority, stop) = (Arc::clone(&authority), stop.clone());
-        loops.spawn(async move {
-            every_tick(&authority, &stop, || adopt(&authority, &institution)).await;
-        });
-    }
+    of_each_institution(&mut loops, &authority, &stop);
     let (checked, stopped) = (Arc::clone(&authority), stop.clone());
     loops.spawn(async move { every_tick(&checked, &stopped, || checked.check()).await });
     let (observed, stopped) = (Arc::clone(&authority), stop.clone());
@@ -62,10 +59,36 @@ pub async fn run(authority: Arc<Authority>, stop: CancellationToken) {
     }
 }
 
+/// The loops that each institution has of its own.
+fn of_each_institution(
+    loops: &mut JoinSet<()>,
+    authority: &Arc<Authority>,
+    stop: &CancellationToken,
+) {
+    let own = |institution: &InstitutionId| {
+        let institution = institution.clone();
+        (Arc::clone(authority), stop.clone(), institution)
+    };
+    for institution in authority.setup().institutions.keys() {
+        let (authority, stop, of) = own(institution);
+        loops.spawn(async move {
+            publish(&authority, &stop, &of).await;
+        });
+        let (authority, stop, of) = own(institution);
+        loops.spawn(async move {
+            every_tick(&authority, &stop, || adopt(&authority, &of)).await;
+        });
+        let (authority, stop, of) = own(institution);
+        loops.spawn(async move {
+            every_tick(&authority, &stop, || destroy(&authority, &of)).await;
+        });
+    }
+}
+
 async fn every_tick<F: Future<Output = ()>>(
     authority: &Authority,
     stop: &CancellationToken,
-    work: impl Fn() -> F,
+    mut work: impl FnMut() -> F,
 ) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,12 +183,82 @@ async fn adopt(authority: &Authority, institution: &InstitutionId) {
     }
 }
 
-async fn publish(authority: &Authority, institution: &InstitutionId) {
-    match authority.publish_crls(institution).await {
+async fn destroy(authority: &Authority, institution: &InstitutionId) {
+    match authority.destroy_keys(institution).await {
         Ok(0) => {}
-        Ok(made) => info!(%institution, made, "CRLs published"),
+        Ok(destroyed) => warn!(%institution, destroyed, "keys destroyed, as approved"),
+        // Nothing stands that could have approved it: that is told elsewhere.
+        Err(Error::Unavailable {
+            reason: Reason::NotApproved,
+            ..
+        }) => {}
         Err(error) => {
-            warn!(%institution, %error, "a CRL could not be made; the next tick tries again")
+            warn!(%institution, %error, "a key could not be destroyed that is to be; the next tick tries again")
         }
+    }
+}
+
+/// Makes the CRLs of an institution that are due.
+async fn publish(authority: &Arc<Authority>, stop: &CancellationToken, of: &InstitutionId) {
+    let mut making = Making::default();
+    let begin = || {
+        making.begin(authority, of);
+        ready(())
+    };
+    every_tick(authority, stop, begin).await;
+    making.end().await;
+}
+
+/// The CRLs of an institution that are being made: one at a time of each CA.
+#[derive(Default)]
+struct Making {
+    tasks: JoinSet<()>,
+    by_ca: BTreeMap<KeyId, AbortHandle>,
+}
+
+impl Making {
+    /// Has that of each CA looked at of which none is being made.
+    fn begin(&mut self, authority: &Arc<Authority>, institution: &InstitutionId) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            ended_well(ended);
+        }
+        self.by_ca.retain(|_, making| !making.is_finished());
+        let cas = match authority.listing_cas(institution) {
+            Ok(cas) => cas,
+            Err(error) => return not_made(institution, &error),
+        };
+        for ca in cas {
+            if !self.by_ca.contains_key(&ca) {
+                let (authority, of) = (Arc::clone(authority), institution.clone());
+                let making = async move { make(&authority, &of, ca).await };
+                self.by_ca.insert(ca, self.tasks.spawn(making));
+            }
+        }
+    }
+
+    /// Waits for those that are being made.
+    async fn end(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended_well(ended);
+        }
+    }
+}
+
+async fn make(authority: &Authority, institution: &InstitutionId, ca: KeyId) {
+    match authority.publish_crl(institution, ca).await {
+        Ok(false) => {}
+        Ok(true) => info!(%institution, key = %ca, "CRL published"),
+        Err(error) => not_made(institution, &error),
+    }
+}
+
+fn not_made(institution: &InstitutionId, error: &Error) {
+    warn!(%institution, %error, "a CRL could not be made; the next tick tries again");
+}
+
+/// A panic is that of the loop: the service ends by it.
+fn ended_well(ended: Result<(), JoinError>) {
+    if let Some(panicked) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        panic::resume_unwind(panicked);
     }
 }

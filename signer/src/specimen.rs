@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub(crate) mod board;
+pub(crate) mod founders;
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use semops_objects::{
 use semops_pki::{
     algorithm::PublicKey,
     certificate::Certificate,
-    issuer::{self, Addresses, Content, Issuer, Subject},
+    crl::{self, CertificateRevocationList},
+    issuer::{self, Addresses, Content, Issuer, RevokedEntry, Subject},
     local_key::LocalKey,
     profile::Oids,
     signed::{ToBeSigned, assemble},
@@ -28,6 +30,7 @@ use crate::{
     domain::{
         device::{Device, DeviceId},
         key::{KeyId, KeyRecord, Purpose},
+        published_roots::{PublishedRoot, PublishedRoots},
     },
 };
 
@@ -44,6 +47,8 @@ pub(crate) fn oids() -> Oids {
     Oids {
         device_eku: oid("1"),
         authorization_eku: oid("2"),
+        audit_eku: Some(oid("4")),
+        statement_eku: Some(oid("5")),
         device_policy: oid("3"),
     }
 }
@@ -92,10 +97,32 @@ impl Certified {
     ) -> Certificate {
         let issuer = Issuer::new(self.certificate.clone()).unwrap();
         let content = content(organization, public_key, days);
+        let responder = matches!(subject, Subject::OcspResponder { .. });
+        let addresses = (!responder).then_some(ADDRESSES);
         let tbs = issuer
-            .certificate(&content, subject, Some(ADDRESSES), &oids())
+            .certificate(&content, subject, addresses, &oids())
             .unwrap();
         sign(&self.key, &tbs)
+    }
+
+    /// A CRL by this CA.
+    pub(crate) fn crl(&self, number: u64, entries: &[RevokedEntry]) -> CertificateRevocationList {
+        let issuer = Issuer::new(self.certificate.clone()).unwrap();
+        let (from, until) = (NOW.seconds(), NOW.seconds() + 86_400);
+        let tbs = issuer.crl(number, from, until, entries).unwrap();
+        let der = assemble(tbs.bytes(), &self.key.sign(tbs.bytes()).unwrap());
+        CertificateRevocationList::from_der(&der).unwrap()
+    }
+
+    /// The same, which revokes these certificates of its own because they were superseded.
+    pub(crate) fn revokes(&self, number: u64, revoked: &[&Certificate]) -> PublishedRoot {
+        let entry = |certificate: &&Certificate| RevokedEntry {
+            serial: certificate.serial().to_vec(),
+            at: NOW.seconds(),
+            reason: crl::Reason::Superseded,
+        };
+        let entries: Vec<_> = revoked.iter().map(entry).collect();
+        PublishedRoot::new(self.certificate.clone(), self.crl(number, &entries))
     }
 
     /// The record of this key for `institution`.
@@ -103,6 +130,11 @@ impl Certified {
         let certificate = self.certificate.clone();
         Arc::new(KeyRecord::new(institution, purpose, certificate, None))
     }
+}
+
+/// Two roots that revoke nothing.
+pub(crate) fn roots(device: &Certified, signing: &Certified) -> PublishedRoots {
+    PublishedRoots::new(device.revokes(1, &[]), signing.revokes(1, &[]))
 }
 
 fn content<'a>(organization: &'a str, public_key: &'a PublicKey, days: i64) -> Content<'a> {

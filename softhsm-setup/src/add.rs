@@ -207,7 +207,10 @@ impl Join<'_> {
             let loaded = match self.record.filter(|_| loaded) {
                 Some(record) => {
                     let misread = |what: String| content(&self.standing.directory.record(), &what);
-                    Some(Trust::parse(&record.trust(&id)?).map_err(misread)?)
+                    Some(
+                        Trust::parse(&record.document(DocumentKind::Trust, &id)?)
+                            .map_err(misread)?,
+                    )
                 }
                 None => None,
             };

@@ -4,7 +4,7 @@
 use semops_pki::algorithm::PublicKey;
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::CertificateRevocationList;
-use semops_pki::issuer::{self, Addresses, Content, Issuer, Subject};
+use semops_pki::issuer::{self, Addresses, Content, Issuer, RevokedEntry, Subject};
 use semops_pki::local_key::LocalKey;
 use semops_pki::profile::Oids;
 use semops_pki::signed::{ToBeSigned, assemble};
@@ -48,7 +48,7 @@ impl Lifetime {
     }
 
     /// From, until; in unix seconds.
-    fn around(self, now: i64) -> (i64, i64) {
+    pub(crate) fn around(self, now: i64) -> (i64, i64) {
         (
             now.saturating_sub(CLOCK_SKEW),
             now.saturating_add(self.seconds()),
@@ -106,7 +106,11 @@ impl<'k, K: SigningKey> Authority<'k, K> {
     ) -> Result<Certificate, SetupError> {
         let lifetime = match subject {
             Subject::InstitutionCa { .. } | Subject::TlsCa { .. } => Lifetime::Ca,
-            Subject::Authorization { .. } => Lifetime::Authorization,
+            // No ceremony has keys but the authorization key: the service certifies the others, within their profiles.
+            Subject::Authorization { .. }
+            | Subject::OcspResponder { .. }
+            | Subject::Audit { .. }
+            | Subject::Statement { .. } => Lifetime::Authorization,
             Subject::Device { .. } | Subject::TlsServer { .. } | Subject::TlsClient { .. } => {
                 Lifetime::Tls
             }
@@ -129,7 +133,18 @@ impl<'k, K: SigningKey> Authority<'k, K> {
         lifetime: Lifetime,
     ) -> Result<CertificateRevocationList, SetupError> {
         let (this_update, next_update) = lifetime.around(now);
-        let tbs = self.issuer.crl(1, this_update, next_update, &[])?;
+        self.crl(1, this_update, next_update, &[])
+    }
+
+    /// Issues a CRL.
+    pub(crate) fn crl(
+        &mut self,
+        number: u64,
+        this_update: i64,
+        next_update: i64,
+        entries: &[RevokedEntry],
+    ) -> Result<CertificateRevocationList, SetupError> {
+        let tbs = self.issuer.crl(number, this_update, next_update, entries)?;
         let ca = self.issuer.ca();
         let der = signed(&tbs, ca.public_key(), self.key)?;
         let crl = CertificateRevocationList::from_der(&der)?;

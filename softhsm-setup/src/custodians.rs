@@ -1,5 +1,5 @@
-//! Owns the custodians of an institution at its ceremony: an approval key for each, and change 1, which every one of them
-//! approves.
+//! Owns the custodians of an institution, or of the scheme, at the ceremony: an approval key for each, and change 1, which
+//! every one of them approves.
 
 use semops_objects::change::{
     Approval, Attachment, AttachmentKind, Base, CeremonyKey, ChangeFile, ChangeRefusal, Decision,
@@ -16,7 +16,7 @@ use crate::error::SetupError;
 use crate::files::content;
 use crate::made::Access;
 use crate::random;
-use crate::scheme::Institution;
+use crate::scheme::Register;
 
 /// The approval key of a custodian.
 pub(crate) struct ApprovalKey {
@@ -46,16 +46,17 @@ impl ApprovalKey {
     }
 }
 
-/// Makes a key for each custodian, in a file for its owner alone.
+/// Makes a key for each custodian of an institution, or of the scheme, in a file for its owner alone.
 pub(crate) fn make(
     ceremony: &mut Ceremony<'_>,
-    institution: &Institution,
+    id: &InstitutionId,
+    register: &Register,
 ) -> Result<Vec<ApprovalKey>, SetupError> {
-    let (directory, id) = (ceremony.directory, institution.id());
+    let directory = ceremony.directory;
     let folder = directory.approval_keys(id);
     ceremony.folder(&folder)?;
     let mut keys = Vec::new();
-    for person in institution.register().custodians() {
+    for person in register.custodians() {
         let key = LocalKey::generate()?;
         let path = directory.approval_key(id, person);
         ceremony.write(&path, Access::Owner, key.to_pkcs8_pem()?.as_bytes())?;
@@ -111,17 +112,32 @@ pub(crate) fn write(
     keys: Vec<CeremonyKey>,
     approval_keys: &[ApprovalKey],
 ) -> Result<(), SetupError> {
-    let path = ceremony.directory.ceremony(institution);
-    let refused = |refusal: ChangeRefusal| content(&path, &refusal);
-    let scheme = &ceremony.ground.name;
-    let now =
-        u64::try_from(ceremony.edge.now).map_err(|_| content(&path, &"is made before 1970"))?;
     let operation = Operation::Ceremony {
         documents: documents.each_ref().map(First::name),
         keys,
     };
+    let attachments = documents.each_ref().map(First::attached).into();
+    let file = begin(ceremony, institution, operation, attachments, approval_keys)?;
+    let path = ceremony.directory.ceremony(institution);
+    let at = file.proposal.iat();
+    check(&file, &ceremony.ground.name, at).map_err(|refusal| content(&path, &refusal))?;
+    ceremony.write(&path, Access::All, file.to_json().as_bytes())
+}
+
+/// Change 1 of an institution, or of the scheme, approved with all these keys. It is not judged here.
+pub(crate) fn begin(
+    ceremony: &Ceremony<'_>,
+    institution: &InstitutionId,
+    operation: Operation,
+    attachments: Vec<Attachment>,
+    approval_keys: &[ApprovalKey],
+) -> Result<ChangeFile, SetupError> {
+    let path = ceremony.directory.ceremony(institution);
+    let refused = |refusal: ChangeRefusal| content(&path, &refusal);
+    let now =
+        u64::try_from(ceremony.edge.now).map_err(|_| content(&path, &"is made before 1970"))?;
     let proposal = Proposal::new(
-        Base::of_ceremony(scheme, institution.clone()),
+        Base::of_ceremony(&ceremony.ground.name, institution.clone()),
         operation,
         random::octets()?,
         now,
@@ -133,13 +149,11 @@ pub(crate) fn write(
         let approval = Approval::parse(&key.approve(&proposal)?);
         approvals.push(approval.map_err(|error| refused(error.into()))?);
     }
-    let file = ChangeFile {
+    Ok(ChangeFile {
         proposal,
         approvals,
-        attachments: documents.each_ref().map(First::attached).into(),
-    };
-    check(&file, scheme, now).map_err(refused)?;
-    ceremony.write(&path, Access::All, file.to_json().as_bytes())
+        attachments,
+    })
 }
 
 fn check(file: &ChangeFile, scheme: &str, now: u64) -> Result<(), ChangeRefusal> {

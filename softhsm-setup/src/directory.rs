@@ -272,6 +272,12 @@ impl Directory {
             .join(format!("{institution}-ceremony.json"))
     }
 
+    /// The scheme's first roots, which its custodians rule. Its register, its ceremony and their keys are those of the
+    /// institution [`InstitutionId::of_scheme`], which is none.
+    pub fn scheme_roots(&self) -> PathBuf {
+        self.document(&InstitutionId::of_scheme(), "roots")
+    }
+
     /// The folder with the approval keys of all custodians, until each has been handed over.
     pub fn custodians_folder(&self) -> PathBuf {
         self.path.join(CUSTODIANS)

@@ -5,12 +5,15 @@ pub(crate) mod trust;
 
 use std::path::Path;
 
+use semops_objects::change::Quorum;
+use semops_objects::institution::InstitutionId;
 use semops_pki::certificate::Certificate;
 use serde::Serialize;
 
 use crate::custodians::ApprovalKey;
 use crate::directory::CallerFiles;
 use crate::policy::Policy;
+use crate::scheme::oids::optional_lines;
 use crate::scheme::{Caller, Ground, Institution, Scheme};
 
 #[derive(Serialize)]
@@ -90,13 +93,36 @@ impl<'a> CustodianEntry<'a> {
     }
 }
 
-/// The first register of custodians of an institution.
-pub(crate) fn custodians(institution: &Institution, version: u64, keys: &[ApprovalKey]) -> String {
+/// The first register of custodians of an institution, or of the scheme.
+pub(crate) fn custodians(
+    id: &InstitutionId,
+    version: u64,
+    quorum: Quorum,
+    keys: &[ApprovalKey],
+) -> String {
     render(&CustodiansDocument {
-        institution: institution.id().as_str(),
+        institution: id.as_str(),
         version,
-        quorum: institution.register().quorum().get(),
+        quorum: quorum.get(),
         custodian: keys.iter().map(CustodianEntry::of).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct RootsDocument<'a> {
+    scheme: &'a str,
+    version: u64,
+    device_roots: [String; 1],
+    signing_roots: [String; 1],
+}
+
+/// The first roots of the scheme.
+pub(crate) fn roots(ground: &Ground, device: &Certificate, signing: &Certificate) -> String {
+    render(&RootsDocument {
+        scheme: &ground.name,
+        version: 1,
+        device_roots: [device.to_pem()],
+        signing_roots: [signing.to_pem()],
     })
 }
 
@@ -176,6 +202,7 @@ pub(crate) fn configuration(scheme: &Scheme, softhsm2_conf: &Path) -> String {
         device_eku = oids.device_eku,
         authorization_eku = oids.authorization_eku,
         device_policy = oids.device_policy,
+        more_ekus = optional_lines(oids),
     );
     text.extend(scheme.institutions().iter().map(keys));
     text

@@ -85,8 +85,7 @@ pub enum SetupError {
     },
     /// The directory's root keys are where they belong: offline.
     #[error(
-        "an institution and its CAs are certified by the roots, whose keys are not here: put back {}, and take them away \
-         again afterwards",
+        "the roots do this, and their keys are not here: put back {}, and take them away again afterwards",
         list(.0)
     )]
     NoRootKeys(Vec<PathBuf>),
@@ -109,6 +108,18 @@ pub enum SetupError {
          and the [[institution]] of signer.toml that it had"
     )]
     HasHistory(InstitutionId),
+    /// The ceremonies are made, and could not be loaded.
+    #[error(
+        "{source}\nsigner.toml names the ceremonies, and nothing is taken back: once that is mended, have the signer load {} \
+         (signer --config signer.toml change load FILE)",
+        list(left)
+    )]
+    NotLoaded {
+        /// Why.
+        source: Box<SetupError>,
+        /// Those that are not in the record.
+        left: Vec<PathBuf>,
+    },
     /// Another ceremony is at work in the directory.
     #[error("another softhsm-setup is at work in {}: wait for its end", .0.display())]
     Busy(PathBuf),

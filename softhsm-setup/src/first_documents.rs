@@ -58,7 +58,7 @@ pub(crate) fn write(
     let (ground, directory) = (ceremony.ground, ceremony.directory);
     let (institution, versions) = (beginner.institution, beginner.versions);
     let id = institution.id();
-    let approval_keys = custodians::make(ceremony, institution)?;
+    let approval_keys = custodians::make(ceremony, id, institution.register())?;
     let text = |kind: DocumentKind, version: u64| match kind {
         DocumentKind::Policy => documents::policy(institution, version),
         DocumentKind::Trust => {
@@ -66,7 +66,10 @@ pub(crate) fn write(
             Trust::new(id.as_str(), version, &roots, beginner.trusted).render()
         }
         DocumentKind::Callers => documents::callers(ground, institution, version, beginner.tls_ca),
-        DocumentKind::Custodians => documents::custodians(institution, version, &approval_keys),
+        DocumentKind::Custodians => {
+            let quorum = institution.register().quorum();
+            documents::custodians(id, version, quorum, &approval_keys)
+        }
     };
     let first = custodians::NAMED.map(|kind| First {
         kind,

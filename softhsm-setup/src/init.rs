@@ -10,6 +10,7 @@ use crate::documents;
 use crate::documents::trust::Credentials;
 use crate::error::SetupError;
 use crate::first_documents::{self, Beginner, Versions};
+use crate::founding;
 use crate::institution::{self, InstitutionKeys};
 use crate::made::Access;
 use crate::record::Record;
@@ -59,6 +60,8 @@ fn run(ceremony: &mut Ceremony<'_>, scheme: &Scheme) -> Result<(), SetupError> {
     let path = directory.softhsm_configuration();
     ceremony.write(&path, Access::All, conf.as_bytes())?;
     let mut roots = Roots::make(ceremony)?;
+    let (device, signing) = (roots.device.certificate(), roots.signing.certificate());
+    founding::write(ceremony, scheme.register(), device, signing)?;
     let mut keys = Vec::new();
     for institution in scheme.institutions() {
         keys.push(institution::make(ceremony, &mut roots, institution)?);

@@ -77,8 +77,11 @@ pub(crate) fn make(
     })
 }
 
-/// Writes the PINs first, so that there is no token whose PIN is lost.
-fn initialise(ceremony: &mut Ceremony<'_>, id: &InstitutionId) -> Result<TokenProcess, SetupError> {
+/// Makes the token with the label `id`. The PINs are written first, so that there is no token whose PIN is lost.
+pub(crate) fn initialise(
+    ceremony: &mut Ceremony<'_>,
+    id: &InstitutionId,
+) -> Result<TokenProcess, SetupError> {
     let directory = ceremony.directory;
     let (so_pin, pin) = (random::pin()?, random::pin()?);
     ceremony.write(&directory.so_pin(id), Access::Owner, so_pin.as_bytes())?;

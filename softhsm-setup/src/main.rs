@@ -1,24 +1,26 @@
 //! The command line: takes the time, files and the paths of programs, minds interrupts, and prints what is done and
 //! what to do next.
 
+mod custody_command;
+mod interrupts;
+mod root_crl_command;
 mod told;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, SystemTimeError};
 
 use clap::{Args, Parser, Subcommand};
 use semops_objects::institution::InstitutionId;
 use softhsm_setup::error::SetupError;
 use softhsm_setup::scheme::{Newcomer, Scheme, SchemeError};
-use softhsm_setup::{Edge, add, certify, init, serve_token, sign_loop};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use softhsm_setup::{Edge, add, add_token, certify, change_pin, init, serve_token, sign_loop};
 
+use custody_command::CustodyArguments;
+use interrupts::interrupts;
+use root_crl_command::RootCrlArguments;
 use told::{Told, say};
 
 /// Exit code of a file with mistakes: EX_USAGE of sysexits(3).
@@ -35,10 +37,15 @@ Exit codes:
   130  interrupted (SIGINT, SIGTERM, SIGHUP): what was made is taken back
 
 With --json a command prints one JSON object on standard output, and its steps on standard error:
-  init       {\"directory\", \"config\", \"recorded\", \"institutions\": [INSTITUTION]}
+  init       {\"directory\", \"config\", \"recorded\", \"scheme\": {\"approval_keys\": [], \"ceremony\"},
+              \"institutions\": [INSTITUTION]}
   add        {\"directory\", \"config\", \"recorded\", \"institution\": INSTITUTION,
               \"trust_documents\": [{\"institution\", \"version\", \"file\"}], \"stale_crls\": []}
+  add-token  {\"institution\", \"token\", \"pin_file\"}
   certify    {\"institution\", \"hierarchy\", \"certificate\"}
+  custody    {\"directory\", \"scheme\": {\"id\", \"approval_keys\": [], \"ceremony\"} or null, \"institutions\": [as \"scheme\"]}
+  root-crl   {\"crls\": [{\"hierarchy\", \"crl\", \"number\", \"next_update\", \"entries\", \"new\"}]}
+  change-pin {\"institution\", \"token\", \"pin_file\"}
   sign-loop  {\"signatures\", \"seconds\", \"per_second\", \"threads\"}
 where INSTITUTION is {\"id\", \"profiles\": [], \"approval_keys\": [], \"ceremony\"}";
 
@@ -56,8 +63,16 @@ enum Command {
     Init(InitArguments),
     /// Add an institution to a folder that `init` made; the root keys must be back in its `offline`
     Add(AddArguments),
+    /// Make a further token of an institution, for keys that sign beside those in its first one
+    AddToken(AddTokenArguments),
     /// Certify the next CA of an institution by its request; the key of the root must be back in `offline`
     Certify(CertifyArguments),
+    /// Give a folder of an earlier version custodians: its institutions, its scheme, or both begin their history
+    Custody(CustodyArguments),
+    /// Issue the next CRL of each root whose key is back in `offline`, or have a root revoke a CA
+    RootCrl(RootCrlArguments),
+    /// Give a token of an institution a new PIN, and write it to the file that signer.toml names; then send the signer SIGHUP
+    ChangePin(ChangePinArguments),
     /// Measure C_Sign (ECDSA, P-256) in an institution's token, with a key made for it and destroyed afterwards
     SignLoop(SignLoopArguments),
     /// Print a commented file to begin one's own with
@@ -100,11 +115,44 @@ struct AddArguments {
 }
 
 #[derive(Args)]
+struct AddTokenArguments {
+    /// The folder
+    directory: PathBuf,
+    /// Whose token
+    #[arg(long, value_name = "ID")]
+    institution: InstitutionId,
+    /// Its label; the institution's id with the next number if left out
+    #[arg(long, value_name = "LABEL")]
+    label: Option<InstitutionId>,
+    /// The program `signer`, which checks the configuration; without it, the one beside this program
+    #[arg(long, value_name = "PATH")]
+    signer: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 struct CertifyArguments {
     /// The folder
     directory: PathBuf,
     /// The certification request of a key that `semopsctl keys create` made, PEM or DER
     request: PathBuf,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ChangePinArguments {
+    /// The folder
+    directory: PathBuf,
+    /// Whose token
+    #[arg(long, value_name = "ID")]
+    institution: InstitutionId,
+    /// Which of its tokens, by its label; its first one if left out
+    #[arg(long, value_name = "LABEL")]
+    token: Option<InstitutionId>,
     /// Print JSON for programs
     #[arg(long)]
     json: bool,
@@ -137,6 +185,15 @@ struct RecordArguments {
     /// Leave the record and the loading of ceremonies to the operator, and print how it is done
     #[arg(long, conflicts_with = "signer")]
     without_record: bool,
+}
+
+impl RecordArguments {
+    fn with(signer: Option<PathBuf>) -> Self {
+        Self {
+            signer,
+            without_record: false,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -181,14 +238,15 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Init(arguments) => run_init(arguments),
         Command::Add(arguments) => run_add(arguments),
+        Command::AddToken(arguments) => run_add_token(arguments),
         Command::Certify(arguments) => run_certify(&arguments),
+        Command::Custody(arguments) => custody_command::run(arguments),
+        Command::RootCrl(arguments) => root_crl_command::run(&arguments),
+        Command::ChangePin(arguments) => run_change_pin(&arguments),
         Command::SignLoop(arguments) => run_sign_loop(&arguments),
-        Command::Example { institution: true } => {
-            say(Newcomer::EXAMPLE.trim_end());
-            Ok(())
-        }
-        Command::Example { institution: false } => {
-            say(Scheme::EXAMPLE.trim_end());
+        Command::Example { institution } => {
+            let (scheme, newcomer) = (Scheme::EXAMPLE, Newcomer::EXAMPLE);
+            say(if institution { newcomer } else { scheme }.trim_end());
             Ok(())
         }
         Command::Token => serve_token().map_err(Failure::Token),
@@ -222,13 +280,27 @@ fn run_add(arguments: AddArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run_certify(arguments: &CertifyArguments) -> Result<(), Failure> {
-    let (program, now, stop) = (program()?, now()?, interrupts()?);
-    let edge = Edge {
-        program,
-        signer: None,
-        now,
+fn run_add_token(arguments: AddTokenArguments) -> Result<(), Failure> {
+    let stop = interrupts()?;
+    let edge = edge(RecordArguments::with(arguments.signer))?;
+    let told = Told {
+        json: arguments.json,
     };
+    let mut progress = |step: &str| told.step(step, &stop);
+    let (institution, label) = (&arguments.institution, arguments.label.as_ref());
+    let added = add_token(
+        &arguments.directory,
+        institution,
+        label,
+        &edge,
+        &mut progress,
+    )?;
+    told.token_added(&added);
+    Ok(())
+}
+
+fn run_certify(arguments: &CertifyArguments) -> Result<(), Failure> {
+    let (edge, stop) = (bare_edge()?, interrupts()?);
     let told = Told {
         json: arguments.json,
     };
@@ -240,6 +312,14 @@ fn run_certify(arguments: &CertifyArguments) -> Result<(), Failure> {
         &mut progress,
     )?;
     told.certified(&certified);
+    Ok(())
+}
+
+fn run_change_pin(arguments: &ChangePinArguments) -> Result<(), Failure> {
+    let (directory, institution) = (&arguments.directory, &arguments.institution);
+    let (token, json) = (arguments.token.as_ref(), arguments.json);
+    let changed = change_pin(directory, institution, token, &program()?)?;
+    Told { json }.pin_changed(institution, &changed);
     Ok(())
 }
 
@@ -288,33 +368,16 @@ fn edge(record: RecordArguments) -> Result<Edge, Failure> {
     })
 }
 
+/// For a ceremony that needs no record.
+fn bare_edge() -> Result<Edge, Failure> {
+    Ok(Edge {
+        program: program()?,
+        signer: None,
+        now: now()?,
+    })
+}
+
 fn now() -> Result<i64, Failure> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// Whether somebody wants the ceremony to end. From now on signals do not end this process; the next step does.
-fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
-    let runtime = Builder::new_current_thread().enable_io().build();
-    let runtime = runtime.map_err(Failure::Signals)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    for kind in kinds {
-        let stop = Arc::clone(&stop);
-        let mut signals = runtime
-            .block_on(async { signal(kind) })
-            .map_err(Failure::Signals)?;
-        runtime.spawn(async move {
-            signals.recv().await;
-            stop.store(true, Ordering::Relaxed);
-        });
-    }
-    std::thread::Builder::new()
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))
-        .map_err(Failure::Signals)?;
-    Ok(stop)
 }

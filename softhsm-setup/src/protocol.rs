@@ -25,6 +25,8 @@ pub(crate) enum Request<'a> {
         label: &'a str,
         pin: &'a str,
     },
+    /// Change the PIN of the user who is logged in.
+    ChangePin { old: &'a str, new: &'a str },
     /// Generate a P-256 key pair inside the token.
     Generate { label: &'a str },
     /// Sign the base64url `message` with the private key whose CKA_ID is the base64url `key`.
@@ -40,6 +42,8 @@ pub(crate) enum Request<'a> {
 pub(crate) enum Reply {
     /// The token is initialised, or logged in to; the module calls itself `library`.
     Ready { library: String },
+    /// The PIN is changed.
+    Changed,
     /// The new key's uncompressed point (SEC 1 s2.3.3), base64url.
     Key { point: String },
     /// `r || s`, base64url.

@@ -97,9 +97,18 @@ impl Record {
         Err(error)
     }
 
-    /// The exact text of the trust document in force.
-    pub(crate) fn trust(&self, institution: &InstitutionId) -> Result<String, SetupError> {
-        self.run(&[DocumentKind::Trust.name(), "show", institution.as_str()])
+    /// The exact text of a document in force.
+    pub(crate) fn document(
+        &self,
+        kind: DocumentKind,
+        institution: &InstitutionId,
+    ) -> Result<String, SetupError> {
+        self.run(&[kind.name(), "show", institution.as_str()])
+    }
+
+    /// The program.
+    pub(crate) fn signer(&self) -> &Path {
+        &self.signer
     }
 
     /// All documents in force.

@@ -4,7 +4,7 @@
 use semops_pki::algorithm::PublicKey;
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::CertificateRevocationList;
-use semops_pki::issuer::{Addresses, Subject};
+use semops_pki::issuer::{Addresses, RevokedEntry, Subject};
 use semops_pki::local_key::LocalKey;
 
 use crate::authority::{Authority, Lifetime, self_signed};
@@ -118,6 +118,26 @@ impl Root {
 
     pub(crate) fn hierarchy(&self) -> Hierarchy {
         self.hierarchy
+    }
+
+    pub(crate) fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Issues a CRL after the ceremony's.
+    pub(crate) fn crl(
+        &mut self,
+        number: u64,
+        this_update: i64,
+        next_update: i64,
+        entries: &[RevokedEntry],
+    ) -> Result<CertificateRevocationList, SetupError> {
+        Authority::new(self.certificate.clone(), &mut self.key)?.crl(
+            number,
+            this_update,
+            next_update,
+            entries,
+        )
     }
 
     /// The name of an institution's first CA below it.

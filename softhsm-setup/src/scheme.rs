@@ -1,8 +1,10 @@
 //! Owns the scheme: what a deployment is to be, as declared in `scheme.toml`. A [`Scheme`] exists only whole and
 //! consistent; parsing it is checking it.
 
+mod custody;
 mod form;
 mod newcomer;
+pub(crate) mod oids;
 mod reading;
 mod register;
 
@@ -15,6 +17,7 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 use toml::Table;
 
+pub use custody::Custody;
 pub use newcomer::Newcomer;
 pub use register::Register;
 
@@ -198,6 +201,7 @@ impl Ground {
 #[derive(Clone, Debug)]
 pub struct Scheme {
     ground: Ground,
+    register: Register,
     http: SocketAddr,
     admin: SocketAddr,
     institutions: Vec<Institution>,
@@ -233,6 +237,11 @@ impl Scheme {
     /// The SPIFFE trust domain.
     pub fn name(&self) -> &str {
         &self.ground.name
+    }
+
+    /// Who rules the scheme itself.
+    pub fn register(&self) -> &Register {
+        &self.register
     }
 
     /// The institution that runs the signer.

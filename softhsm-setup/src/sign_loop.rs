@@ -37,11 +37,11 @@ pub fn sign_loop(
     program: &Path,
 ) -> Result<Measured, SetupError> {
     let standing = Standing::read(directory)?;
-    let member = standing.member(institution)?;
-    let file = standing.pin_file(member)?;
+    let own = standing.token(institution, None)?;
+    let file = own.pin_file;
     let pin = Zeroizing::new(fs::read_to_string(&file).map_err(at(&file))?);
     let configuration = standing.directory.softhsm_configuration();
-    let mut token = TokenProcess::start(program, &configuration, &member.token)?;
+    let mut token = TokenProcess::start(program, &configuration, own.label)?;
     token.open(&standing.module(), pin.strip_suffix('\n').unwrap_or(&pin))?;
     let threads = threads.unwrap_or(standing.threads());
     let (signatures, elapsed) = token.measure(seconds, threads)?;

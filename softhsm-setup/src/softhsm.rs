@@ -112,6 +112,11 @@ fn answer(token: &mut Option<Token>, line: &str, lines: &Lines) -> Result<Reply,
         Request::Open { module, label, pin } => {
             take(token, || Token::open(module, label, &pin.into()))
         }
+        Request::ChangePin { old, new } => {
+            let token = token.as_ref().ok_or(open)?;
+            token.change_pin(&old.into(), &new.into())?;
+            Ok(Reply::Changed)
+        }
         Request::Generate { label } => {
             let key = token.as_ref().ok_or(open)?.generate(label)?;
             Ok(Reply::Key {

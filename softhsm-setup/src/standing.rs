@@ -1,8 +1,10 @@
 //! Owns reading a standing directory back, for a ceremony that comes later: what its `signer.toml` says now, the root
 //! keys that were brought back, and what its institutions show to those who trust them.
 
+mod config;
+
 use std::fs;
-use std::net::SocketAddr;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use const_oid::ObjectIdentifier;
@@ -10,8 +12,8 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::CertificateRevocationList;
 use semops_pki::profile::Oids;
-use serde::Deserialize;
 
+use self::config::{Config, Member};
 use crate::directory::{Directory, Hierarchy, at};
 use crate::documents::trust::{Credentials, Trust};
 use crate::error::SetupError;
@@ -30,72 +32,11 @@ pub(crate) struct Standing {
     config: Config,
 }
 
-/// What is needed of `signer.toml`; the signer itself checks the rest. Paths are relative to it.
-#[derive(Deserialize)]
-struct Config {
-    scheme: String,
-    public_base_url: String,
-    grpc: Grpc,
-    hsm: Hsm,
-    oids: OidsText,
-    roots: RootFiles,
-    institution: Vec<Member>,
-}
-
-#[derive(Deserialize)]
-struct Grpc {
-    listen: SocketAddr,
-    certificate: PathBuf,
-    client_root: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct Hsm {
-    module: PathBuf,
-    threads: u32,
-    #[serde(default)]
-    environment: Environment,
-}
-
-#[derive(Default, Deserialize)]
-struct Environment {
-    #[serde(rename = "SOFTHSM2_CONF")]
-    softhsm2_conf: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct OidsText {
-    device_eku: String,
-    authorization_eku: String,
-    device_policy: String,
-}
-
-#[derive(Deserialize)]
-struct RootFiles {
-    device: CaFiles,
-    signing: CaFiles,
-}
-
-#[derive(Deserialize)]
-struct CaFiles {
-    certificate: PathBuf,
-    crl: PathBuf,
-}
-
-/// An institution of the directory.
-#[derive(Deserialize)]
-pub(crate) struct Member {
-    pub(crate) id: InstitutionId,
-    /// The label of its token.
-    pub(crate) token: String,
-    pin_file: Option<PathBuf>,
-    signing_ca: CaFiles,
-    authorization: ChainFile,
-}
-
-#[derive(Deserialize)]
-struct ChainFile {
-    chain: PathBuf,
+/// One token of an institution.
+pub(crate) struct OwnToken<'a> {
+    pub(crate) label: &'a str,
+    /// The file with its PIN.
+    pub(crate) pin_file: PathBuf,
 }
 
 /// What an institution shows to those who trust it, as fresh as the directory knows it.
@@ -165,6 +106,11 @@ impl Standing {
         members.map(|member| member.id.clone()).collect()
     }
 
+    /// The labels of all tokens.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.config.institution.iter().flat_map(Member::tokens)
+    }
+
     /// One of its institutions.
     pub(crate) fn member(&self, id: &InstitutionId) -> Result<&Member, SetupError> {
         let mut members = self.config.institution.iter();
@@ -173,10 +119,39 @@ impl Standing {
             .ok_or_else(|| SetupError::Unknown(format!("institution {id}")))
     }
 
-    /// The file with the PIN of its token.
-    pub(crate) fn pin_file(&self, member: &Member) -> Result<PathBuf, SetupError> {
-        let file = member.pin_file.as_ref().map(|file| self.path(file));
-        file.ok_or_else(|| SetupError::Unknown(format!("pin_file of {}", member.id)))
+    /// Of a member's device CA, signing CA and authorization key.
+    pub(crate) fn certificates(&self, id: &InstitutionId) -> Result<[Certificate; 3], SetupError> {
+        let member = self.member(id)?;
+        Ok([
+            read_certificate(&self.path(&member.device_ca.certificate))?,
+            read_certificate(&self.path(&member.signing_ca.certificate))?,
+            read_leaf(&self.path(&member.authorization.chain))?,
+        ])
+    }
+
+    /// Whether the history of the scheme has begun.
+    pub(crate) fn names_scheme_changes(&self) -> bool {
+        self.config.roots.changes.is_some()
+    }
+
+    /// The token of an institution with this label; its first one, if none is named.
+    pub(crate) fn token(
+        &self,
+        institution: &InstitutionId,
+        label: Option<&InstitutionId>,
+    ) -> Result<OwnToken<'_>, SetupError> {
+        let member = self.member(institution)?;
+        let further = member.further_token.iter();
+        let further = further.map(|further| (&further.token, &further.pin_file));
+        let mut tokens = iter::once((&member.token, &member.pin_file)).chain(further);
+        let label = label.map_or(member.token.as_str(), InstitutionId::as_str);
+        let (label, file) = tokens
+            .find(|(known, _)| *known == label)
+            .ok_or_else(|| SetupError::Unknown(format!("token {label} of {institution}")))?;
+        let file = file.as_ref().map(|file| self.path(file));
+        let pin_file =
+            file.ok_or_else(|| SetupError::Unknown(format!("pin_file of the token {label}")))?;
+        Ok(OwnToken { label, pin_file })
     }
 
     /// The PKCS#11 module.
@@ -226,6 +201,8 @@ impl Standing {
         Ok(Oids {
             device_eku: oid(&oids.device_eku)?,
             authorization_eku: oid(&oids.authorization_eku)?,
+            audit_eku: oids.audit_eku.as_deref().map(oid).transpose()?,
+            statement_eku: oids.statement_eku.as_deref().map(oid).transpose()?,
             device_policy: oid(&oids.device_policy)?,
         })
     }
@@ -254,6 +231,23 @@ impl Standing {
             return Err(SetupError::NoRootKeys(vec![key]));
         }
         self.root(hierarchy, self.root_certificate(hierarchy))
+    }
+
+    /// The certificate of the root of one hierarchy.
+    pub(crate) fn certificate_of_root(
+        &self,
+        hierarchy: Hierarchy,
+    ) -> Result<Certificate, SetupError> {
+        read_certificate(&self.path(self.root_certificate(hierarchy)))
+    }
+
+    /// Where the CRL of the root of one hierarchy is. `signer.toml` names none of the TLS root, which nobody asks for.
+    pub(crate) fn root_crl(&self, hierarchy: Hierarchy) -> PathBuf {
+        match hierarchy {
+            Hierarchy::Device => self.path(&self.config.roots.device.crl),
+            Hierarchy::Signing => self.path(&self.config.roots.signing.crl),
+            Hierarchy::Tls => self.directory.root_crl(hierarchy),
+        }
     }
 
     fn root_certificate(&self, hierarchy: Hierarchy) -> &Path {

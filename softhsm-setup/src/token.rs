@@ -98,6 +98,14 @@ impl TokenProcess {
         }
     }
 
+    /// Has the token, which is open and whose PIN is `old`, take `new` in its place.
+    pub(crate) fn change_pin(&mut self, old: &str, new: &str) -> Result<(), SetupError> {
+        match self.ask(&Request::ChangePin { old, new })? {
+            Reply::Changed => Ok(()),
+            other => Err(self.odd(&other)),
+        }
+    }
+
     /// Signs in a loop with a key pair made for it; gives the number of signatures and the time that they took.
     pub(crate) fn measure(
         &mut self,

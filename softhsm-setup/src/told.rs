@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use semops_objects::institution::InstitutionId;
 use serde::Serialize;
 use softhsm_setup::directory::Directory;
-use softhsm_setup::scheme::{Institution, Scheme};
-use softhsm_setup::{Added, CertifiedCa, Measured};
+use softhsm_setup::scheme::{Institution, Register, Scheme};
+use softhsm_setup::{Added, AddedToken, CertifiedCa, ChangedPin, Measured};
 
 /// How results are told.
 pub(crate) struct Told {
@@ -24,6 +24,29 @@ struct Member {
     ceremony: PathBuf,
 }
 
+#[derive(Serialize)]
+struct Founded {
+    approval_keys: Vec<PathBuf>,
+    ceremony: PathBuf,
+}
+
+impl Founded {
+    fn new(directory: &Directory, scheme: &Scheme) -> Self {
+        let id = InstitutionId::of_scheme();
+        Self {
+            approval_keys: approval_keys(directory, &id, scheme.register()),
+            ceremony: directory.ceremony(&id),
+        }
+    }
+}
+
+fn approval_keys(directory: &Directory, id: &InstitutionId, register: &Register) -> Vec<PathBuf> {
+    let persons = register.custodians().iter();
+    persons
+        .map(|person| directory.approval_key(id, person))
+        .collect()
+}
+
 impl Member {
     fn new(directory: &Directory, institution: &Institution) -> Self {
         let id = institution.id();
@@ -33,12 +56,7 @@ impl Member {
             profiles: callers
                 .map(|caller| directory.caller(id, caller.role(), caller.name()).profile)
                 .collect(),
-            approval_keys: institution
-                .register()
-                .custodians()
-                .iter()
-                .map(|person| directory.approval_key(id, person))
-                .collect(),
+            approval_keys: approval_keys(directory, id, institution.register()),
             ceremony: directory.ceremony(id),
         }
     }
@@ -49,6 +67,7 @@ struct Initialised {
     directory: PathBuf,
     config: PathBuf,
     recorded: bool,
+    scheme: Founded,
     institutions: Vec<Member>,
 }
 
@@ -74,6 +93,20 @@ struct Certificate<'a> {
     institution: &'a InstitutionId,
     hierarchy: &'static str,
     certificate: &'a Path,
+}
+
+#[derive(Serialize)]
+struct PinChanged<'a> {
+    institution: &'a InstitutionId,
+    token: &'a str,
+    pin_file: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Token<'a> {
+    institution: &'a InstitutionId,
+    token: &'a InstitutionId,
+    pin_file: &'a Path,
 }
 
 #[derive(Serialize)]
@@ -106,6 +139,7 @@ impl Told {
                 directory: made.path().to_owned(),
                 config: made.config(),
                 recorded,
+                scheme: Founded::new(made, scheme),
                 institutions: scheme
                     .institutions()
                     .iter()
@@ -146,6 +180,22 @@ impl Told {
         ));
     }
 
+    /// A token was made.
+    pub(crate) fn token_added(&self, added: &AddedToken) {
+        let (institution, label) = (&added.institution, &added.label);
+        if self.json {
+            return say_json(&Token {
+                institution,
+                token: label,
+                pin_file: &added.pin_file,
+            });
+        }
+        say(&format!(
+            "\nNext, start the signer again: it takes up the token then. A custodian of {institution} has keys made in it: \
+             semopsctl keys create --token {label}"
+        ));
+    }
+
     /// An institution was added.
     pub(crate) fn added(&self, added: &Added, recorded: bool) {
         let directory = &added.directory;
@@ -174,6 +224,21 @@ impl Told {
             load(directory, institution);
         }
         say_rest(institution.id(), added);
+    }
+    /// The PIN of a token was changed.
+    pub(crate) fn pin_changed(&self, institution: &InstitutionId, changed: &ChangedPin) {
+        let (token, pin_file) = (&changed.token, &changed.pin_file);
+        if self.json {
+            return say_json(&PinChanged {
+                institution,
+                token,
+                pin_file,
+            });
+        }
+        say(&format!(
+            "the token {token} of {institution} has a new PIN, which stands in {}\n\nNext, have each running signer take it:\nkill -HUP PID   (systemctl reload signer)",
+            pin_file.display()
+        ));
     }
 
     /// A token was measured.
@@ -241,7 +306,7 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn say_json(result: &impl Serialize) {
+pub(crate) fn say_json(result: &impl Serialize) {
     // Structures of strings, numbers and paths; a path of a directory is UTF-8, or it would have been refused.
     say(&serde_json::to_string(result).unwrap_or_default());
 }

@@ -6,5 +6,6 @@ pub(crate) mod desk;
 mod emergency;
 mod proposals;
 mod record;
+mod recovery;
 mod strangers;
 mod ways;

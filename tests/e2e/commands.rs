@@ -6,9 +6,11 @@ mod changes;
 mod desk;
 mod devices;
 mod documents;
+mod drills;
 mod keys;
 mod liar;
 mod status;
+mod trust_next;
 
 use desk::{ALFA, ALFA_RA, BETA, Desk, MOBILIS};
 use e2e::{

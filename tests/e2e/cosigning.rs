@@ -45,7 +45,8 @@ fn verified(terminal: &Terminal) -> Result<(Value, Value), Failure> {
         return Err(Failure::new(said.err));
     }
     let read: Value = serde_json::from_str(&said.out)?;
-    let chain = format!("{}.pem", read["header"]["kid"].as_str().unwrap());
+    // A key's id may begin with a hyphen.
+    let chain = format!("./{}.pem", read["header"]["kid"].as_str().unwrap());
     let line = format!(
         "verify -x509_strict -crl_check_all -CAfile root.pem -untrusted {chain} -CRLfile root.crl -CRLfile ca.crl {chain}"
     );

@@ -39,6 +39,7 @@ pub(crate) async fn create(
     let ask = v1::CreateKeyRequest {
         purpose: purpose.into(),
         request_id: request.to_string(),
+        token: String::new(),
     };
     Ok(custodian.create_key(ask).await?.key.unwrap_or_default())
 }
@@ -245,6 +246,7 @@ async fn one_request_one_key_and_two_wait(
     let nothing = v1::CreateKeyRequest {
         purpose: 0,
         request_id: request.to_string(),
+        token: String::new(),
     };
     demand_field(
         custodian.create_key(nothing).await,
@@ -254,6 +256,7 @@ async fn one_request_one_key_and_two_wait(
     let upper = v1::CreateKeyRequest {
         purpose: KeyPurpose::DeviceCa.into(),
         request_id: "0191D6A0-3C1E-7B7A-9F00-000000000001".to_owned(),
+        token: String::new(),
     };
     demand_field(
         custodian.create_key(upper).await,

@@ -68,6 +68,16 @@ pub(super) fn get(deployment: &Deployment, path: &str) -> Result<Answer, Failure
     http(deployment.scheme().http(), "GET", path, "")
 }
 
+/// What is where a certificate says.
+pub(super) fn fetch(address: &str) -> Result<Vec<u8>, Failure> {
+    let unreachable = || Failure::new(format!("{address} is no address of ours"));
+    let rest = address.strip_prefix("http://").ok_or_else(unreachable)?;
+    let (host, path) = rest.split_at(rest.find('/').ok_or_else(unreachable)?);
+    let answer = http(host.parse()?, "GET", path, "")?;
+    assert_eq!(answer.status, 200, "{address}");
+    Ok(answer.body)
+}
+
 pub(super) async fn crl(
     client: &Client,
     institution: &str,
@@ -76,6 +86,7 @@ pub(super) async fn crl(
     let ask = v1::GetCrlRequest {
         institution: institution.to_owned(),
         authority: authority.into(),
+        key_id: String::new(),
     };
     Ok(client.get_crl(ask).await?)
 }
@@ -213,6 +224,7 @@ async fn plain_http_serves_nothing_else() -> Result<(), Failure> {
         auditor.get_crl(v1::GetCrlRequest {
             institution: institution.to_owned(),
             authority,
+            key_id: String::new(),
         })
     };
     let (ca, root) = (

@@ -12,7 +12,7 @@ use e2e::{
 };
 
 /// In this order, each with its result.
-const TOLD: [(&str, &str); 21] = [
+const TOLD: [(&str, &str); 29] = [
     ("mobilis enrols a phone", "device "),
     (
         "alfa accepts the device",
@@ -65,6 +65,14 @@ const TOLD: [(&str, &str); 21] = [
     ("the customer orders CNY 23.72", "refused: KEY_NOT_ACTIVE ("),
     ("Anna and Boris resume it", "EXECUTED, 2 approvals ("),
     ("alfa's backend calls again with that order", "AUTHORIZED ("),
+    ("8 customers of alfa order", "8 AUTHORIZED so far ("),
+    ("alfa has a new key made in its token", "key "),
+    ("Dora and Emil of beta", "EXECUTED, 2 approvals ("),
+    ("Anna proposes that it follows", "PENDING, 1 approval ("),
+    ("Boris approves the rotation", "EXECUTED, 2 approvals ("),
+    ("the customers order on", "by the old key, "),
+    ("beta verifies the old key's last", "VALID, key "),
+    ("beta verifies one of the new key's", "VALID, key "),
     ("mobilis revokes the phone", "REVOKED ("),
     ("the phone's next order", "refused: DEVICE_REVOKED ("),
 ];

@@ -14,6 +14,9 @@ use e2e::{
 /// Where the part of `first-calls.md` begins that needs a program that `.ci/run` fetches.
 const BUF: &str = "## buf curl";
 
+/// Where `tokens.md` has the service started again.
+const RESTART: &str = "and restarts the service.";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_for_a_bank() -> Result<(), Failure> {
     follow(&guide("bank")?).await
@@ -35,8 +38,25 @@ async fn the_guide_for_custodians() -> Result<(), Failure> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_guide_for_a_key_that_others_may_know() -> Result<(), Failure> {
+    follow(&guide("compromise")?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_guide_for_an_auditor() -> Result<(), Failure> {
     follow(&guide("auditor")?).await
+}
+
+/// The service is started again where the guide says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_to_several_tokens() -> Result<(), Failure> {
+    let guide = guide("tokens")?;
+    let (before, after) = guide.split_once(RESTART).unwrap();
+    let mut deployment = Deployment::new().await?;
+    run(&deployment, before).await?;
+    deployment.restart().await?;
+    run(&deployment, after).await?;
+    recheck(&mut deployment).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,11 +107,13 @@ fn no_guide_is_left_out() -> Result<(), Failure> {
             "auditor",
             "bank",
             "bench",
+            "compromise",
             "custodians",
             "first-calls",
             "mno",
             "security-team",
-            "soak"
+            "soak",
+            "tokens"
         ]
     );
     Ok(())
@@ -114,6 +136,12 @@ fn blocks(guide: &str) -> String {
 /// Runs what the guide says, and re-checks the record.
 async fn follow(guide: &str) -> Result<(), Failure> {
     let mut deployment = Deployment::new().await?;
+    run(&deployment, guide).await?;
+    recheck(&mut deployment).await.map(drop)
+}
+
+/// Runs what this part of a guide says.
+async fn run(deployment: &Deployment, guide: &str) -> Result<(), Failure> {
     let folder = deployment.directory().path().to_owned();
     let lines = blocks(guide);
     assert!(!lines.is_empty(), "nothing to follow");
@@ -126,7 +154,6 @@ async fn follow(guide: &str) -> Result<(), Failure> {
     for outcome in &outcomes {
         assert!(outcome.as_expected(), "{outcome:#?}");
     }
-    recheck(&mut deployment).await?;
     Ok(())
 }
 

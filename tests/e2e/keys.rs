@@ -79,6 +79,12 @@ async fn each_key_is_shown_with_its_certificates_and_what_the_token_says() -> Re
             (chain[0].not_before(), chain[0].not_after())
         );
         assert_eq!(one.state(), KeyState::Active);
+        // A CA's certificate outlasts the three years of its cryptoperiod, for its CRLs.
+        let three_years = chain[0].not_before() + 1_096 * 86_400;
+        let ends = chain[0].not_after().min(three_years);
+        assert_eq!(one.signs_until, Some(ends));
+        let planned = [one.activates_at, one.retires_at, one.destruction_at];
+        assert_eq!(planned, [None; 3]);
         assert!((before..=unix_now()?).contains(&one.registered_at.unwrap()));
         for (name, value) in [
             ("CKA_SENSITIVE", true),

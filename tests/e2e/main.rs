@@ -7,9 +7,11 @@
     reason = "tests"
 )]
 
+mod arriving;
 mod bad_input;
 mod changes;
 mod commands;
+mod compromise;
 mod connections;
 mod cosigning;
 mod crash;
@@ -17,6 +19,7 @@ mod create_key;
 mod crls;
 mod demo;
 mod descriptors;
+mod destruction;
 mod device_lists;
 mod devices;
 mod documents;
@@ -31,6 +34,7 @@ mod hsm_faults;
 mod hsm_workers;
 mod isolation;
 mod keys;
+mod leaving;
 mod lives;
 // Nothing dies at a point in a release.
 #[cfg(debug_assertions)]
@@ -43,6 +47,7 @@ mod migration;
 mod money_limits;
 mod operator;
 mod overload;
+mod purposes;
 mod rate_limits;
 mod read_only_disk;
 mod recheck;
@@ -54,6 +59,7 @@ mod restore;
 mod retention;
 mod roles;
 mod rotation;
+mod scheme;
 mod secrecy;
 mod security;
 mod soak;
@@ -61,6 +67,7 @@ mod standing_directory;
 mod status;
 mod telemetry;
 mod tls;
+mod tokens;
 mod trust_documents;
 mod under_load;
 mod upgrade;

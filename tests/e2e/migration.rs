@@ -1,25 +1,25 @@
 //! A store of version 1, with a whole story in it: refused with the way out, brought to this version with one command,
 //! and served on as if nothing had been.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use e2e::{
-    custodian::Motion,
     customer::Customer,
-    deployment::{Deployment, unix_now},
+    deployment::Deployment,
     failure::Failure,
-    programs,
+    programs::{self, Watched},
     recheck::recheck,
-    story::{self, Narrator},
-    terminal::Terminal,
+    story,
+    terminal::{Said, Terminal},
 };
 use rusqlite::Connection;
-use semops_objects::{
-    InstitutionId,
-    change::{AttachmentKind, Base, ChangeFile, DocumentKind, DocumentName, Operation, Proposal},
-};
+use semops_objects::InstitutionId;
 use semops_proto::v1::{self, DeviceRelation};
-use softhsm_setup::scheme::{Role, Scheme};
+use softhsm_setup::scheme::{Register, Role, Scheme};
 
 use crate::device_lists;
 
@@ -58,44 +58,56 @@ fn as_version_1(new: &Path, old: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An institution that knew no custodians begins with them, and with the documents that it had.
-fn begin(deployment: &Deployment, institution: &InstitutionId) -> Result<(), Failure> {
-    let path = deployment.directory().ceremony(institution);
-    let first = ChangeFile::parse(&fs::read(&path)?)?;
-    let Operation::Ceremony { keys, .. } = first.proposal.operation().clone() else {
-        panic!("no ceremony");
-    };
-    let (mut names, mut attachments) = (Vec::new(), Vec::new());
-    for mut attachment in first.attachments {
-        let AttachmentKind::Document(kind) = attachment.kind else {
-            panic!("no document");
-        };
-        if kind != DocumentKind::Custodians {
-            attachment.content = deployment.run(&[kind.name(), "show", institution.as_str()])?;
-        }
-        let (_, name) = DocumentName::of(kind, attachment.content.as_bytes()).unwrap();
-        names.push(name);
-        attachments.push(attachment);
+/// Leaves the directory as a program of version 1 left it: nobody rules anything. Gives who is to.
+fn nobody_rules(deployment: &Deployment) -> Result<PathBuf, Failure> {
+    let directory = deployment.directory();
+    let scheme = InstitutionId::of_scheme();
+    fs::remove_dir_all(directory.custodians_folder())?;
+    fs::remove_file(directory.scheme_roots())?;
+    let mut named = table("[scheme]", deployment.scheme().register());
+    let institutions = deployment.scheme().institutions().iter();
+    for institution in institutions {
+        let head = format!("[[institution]]\nid = \"{}\"", institution.id());
+        named += &table(&head, institution.register());
     }
-    let documents = names.try_into().unwrap();
-    let base = Base::of_ceremony(deployment.scheme().name(), institution.clone());
-    let now = u64::try_from(unix_now()?)?;
-    let operation = Operation::Ceremony { documents, keys };
-    let motion = Motion {
-        proposal: Proposal::new(base, operation, [1; 16], now, now + 3_600)?,
-        attachments,
-    };
-    let custodians = deployment.custodians(institution.as_str())?;
-    fs::rename(deployment.change_file(&motion, &custodians)?, &path)?;
-    let said = deployment.run(&["change", "load", &path.to_string_lossy()])?;
-    assert!(said.contains("is effective now"), "{said}");
-    Ok(())
+    for id in deployment.institutions()?.iter().chain([&scheme]) {
+        fs::remove_file(directory.ceremony(id))?;
+        fs::remove_file(directory.custodians(id))?;
+    }
+    let config = fs::read_to_string(directory.config())?;
+    let of_custodians =
+        |line: &&str| line.starts_with("ceremony = ") || line.starts_with("changes = ");
+    let lines = config.lines().filter(|line| !of_custodians(line));
+    let config: String = lines.map(|line| format!("{line}\n")).collect();
+    fs::write(directory.config(), config)?;
+    let file = directory.path().join("custodians.toml");
+    fs::write(&file, named)?;
+    Ok(file)
+}
+
+fn table(head: &str, register: &Register) -> String {
+    let persons = register.custodians().iter();
+    let persons: Vec<_> = persons.map(|person| format!("\"{person}\"")).collect();
+    let quorum = register.quorum().get();
+    format!(
+        "{head}\ncustodians = [{}]\nquorum = {quorum}\n\n",
+        persons.join(", ")
+    )
+}
+
+/// Has them rule it with one command.
+fn custody(deployment: &Deployment, custodians: &Path) -> Result<Said, Failure> {
+    let ours = programs::ours(Watched::No)?;
+    let mut command = Command::new(&ours.softhsm_setup);
+    command.arg("custody").arg(deployment.directory().path());
+    command.arg("--custodians").arg(custodians);
+    Terminal::new()?.run(command.arg("--signer").arg(&ours.signer))
 }
 
 #[tokio::test]
 async fn a_store_of_version_1_is_refused_then_migrated_and_served_on() -> Result<(), Failure> {
     let mut deployment = Deployment::limited(Scheme::EXAMPLE).await?;
-    story::play(&deployment, &Narrator::silent()).await?;
+    story::play_without_rotation(&deployment).await?;
     let played = recheck(&mut deployment).await?;
     let mobilis = deployment.client("mobilis", Role::Enrolment).await?;
     let devices = device_lists::all(&mobilis, device_lists::of(DeviceRelation::Issued)).await?;
@@ -111,17 +123,35 @@ async fn a_store_of_version_1_is_refused_then_migrated_and_served_on() -> Result
     for words in [&[][..], &["policy", "show", "alfa"]] {
         let said = terminal.run(deployment.signer()?.args(words))?;
         assert_eq!(said.code, Some(1), "{said:?}");
-        for word in ["has version 1", "needs 5", "migrate"] {
+        for word in ["has version 1", "needs 7", "migrate"] {
             assert!(said.err.contains(word), "{word}: {said:?}");
         }
     }
+    let custodians = nobody_rules(&deployment)?;
+    let unruled = fs::read(deployment.directory().config())?;
+    let said = custody(&deployment, &custodians)?;
+    assert!(
+        said.code == Some(1) && said.err.contains("migrate"),
+        "{said:?}"
+    );
+    assert!(!deployment.directory().custodians_folder().exists());
     for _ in 0..2 {
-        assert!(deployment.run(&["migrate"])?.contains("schema version 5"));
+        assert!(deployment.run(&["migrate"])?.contains("schema version 7"));
     }
-    for institution in deployment.institutions()? {
-        begin(&deployment, &institution)?;
-    }
+    let said = custody(&deployment, &custodians)?;
+    assert!(said.succeeded(), "{said:?}");
+    let ruled = fs::read(deployment.directory().config())?;
+    assert_ne!(ruled, unruled);
+    let said = custody(&deployment, &custodians)?;
+    assert!(
+        said.code == Some(1) && said.err.contains("begins twice"),
+        "{said:?}"
+    );
+    assert_eq!(fs::read(deployment.directory().config())?, ruled);
     deployment.start().await?;
+    let status = deployment.client("alfa", Role::Auditor).await?;
+    let status = status.get_status(v1::GetStatusRequest {}).await?;
+    assert_eq!((status.scheme_change, status.documents.len()), (1, 4));
 
     let mobilis = deployment.client("mobilis", Role::Enrolment).await?;
     let after = device_lists::all(&mobilis, device_lists::of(DeviceRelation::Issued)).await?;

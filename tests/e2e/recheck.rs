@@ -70,7 +70,7 @@ const DOCTORED: [(Rule, &str); 39] = [
     ),
     (
         Rule::Approved,
-        "INSERT INTO document SELECT institution, kind, version + 1, bytes, loaded_at FROM document WHERE kind = 'trust'",
+        "INSERT INTO document SELECT institution, kind, version + 1, bytes, loaded_at FROM document WHERE kind = 'trust' AND institution = 'alfa'",
     ),
     (
         Rule::Approved,
@@ -82,7 +82,7 @@ const DOCTORED: [(Rule, &str); 39] = [
     ),
     (
         Rule::Approved,
-        "INSERT INTO key SELECT randomblob(32), institution, purpose, state, 0, registered_at, NULL, NULL FROM key",
+        "INSERT INTO key SELECT randomblob(32), institution, purpose, state, 0, registered_at, NULL, NULL, NULL, NULL FROM key",
     ),
     (
         Rule::AuditPairs,

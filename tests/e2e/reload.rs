@@ -124,7 +124,7 @@ async fn a_renewed_certificate_is_for_new_connections_and_open_ones_go_on() -> R
         &format!("serial={}", hex(second.serial())),
         &format!("sha256={}", hex(&second.sha256())),
         "not_after=\"2060-01-01T00:00:00Z\"",
-        "nothing else was read again",
+        "files of [grpc] as they are now",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }

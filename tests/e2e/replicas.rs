@@ -26,24 +26,9 @@ const LEADER: &str = "semops_leader";
 /// The example with EUR 100.00 a day for each device of alfa and beta.
 async fn two(cluster: &Cluster) -> Result<(Deployment, Replica), Failure> {
     let scheme = Scheme::EXAMPLE.replace("EUR = \"500.00\"", "EUR = \"100.00\"");
-    let mut deployment = Deployment::prepare(&scheme, &mut |_| {})?;
-    deployment.keep_record_in(cluster).await?;
-    deployment.start().await?;
-    let replica = deployment.replica(|command| command).await?;
-    Ok((deployment, replica))
-}
-
-/// The same caller at both.
-async fn both(
-    deployment: &Deployment,
-    replica: &Replica,
-    institution: &str,
-    role: Role,
-) -> Result<[Client; 2], Failure> {
-    Ok([
-        deployment.client(institution, role).await?,
-        replica.client(deployment, institution, role).await?,
-    ])
+    Deployment::prepare(&scheme, &mut |_| {})?
+        .doubled(cluster)
+        .await
 }
 
 /// Asks by turns one and the other, all at once; answers in the order of the asks.
@@ -74,7 +59,7 @@ fn signed(answers: &[Result<v1::CosignOrderResponse, Status>]) -> usize {
 async fn both_keep_one_record() -> Result<(), Failure> {
     let cluster = Cluster::start()?;
     let (mut deployment, replica) = two(&cluster).await?;
-    let banks = both(&deployment, &replica, "alfa", Role::Payments).await?;
+    let banks = replica.both(&deployment, "alfa", Role::Payments).await?;
     let same = the_same_order_has_one_authorization(&deployment, &banks).await?;
     let within = money_limits_are_exact(&deployment, &banks).await?;
     let before = nothing_is_signed_after_a_revocation(&deployment, &replica, &banks).await?;
@@ -129,7 +114,7 @@ async fn nothing_is_signed_after_a_revocation(
     replica: &Replica,
     banks: &[Client; 2],
 ) -> Result<usize, Failure> {
-    let issuers = both(deployment, replica, "mobilis", Role::Enrolment).await?;
+    let issuers = replica.both(deployment, "mobilis", Role::Enrolment).await?;
     let mut before = 0;
     for round in 0..5 {
         let customer = Customer::of_alfa(deployment).await?;
@@ -154,7 +139,7 @@ async fn one_request_has_one_certificate(
     deployment: &Deployment,
     replica: &Replica,
 ) -> Result<(), Failure> {
-    let issuers = both(deployment, replica, "mobilis", Role::Enrolment).await?;
+    let issuers = replica.both(deployment, "mobilis", Role::Enrolment).await?;
     let ask = enrolment(&Phone::new()?, &pseudonym())?;
     let calls: Vec<_> = (0..8)
         .map(|call| {
@@ -199,7 +184,7 @@ async fn a_replica_whose_clock_is_apart_signs_nothing() -> Result<(), Failure> {
     deployment.start().await?;
     let hands = Hands::new()?;
     let replica = deployment.replica(|command| hands.of(command)).await?;
-    let banks = both(&deployment, &replica, "alfa", Role::Payments).await?;
+    let banks = replica.both(&deployment, "alfa", Role::Payments).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     for ahead in [3, -3] {
         hands.set(ahead)?;
@@ -265,7 +250,7 @@ async fn scheduled_work_passes_from_one_that_dies_to_the_other() -> Result<(), F
     }
     // Said after it is seen.
     until("the replica to say that it made it", SOON, async || {
-        Ok(replica.log().contains("CRLs published").then_some(()))
+        Ok(replica.log().contains("CRL published").then_some(()))
     })
     .await?;
     assert_eq!(replica.numbers()?.count(LEADER, &[]), 1);
@@ -306,7 +291,7 @@ async fn scheduled_work_passes_from_one_that_is_stopped_at_once() -> Result<(), 
 async fn a_database_that_was_killed_comes_back() -> Result<(), Failure> {
     let cluster = Cluster::start()?;
     let (mut deployment, replica) = two(&cluster).await?;
-    let banks = both(&deployment, &replica, "alfa", Role::Payments).await?;
+    let banks = replica.both(&deployment, "alfa", Role::Payments).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     let ask = customer.asks(&order("1.00", "EUR")?)?;
     let cosigned = banks[0].cosign_order(ask.clone()).await?;

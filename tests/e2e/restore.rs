@@ -2,6 +2,7 @@
 //! again, and who was revoked stays so.
 
 mod kept;
+mod later_ca;
 
 use std::{
     fs,

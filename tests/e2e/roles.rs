@@ -41,7 +41,7 @@ const REQUEST: Told = (Code::InvalidArgument, Some("REQUEST_NOT_ACCEPTABLE"));
 const NOT_OFFERED: Told = (Code::Unimplemented, Some("METHOD_UNKNOWN"));
 
 /// Method, who may call it, what they are told.
-const TABLE: [(&str, &[Role], Told); 25] = [
+const TABLE: [(&str, &[Role], Told); 28] = [
     (
         "semops.signer.v1.EnrollmentService/EnrollDevice",
         ENROLMENT,
@@ -92,6 +92,13 @@ const TABLE: [(&str, &[Role], Told); 25] = [
     ("semops.signer.v1.KeyService/ListKeys", OVERSIGHT, DONE),
     ("semops.signer.v1.KeyService/GetKey", OVERSIGHT, FIELD),
     ("semops.signer.v1.KeyService/CreateKey", CUSTODIAN, FIELD),
+    ("semops.signer.v1.KeyService/DiscardKey", CUSTODIAN, FIELD),
+    ("semops.signer.v1.KeyService/ListSigned", OVERSIGHT, FIELD),
+    (
+        "semops.signer.v1.KeyService/ReissueDevice",
+        CUSTODIAN,
+        FIELD,
+    ),
     (
         "semops.signer.v1.ChangeService/ProposeChange",
         CUSTODIAN,

@@ -42,7 +42,7 @@ const LEAF: [&str; 12] = [
     "reason",
 ];
 /// What a line of the log may say of a request, and of the service itself, beside the logger's own members.
-const LINE: [&str; 31] = [
+const LINE: [&str; 37] = [
     "timestamp",
     "level",
     "message",
@@ -74,6 +74,12 @@ const LINE: [&str; 31] = [
     "call",
     "code",
     "class",
+    "token",
+    "key",
+    "purpose",
+    "change",
+    "version",
+    "signing",
 ];
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use semops_pki::certificate::Certificate;
 use crate::failure::Failure;
 
 /// The files of an evidence folder, and no others.
-pub const FILES: [&str; 14] = [
+pub const FILES: [&str; 16] = [
     "device-root.pem",
     "device-chain.pem",
     "device.csr",
@@ -26,6 +26,8 @@ pub const FILES: [&str; 14] = [
     "crl-after-revocation.der",
     "signing-root-crl.der",
     "signing-ca-crl.der",
+    "rotated-signing-chain.pem",
+    "rotated-authorization.jws",
 ];
 
 /// What a verifier fetched before anything was signed.
@@ -49,6 +51,15 @@ pub struct Trust {
     pub crl_at_signing: Vec<u8>,
 }
 
+/// What alfa's next key signed, after its rotation.
+#[derive(Clone, Debug)]
+pub struct Rotated {
+    /// Its certificate and alfa's signing CA.
+    pub chain: Vec<Certificate>,
+    /// An authorization by it, compact.
+    pub authorization_jws: String,
+}
+
 /// All that the story leaves.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -64,6 +75,8 @@ pub struct Evidence {
     pub authorization_jws: String,
     /// What a verifier trusts, and what it looked up.
     pub trust: Trust,
+    /// What the next key signed.
+    pub rotated: Rotated,
     /// The CRL that lists the phone, DER.
     pub crl_after_revocation: Vec<u8>,
 }
@@ -106,6 +119,8 @@ impl Evidence {
             self.crl_after_revocation.clone(),
             trust.signing_root_crl.clone(),
             trust.signing_ca_crl.clone(),
+            pem(&self.rotated.chain),
+            self.rotated.authorization_jws.clone().into_bytes(),
         ]
     }
 }

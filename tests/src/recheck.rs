@@ -6,10 +6,12 @@ mod audit;
 mod authorities;
 mod changes;
 mod crls;
+mod destructions;
 mod limits;
 mod oracle;
 mod orders;
 mod record;
+mod reissues;
 mod removed;
 mod signatures;
 mod unique;
@@ -123,7 +125,12 @@ pub async fn recheck(deployment: &mut Deployment) -> Result<Checked, Failure> {
         let _ = until("a settled record", SETTLED, settled).await;
     }
     let authorities = Authorities::read(deployment)?;
-    let (checked, findings) = check(&deployment.record().await?, &authorities, now()?)?;
+    let database = deployment.record().await?;
+    let (checked, findings) = check(&database, &authorities, now()?)?;
+    let mut findings = Findings(findings);
+    let record = Record::read(&database)?;
+    destructions::check_tokens(&record, &authorities, deployment, &mut findings)?;
+    let findings = findings.0;
     if findings.is_empty() {
         return Ok(checked);
     }
@@ -154,8 +161,10 @@ pub fn check(
     signatures::check_counters(&record, &mut findings);
     changes::check(&record, now, &mut findings);
     orders::check(&record, &mut findings);
+    reissues::check(&record, &mut findings);
     unique::check(&record, &mut findings);
     audit::check(&record, &mut findings);
+    destructions::check(&record, &mut findings);
     removed::check(&record, &mut findings);
     admissions::check(&record, authorities, &mut findings);
     limits::check(&record, &mut findings);

@@ -1,11 +1,13 @@
 //! The main job, played over mutual TLS: a phone is enrolled and accepted, its order co-signed and verified, everything
-//! that must be refused is refused; custodians change what rules their bank. The demo tells it, the tests replay it; what it leaves is [`Evidence`].
+//! that must be refused is refused; custodians change what rules their bank, and its key while customers pay. The demo tells
+//! it, the tests replay it; what it leaves is [`Evidence`].
 
 mod acts;
 mod burst;
 mod custody;
 mod lookup;
 mod narrator;
+mod rotation;
 
 use semops_proto::client::Client;
 use softhsm_setup::scheme::Role;
@@ -13,7 +15,12 @@ use softhsm_setup::scheme::Role;
 pub use acts::Payment;
 pub use narrator::Narrator;
 
-use crate::{deployment::Deployment, evidence::Evidence, failure::Failure, phone::Phone};
+use crate::{
+    deployment::Deployment,
+    evidence::{Evidence, Trust},
+    failure::Failure,
+    phone::Phone,
+};
 
 /// A merchant's QR code, exact bytes.
 pub const QR: &[u8] = include_bytes!("../testdata/emv-qr.txt");
@@ -54,6 +61,41 @@ impl Callers {
 /// # Errors
 /// The first step that does not come out as it must.
 pub async fn play(deployment: &Deployment, narrator: &Narrator) -> Result<Evidence, Failure> {
+    let told = begin(deployment, narrator).await?;
+    let rotated = rotation::rotate(deployment, &told.callers, narrator).await?;
+    let crl_after_revocation = end(&told, narrator).await?;
+    Ok(Evidence {
+        device_chain: told.phone.chain()?.to_vec(),
+        device_csr: told.request,
+        offer: QR.to_vec(),
+        order_jws: told.payment.cosigned.order_jws,
+        authorization_jws: told.payment.cosigned.authorization_jws,
+        trust: told.trust,
+        rotated,
+        crl_after_revocation,
+    })
+}
+
+/// Plays it without the rotation: a record of the first versions has no place for what a rotation makes.
+///
+/// # Errors
+/// The first step that does not come out as it must.
+pub async fn play_without_rotation(deployment: &Deployment) -> Result<(), Failure> {
+    let narrator = Narrator::silent();
+    let told = begin(deployment, &narrator).await?;
+    end(&told, &narrator).await.map(drop)
+}
+
+/// The story so far.
+struct Told {
+    callers: Callers,
+    phone: Phone,
+    request: Vec<u8>,
+    trust: Trust,
+    payment: Payment,
+}
+
+async fn begin(deployment: &Deployment, narrator: &Narrator) -> Result<Told, Failure> {
     let callers = narrator
         .step(
             "alfa, beta and mobilis connect over mutual TLS 1.3",
@@ -73,14 +115,15 @@ pub async fn play(deployment: &Deployment, narrator: &Narrator) -> Result<Eviden
     acts::refusals(&callers, &phone, &payment, narrator).await?;
     burst::burst(&callers, &phone, narrator).await?;
     custody::change(deployment, &callers, narrator).await?;
-    let crl_after_revocation = acts::revoke(&callers, &phone, &trust, narrator).await?;
-    Ok(Evidence {
-        device_chain: phone.chain()?.to_vec(),
-        device_csr: request,
-        offer: QR.to_vec(),
-        order_jws: payment.cosigned.order_jws,
-        authorization_jws: payment.cosigned.authorization_jws,
+    Ok(Told {
+        callers,
+        phone,
+        request,
         trust,
-        crl_after_revocation,
+        payment,
     })
+}
+
+async fn end(told: &Told, narrator: &Narrator) -> Result<Vec<u8>, Failure> {
+    acts::revoke(&told.callers, &told.phone, &told.trust, narrator).await
 }

@@ -115,7 +115,24 @@ pub fn private_keys(deployment: &Deployment, institution: &str) -> Result<usize,
     Ok(found)
 }
 
-/// How many public objects in the token of `institution` hold these octets, such as a CKA_ID. Those of private ones are
+/// The labels of an institution's tokens, as the configuration names them.
+///
+/// # Errors
+/// The configuration cannot be read.
+pub fn labels(deployment: &Deployment, institution: &str) -> Result<Vec<String>, Failure> {
+    let config: toml::Table = fs::read_to_string(deployment.directory().config())?.parse()?;
+    let institutions = config.get("institution").and_then(toml::Value::as_array);
+    let mut institutions = institutions.into_iter().flatten();
+    let own =
+        institutions.find(|one| one.get("id").and_then(toml::Value::as_str) == Some(institution));
+    let own = own.ok_or_else(|| Failure::new(format!("no institution {institution}")))?;
+    let further = own.get("further_token").and_then(toml::Value::as_array);
+    let tables = std::iter::once(own).chain(further.into_iter().flatten());
+    let labels = tables.filter_map(|table| table.get("token")?.as_str());
+    Ok(labels.map(str::to_owned).collect())
+}
+
+/// How many public objects in the token with this label hold these octets, such as a CKA_ID. Those of private ones are
 /// encrypted.
 ///
 /// # Errors

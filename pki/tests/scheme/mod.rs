@@ -27,6 +27,8 @@ pub(crate) fn oids() -> Oids {
     Oids {
         device_eku: oid("2.25.111111.1"),
         authorization_eku: oid("2.25.111111.2"),
+        audit_eku: Some(oid("2.25.111111.4")),
+        statement_eku: Some(oid("2.25.111111.5")),
         device_policy: oid("2.25.111111.3"),
     }
 }

@@ -12,7 +12,8 @@ use semops_proto::{client::Client, v1::DocumentKind};
 use crate::{
     commands::{
         accept, authorization, bench, change, completions, cosign, crl, custodian, device, devices,
-        document, enroll, keys, phone, register, release, revoke, soak, status, trust, verify,
+        document, enroll, keys, phone, register, release, revoke, scheme, soak, status, trust,
+        verify,
     },
     connection,
     failure::Failure,
@@ -87,6 +88,9 @@ enum Offline {
     /// An approval key, and change files verified; needs no service
     #[command(display_order = 90)]
     Custodian(custodian::Args),
+    /// What the scheme's own custodians do about its roots, in change files; needs no service
+    #[command(display_order = 90)]
+    Scheme(Box<scheme::Args>),
     /// Print the completions of a shell; needs no service
     #[command(display_order = 91)]
     Completions(completions::Args),
@@ -125,7 +129,7 @@ enum Online {
     Custodians(document::Args),
     /// Propose, look at, approve, reject changes: two persons to each (role custodian; looking: auditor too)
     Change(Box<change::Args>),
-    /// List all that your security team must account for (roles custodian, auditor)
+    /// List all that your security team must account for; plans of coming and leaving (roles custodian, auditor)
     Register(register::Args),
     /// Fetch the newest CRL of a CA (every role)
     Crl(crl::Args),
@@ -176,6 +180,7 @@ impl Cli {
         match &self.command {
             Command::Offline(Offline::Phone(args)) => phone::run(args, clock()),
             Command::Offline(Offline::Custodian(args)) => custodian::run(args, clock()),
+            Command::Offline(Offline::Scheme(args)) => scheme::run(args, clock()),
             Command::Offline(Offline::Completions(args)) => {
                 Ok(completions::run(args, &mut Self::command()))
             }
@@ -221,13 +226,13 @@ impl Online {
             Self::Cosign(args) => cosign::run(args, client).await,
             Self::Authorization(args) => authorization::run(args, client).await,
             Self::Verify(args) => verify::run(args, client).await,
-            Self::Keys(args) => keys::run(args, client, profile, clock()).await,
-            Self::Trust(args) => trust::run(args, client).await,
+            Self::Keys(args) => keys::run(args, client, profile, progress, clock).await,
+            Self::Trust(args) => trust::run(args, client, profile).await,
             Self::Policy(args) => document::run(args, DocumentKind::Policy, client).await,
             Self::Callers(args) => document::run(args, DocumentKind::Callers, client).await,
             Self::Custodians(args) => document::run(args, DocumentKind::Custodians, client).await,
             Self::Change(args) => change::run(args, client, profile, progress, clock).await,
-            Self::Register(args) => register::run(args, client, profile, clock()).await,
+            Self::Register(args) => register::run(args, client, profile, progress, clock).await,
             Self::Crl(args) => crl::run(args, client).await,
             Self::Status(_) => status::run(client, clock).await,
         }

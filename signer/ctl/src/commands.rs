@@ -17,6 +17,7 @@ pub mod phone;
 pub mod register;
 pub mod release;
 pub mod revoke;
+pub mod scheme;
 pub mod soak;
 pub mod status;
 pub mod trust;

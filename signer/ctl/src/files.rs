@@ -204,6 +204,21 @@ pub fn write_new_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .map_err(refused)
 }
 
+/// Writes public material to a file that must not exist yet.
+///
+/// # Errors
+/// [`FileError::Write`]; an existing file is one.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let refused = |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::create_new(path).map_err(refused)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(refused)
+}
+
 /// Makes the folder `path` unless it is there.
 ///
 /// # Errors

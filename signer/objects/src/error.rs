@@ -149,6 +149,9 @@ pub enum Rule {
         "must be 1 without `previous` in the ceremony, and above 1 with `previous` in every other proposal"
     )]
     Sequence,
+    /// The scheme and its institutions have operations of their own.
+    #[error("must be `scheme` with the operations of the scheme, and another with all others")]
+    SchemesOperation,
     /// `exp` is not as far from `iat` as a proposal's may be.
     #[error("must be later than iat, by {min} to {max} seconds")]
     Validity {

@@ -12,7 +12,20 @@ use crate::error::Rule;
 #[serde(try_from = "String", into = "String")]
 pub struct InstitutionId(String);
 
+/// The id under which the scheme itself is ruled. No institution has it.
+const SCHEME: &str = "scheme";
+
 impl InstitutionId {
+    /// The id under which the scheme itself is ruled.
+    pub fn of_scheme() -> Self {
+        Self(SCHEME.to_owned())
+    }
+
+    /// Whether it is the id under which the scheme itself is ruled, which no institution has.
+    pub fn is_scheme(&self) -> bool {
+        self.0 == SCHEME
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -86,6 +99,16 @@ mod tests {
                 Err(Rule::InstitutionId),
                 "{id:?}"
             );
+        }
+    }
+
+    #[test]
+    fn one_id_is_of_no_institution() {
+        let scheme: InstitutionId = "scheme".parse().unwrap();
+        assert_eq!(scheme, InstitutionId::of_scheme());
+        assert!(scheme.is_scheme());
+        for other in ["alfa", "schemes", "schem", "-scheme"] {
+            assert!(!other.parse::<InstitutionId>().unwrap().is_scheme());
         }
     }
 

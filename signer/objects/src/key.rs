@@ -66,11 +66,27 @@ pub enum Purpose {
     SigningCa,
     /// Authorizations.
     Authorization,
+    /// Answers to whoever asks whether a device's certificate is revoked (RFC 6960).
+    Ocsp,
+    /// What the audit record comes to.
+    Audit,
+    /// Statements.
+    Statement,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 3] = [Self::DeviceCa, Self::SigningCa, Self::Authorization];
+    pub const ALL: [Self; 6] = [
+        Self::DeviceCa,
+        Self::SigningCa,
+        Self::Authorization,
+        Self::Ocsp,
+        Self::Audit,
+        Self::Statement,
+    ];
+    /// The words of all of them, for people.
+    pub const WORDS: &'static str =
+        "device-ca, signing-ca, authorization, ocsp, audit or statement";
 
     /// The word: the key's label in the token, and its name in the store and in proposals.
     pub const fn name(self) -> &'static str {
@@ -78,6 +94,49 @@ impl Purpose {
             Self::DeviceCa => "device-ca",
             Self::SigningCa => "signing-ca",
             Self::Authorization => "authorization",
+            Self::Ocsp => "ocsp",
+            Self::Audit => "audit",
+            Self::Statement => "statement",
+        }
+    }
+
+    /// What the key is for that certifies one of this purpose; nothing for a CA's, which the root of its hierarchy certifies.
+    pub const fn certified_by(self) -> Option<Self> {
+        match self {
+            Self::DeviceCa | Self::SigningCa => None,
+            Self::Authorization | Self::Audit | Self::Statement => Some(Self::SigningCa),
+            Self::Ocsp => Some(Self::DeviceCa),
+        }
+    }
+
+    /// Whether it is a CA's.
+    pub const fn is_ca(self) -> bool {
+        self.certified_by().is_none()
+    }
+
+    /// The longest time in which a key of this purpose signs, in days from its certificate's notBefore on: the originator
+    /// usage period of a private signature key is one to three years at most (NIST SP 800-57 part 1 rev. 5 s5.3.6), and
+    /// what many rely on for long is signed by each key for less.
+    pub const fn cryptoperiod_days(self) -> u16 {
+        match self {
+            Self::DeviceCa | Self::SigningCa | Self::Authorization => 1_096,
+            // Its certificate cannot be revoked (RFC 6960 s4.2.2.2.1): its end alone limits what a lost key can do.
+            Self::Ocsp => 90,
+            // What stands under one signature is years of the record: no key vouches for more than one of them.
+            Self::Audit => 366,
+            Self::Statement => 731,
+        }
+    }
+
+    /// How many days before the end of its cryptoperiod the next key is to be planned.
+    pub const fn notice_days(self) -> u16 {
+        match self {
+            Self::DeviceCa
+            | Self::SigningCa
+            | Self::Authorization
+            | Self::Audit
+            | Self::Statement => 60,
+            Self::Ocsp => 30,
         }
     }
 }
@@ -87,7 +146,7 @@ impl FromStr for Purpose {
 
     fn from_str(word: &str) -> Result<Self, Rule> {
         let found = Self::ALL.into_iter().find(|one| one.name() == word);
-        found.ok_or(Rule::OneOf("device-ca, signing-ca, authorization"))
+        found.ok_or(Rule::OneOf(Self::WORDS))
     }
 }
 
@@ -155,12 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn whoever_certifies_a_key_is_a_ca_and_comes_before_it() {
+        for purpose in Purpose::ALL {
+            let by = purpose.certified_by();
+            assert!(
+                by.is_none_or(|by| by.is_ca() && by < purpose),
+                "{purpose:?}"
+            );
+            assert_eq!(purpose.is_ca(), purpose.name().ends_with("-ca"));
+            assert!((1..=1_096).contains(&purpose.cryptoperiod_days()));
+            assert!(purpose.notice_days() * 3 <= purpose.cryptoperiod_days());
+        }
+    }
+
+    #[test]
     fn purposes_and_states_have_one_word_each() {
         for purpose in Purpose::ALL {
             assert_eq!(purpose.name().parse(), Ok(purpose));
         }
         assert!("Device-ca".parse::<Purpose>().is_err());
         assert!(Purpose::ALL.is_sorted());
+        let mut words = Purpose::WORDS
+            .split([',', ' '])
+            .filter(|word| !["", "or"].contains(word));
+        assert!(words.by_ref().eq(Purpose::ALL.map(Purpose::name)));
         let mut words = KeyState::ALL.map(KeyState::name);
         words.sort_unstable();
         assert!(words.windows(2).all(|two| two.first() != two.last()));

@@ -84,6 +84,17 @@ impl TrustDocument {
         &self.signing_root_crl
     }
 
+    /// The same, judging by another CRL of its signing root; nothing if this is not its root's, or no newer than its own. Its
+    /// version and digest stay those of the text.
+    pub fn with_root_crl(&self, crl: &CertificateRevocationList) -> Option<Self> {
+        let newer = crl.number() > self.signing_root_crl.number();
+        let follows = newer && crl.verify_issued_by(&self.signing_root).is_ok();
+        follows.then(|| Self {
+            signing_root_crl: crl.clone(),
+            ..self.clone()
+        })
+    }
+
     /// The institutions whose authorizations count.
     pub fn trusted(&self) -> &[TrustedInstitution] {
         &self.trusted

@@ -22,7 +22,8 @@ impl Authority {
         let (policy, now) = (ctx.policy()?, self.clock.now());
         let device = view
             .device
-            .filter(|d| policy.allows_issuer(&d.issuer) && !d.expired(now));
+            .filter(|d| policy.allows_issuer(&d.issuer) && !d.expired(now))
+            .filter(|d| !ctx.snapshot.is_revoked_ca(&d.issuer, d.issuer_key));
         let Some(device) = device else {
             return self
                 .refuse_acceptance(ctx, id, Reason::DeviceNotAcceptable)

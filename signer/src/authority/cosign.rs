@@ -5,19 +5,19 @@ use semops_pki::algorithm::sha256;
 use uuid::{Builder, Uuid};
 
 use crate::{
-    authority::{Authority, Context, Refused},
+    authority::{Authority, Context, Refused, failover::Failover},
     clock::Timestamp,
     domain::{
         device::DeviceId,
         key::Purpose,
-        operation::Kind,
+        operation::{Kind, MoneyLimits},
         outcome::{Ending, Outcome, State},
     },
     error::{Error, Reason},
     fault::{self, Point},
     metrics::{Flow, Stage},
-    policy::{Denial, ProvenOrder, prove},
-    signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, SigningError},
+    policy::{Approved, Denial, ProvenOrder, prove},
+    signing::{AuthorizationIds, BankReferences, Draft, OrderDraft, Patience, SigningError},
     store::{Earlier, OrderRecall, Refusal},
 };
 
@@ -125,29 +125,63 @@ impl Authority {
 
         fault::point(Point::CosignDecided);
 
-        // 6 freeze, if the token would take it: what waits unsigned holds the device's money
-        self.tokens.keys.has_room(&ctx.institution)?;
-        let draft = OrderDraft {
-            origin: ctx.origin.clone(),
-            generation: ctx.snapshot.generation(),
-            content,
-            ids: authorization_ids()?,
-            references: ask.references,
-        };
-        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = self.signing_key(keyring, Purpose::Authorization, now)?;
-        let draft = Draft::authorization(&approved, &key, draft, now).map_err(Error::internal)?;
-        fault::point(Point::CosignFrozen);
-
-        // 7 sign
-        match self.signer.sign_once(draft, keyring, ctx.deadline).await {
+        // 6 freeze, 7 sign
+        let signed = self.sign_order(ctx, &approved, &ask.references, content);
+        match signed.await? {
             Ok(outcome) => answer(jti, outcome),
-            Err(why) if self.is_succeeded(keyring, &key, &why) => Err(Error::Stale),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
                     self.audit_order(ctx, &recall, jti, reason).await?;
                 }
                 Err(refused.into())
+            }
+        }
+    }
+
+    /// Steps 6 and 7, again with a key in another token if the first one fails, and with another key if that one is worn out.
+    async fn sign_order(
+        &self,
+        ctx: &Context,
+        approved: &Approved<ProvenOrder, MoneyLimits>,
+        references: &BankReferences,
+        content: [u8; 32],
+    ) -> Result<Result<Outcome, SigningError>, Error> {
+        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
+        let mut tokens = Failover::new(self, keyring, Purpose::Authorization);
+        let (mut instead_of, mut after) = (None, None);
+        loop {
+            // 6 freeze, if the token would take it: what waits unsigned holds the device's money
+            let now = self.clock.now();
+            let key = tokens.key(now)?;
+            let keys = &self.tokens.keys;
+            keys.has_room(&ctx.institution, key.record().id)?;
+            let draft = OrderDraft {
+                origin: ctx.origin.clone(),
+                generation: ctx.snapshot.generation(),
+                content,
+                ids: authorization_ids()?,
+                references: references.clone(),
+                instead_of,
+            };
+            let draft = Draft::authorization(approved, &key, draft, now);
+            let draft = draft.map_err(Error::internal)?;
+            fault::point(Point::CosignFrozen);
+
+            // 7 sign
+            let patience = Patience {
+                after,
+                ..tokens.patience(&key, ctx.deadline, now)
+            };
+            match self.signer.sign_once(draft, keyring, patience).await {
+                Err(SigningError::TokenFailed { intent, why, .. })
+                    if tokens.goes_on(&key, ctx.deadline, now) =>
+                {
+                    (instead_of, after) = (Some(intent), Some(why));
+                }
+                Err(SigningError::Refused(Refusal::KeyWornOut))
+                    if tokens.passes_over(&key, ctx.deadline, now) => {}
+                Err(why) if self.is_succeeded(keyring, &key, &why) => return Err(Error::Stale),
+                signed => return Ok(signed),
             }
         }
     }
@@ -241,9 +275,18 @@ fn proven(
         .device
         .as_ref()
         .filter(|_| recall.acceptance.is_some());
-    flow.step(Stage::Prove, || {
+    let proven = flow.step(Stage::Prove, || {
         prove(order, &ctx.institution, accepted, now)
-    })
+    })?;
+    // Nobody who follows the device's chain to the root would believe it any more.
+    let by_revoked_ca = accepted.is_some_and(|device| {
+        ctx.snapshot
+            .is_revoked_ca(&device.issuer, device.issuer_key)
+    });
+    if by_revoked_ca {
+        return Err(Denial(Reason::DeviceRevoked));
+    }
+    Ok(proven)
 }
 
 /// How a refusal by proof or policy reaches the caller.
@@ -266,6 +309,7 @@ fn audited(error: &SigningError) -> Option<Reason> {
         SigningError::Refused(Refusal::DeviceRevoked) => Some(Reason::DeviceRevoked),
         SigningError::Refused(Refusal::NotAccepted) => Some(Reason::DeviceNotAccepted),
         SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
+        SigningError::Refused(Refusal::KeyWornOut) => Some(Reason::KeyWornOut),
         SigningError::Refused(
             Refusal::Stale
             | Refusal::PublicKeyTaken
@@ -276,6 +320,7 @@ fn audited(error: &SigningError) -> Option<Reason> {
         | SigningError::Conflict
         | SigningError::Store(_)
         | SigningError::Hsm(_)
+        | SigningError::TokenFailed { .. }
         | SigningError::FaultySignature(_) => None,
     }
 }
@@ -296,7 +341,8 @@ fn answer(jti: Uuid, outcome: Outcome) -> Result<Cosigned, Error> {
                 authorization_jws,
             })
         }
-        (State::Pending, ..) => Err(Error::internal("an ended order is pending")),
+        // Its row went over to another key before it could end.
+        (State::Pending, ..) => Err(Error::Stale),
         // Also of one that was authorized, once that is not kept any longer.
         (State::Authorized | State::Denied | State::Expired | State::Failed, ..) => {
             let reason = outcome.reason.as_deref().and_then(Reason::named);

@@ -1,51 +1,36 @@
 //! Owns the making of a key: asked for on record, made in the token, recorded, named, and one thing signed of it: the
-//! certificate of an authorization key by the institution's signing CA, or the certification request of a CA's key by that
-//! key itself. Nothing else is signed with it until a change takes it up.
+//! certificate by the CA of the institution that certifies such keys, or the certification request of a CA's key by that key
+//! itself. Nothing else is signed with it until a change takes it up.
 //!
 //! Whatever ends a process between two steps, the same request goes on from there: the record knows the request and its
 //! key, and the token's key carries the request until it has its name.
 
-use semops_objects::ca;
-use semops_pki::{
-    issuer::{Addresses, Content, Issuer, Subject},
-    request,
-    signed::ToBeSigned,
-};
-use uuid::Uuid;
+use semops_pki::algorithm::sha256;
+use uuid::{Builder, Uuid};
 
 use crate::{
-    authority::{Authority, Context, KeyShown, Refused, ca_address, crl_address},
-    clock::Timestamp,
-    domain::{
-        key::{Purpose, SigningKey},
-        keyring::Keyring,
-        new_key::{MadeKey, NewKey},
-        outcome::State,
-    },
+    authority::{Authority, Context, KeyShown, Refused},
+    domain::{key::Purpose, new_key::NewKey},
     error::{Error, Reason},
     fault::{self, Point},
     hsm,
-    signing::{Draft, NewKeyDraft},
     store::{Asked, KeyAsk},
 };
 
-/// The common name of every authorization certificate.
-const AUTHORIZATION: &str = "authorization";
-/// The validity of an authorization certificate, days: two years.
-const AUTHORIZATION_DAYS: i64 = 730;
-const SECONDS_PER_DAY: i64 = 86_400;
-/// How far before now a certificate's validity begins, seconds: verifiers have clocks of their own.
-const BACKDATED_SECONDS: i64 = 300;
-
 impl Authority {
-    /// Makes a key of the caller's institution, or goes on with the one that `request` asked for before.
+    /// Makes a key in the token of the caller's institution that has this label, or in its first one, or goes on with the
+    /// one that `request` asked for before.
     pub async fn create_key(
         &self,
         ctx: &Context,
         purpose: Purpose,
         request: Uuid,
+        token: Option<&str>,
     ) -> Result<KeyShown, Error> {
+        let (request, token) = self.place(ctx, request, token)?;
         let keyring = ctx.snapshot.keyring(&ctx.institution)?;
+
+        self.check_usage(purpose)?;
 
         // 1 record what is asked for
         let new = self.ask_for_key(ctx, purpose, request).await?;
@@ -56,7 +41,7 @@ impl Authority {
             Some(made) => made,
             None => {
                 let (keys, institution) = (&self.tokens.keys, &ctx.institution);
-                let public = keys.generate(institution, request, purpose, ctx.deadline);
+                let public = keys.generate(institution, token, request, purpose, ctx.deadline);
                 let public = public.await?;
                 fault::point(Point::CreateKeyGenerated);
 
@@ -92,6 +77,33 @@ impl Authority {
         self.key(ctx, made.id()).await
     }
 
+    /// A request asks for one key in each token: what is made for it in a further one is made, and recorded, under a name of
+    /// its own. Were it not, a repetition that names another token would leave a pair behind in the first.
+    fn place<'t>(
+        &self,
+        ctx: &Context,
+        request: Uuid,
+        token: Option<&'t str>,
+    ) -> Result<(Uuid, Option<&'t str>), Error> {
+        let Some(label) = token else {
+            return Ok((request, None));
+        };
+        let labels = self.tokens.keys.labels(&ctx.institution);
+        match labels.iter().position(|known| known == label) {
+            Some(0) => Ok((request, None)),
+            Some(_) => {
+                let digest = sha256(&[request.as_bytes(), label.as_bytes()].concat());
+                let octets = digest.first_chunk().copied().unwrap_or_default();
+                Ok((Builder::from_custom_bytes(octets).into_uuid(), token))
+            }
+            None => Err(Error::invalid(
+                Reason::InvalidField,
+                "token",
+                "no token of the institution has this label",
+            )),
+        }
+    }
+
     async fn ask_for_key(
         &self,
         ctx: &Context,
@@ -112,6 +124,8 @@ impl Authority {
             Asked::Stale => return Err(Error::Stale),
             Asked::Otherwise => Reason::KeyRequestConflict,
             Asked::TooMany => Reason::TooManyNewKeys,
+            Asked::Discarded => Reason::KeyDiscarded,
+            Asked::Early => Reason::OldProgramsMayServe,
         };
         let refused = Refused {
             operation: "key.ask",
@@ -125,89 +139,4 @@ impl Authority {
             _ => Error::Precondition(reason),
         })
     }
-
-    async fn sign_of(&self, ctx: &Context, keyring: &Keyring, new: &MadeKey) -> Result<(), Error> {
-        let now = self.clock.now();
-        let draft = |to_be_signed| NewKeyDraft {
-            origin: ctx.origin.clone(),
-            generation: ctx.snapshot.generation(),
-            to_be_signed,
-        };
-        let ended = if new.purpose == Purpose::Authorization {
-            let ca = self.signing_key(keyring, Purpose::SigningCa, now)?;
-            let serial = self
-                .tokens
-                .keys
-                .random(&ctx.institution, ctx.deadline)
-                .await?;
-            let draft = draft(self.authorization_certificate(&ca, new, serial, now)?);
-            let serial = serial.into_iter().skip_while(|octet| *octet == 0).collect();
-            let draft = Draft::authorization_certificate(new, &ca, draft, serial, now);
-            let draft = draft.map_err(Error::internal)?;
-            self.signer.sign_once(draft, keyring, ctx.deadline).await?
-        } else {
-            let draft = draft(certification_request(new)?);
-            let draft = Draft::certification_request(new, draft, now).map_err(Error::internal)?;
-            let alone = new.alone();
-            self.signer.sign_once(draft, &alone, ctx.deadline).await?
-        };
-        if ended.state == State::Authorized {
-            return Ok(());
-        }
-        let reason = ended.reason.as_deref().and_then(Reason::named);
-        Err(Error::Unavailable {
-            reason: reason.unwrap_or(Reason::Overdue),
-            cause: "what was to be signed of a new key ended without a signature".into(),
-        })
-    }
-
-    fn authorization_certificate(
-        &self,
-        ca: &SigningKey,
-        new: &MadeKey,
-        serial: [u8; 16],
-        now: Timestamp,
-    ) -> Result<ToBeSigned, Error> {
-        let record = ca.record();
-        let certificate = record.chain.first();
-        let certificate =
-            certificate.ok_or_else(|| Error::internal("a CA key has no certificate"))?;
-        let base = &self.setup.public_base_url;
-        let until = now.plus_seconds(AUTHORIZATION_DAYS.saturating_mul(SECONDS_PER_DAY));
-        let since = now.plus_seconds(-BACKDATED_SECONDS);
-        Issuer::new(certificate.clone())
-            .and_then(|issuer| {
-                issuer.certificate(
-                    &Content {
-                        organization: record.institution.as_str(),
-                        public_key: &new.public,
-                        serial,
-                        not_before: since.max(record.not_before).seconds(),
-                        not_after: until.min(record.not_after).seconds(),
-                    },
-                    Subject::Authorization {
-                        common_name: AUTHORIZATION,
-                    },
-                    Some(Addresses {
-                        crl: &crl_address(base, record),
-                        ca_certificate: &ca_address(base, record),
-                    }),
-                    &self.setup.oids,
-                )
-            })
-            .map_err(Error::internal)
-    }
-}
-
-/// What a CA's key signs of itself: the name is the one that `softhsm-setup certify` certifies.
-fn certification_request(new: &MadeKey) -> Result<ToBeSigned, Error> {
-    let hierarchy = match new.purpose {
-        Purpose::DeviceCa => "device",
-        Purpose::SigningCa => "signing",
-        Purpose::Authorization => {
-            return Err(Error::internal("an authorization key is no CA's"));
-        }
-    };
-    let name = ca::common_name(hierarchy, &new.public);
-    request::to_be_signed(new.institution.as_str(), &name, &new.public).map_err(Error::internal)
 }

@@ -1,6 +1,7 @@
 //! Owns the enrolment of a device: a certification request becomes a device certificate of the caller's institution.
 
 use semops_pki::{
+    algorithm::PublicKey,
     certificate::Certificate,
     error::RequestError,
     issuer::{Addresses, Content, Issuer, Subject},
@@ -9,7 +10,10 @@ use semops_pki::{
 };
 
 use crate::{
-    authority::{Authority, Context, Refused, ca_address, crl_address, device::device_chain},
+    authority::{
+        Authority, Context, Refused, ca_address, crl_address, device::device_chain,
+        failover::Failover,
+    },
     clock::Timestamp,
     domain::{
         device::{DeviceId, Reference},
@@ -21,6 +25,7 @@ use crate::{
     error::{Error, Reason},
     fault::{self, Point},
     metrics::Stage,
+    policy::{Approved, DevicesPerSubscriber},
     signing::{CertificateDraft, Draft, SigningError, enrollment_content},
     store::{EnrollmentRecall, Refusal},
 };
@@ -36,6 +41,20 @@ pub struct Enrolled {
     pub device: DeviceId,
     /// DER: its certificate, then its issuing CA's.
     pub chain: Vec<Vec<u8>>,
+}
+
+/// What a device certificate says of its device.
+pub(super) struct DeviceContent<'a> {
+    pub(super) device: DeviceId,
+    pub(super) serial: [u8; 16],
+    pub(super) public_key: &'a PublicKey,
+    pub(super) not_after: Timestamp,
+}
+
+/// The octets of a positive INTEGER.
+pub(super) fn trimmed(serial: [u8; 16]) -> Vec<u8> {
+    let octets = serial.into_iter();
+    octets.skip_while(|octet| *octet == 0).collect()
 }
 
 impl Authority {
@@ -85,40 +104,10 @@ impl Authority {
         let policy = ctx.policy()?;
         let approved = flow.step(Stage::Decide, || policy.approve_enrollment(request));
 
-        // 6 freeze
-        let now = self.clock.now();
-        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
-        let key = self.signing_key(keyring, Purpose::DeviceCa, now)?;
-        let (device, serial) = self.device_ids(ctx).await?;
-        let not_after = self.not_after(&key, now);
-        let draft = CertificateDraft {
-            origin: ctx.origin.clone(),
-            generation: ctx.snapshot.generation(),
-            device,
-            subscriber,
-            serial: serial
-                .iter()
-                .copied()
-                .skip_while(|octet| *octet == 0)
-                .collect(),
-            not_after,
-            to_be_signed: self.device_certificate(
-                &key,
-                approved.subject(),
-                device,
-                serial,
-                now,
-                not_after,
-            )?,
-        };
-        let draft =
-            Draft::device_certificate(&approved, &key, draft, now).map_err(Error::internal)?;
-        fault::point(Point::EnrollFrozen);
-
-        // 7 sign
-        match self.signer.sign_once(draft, keyring, ctx.deadline).await {
+        // 6 freeze, 7 sign
+        let (keyring, signed) = self.sign_device(ctx, &approved, &subscriber).await?;
+        match signed {
             Ok(outcome) => enrolled(keyring, outcome),
-            Err(why) if self.is_succeeded(keyring, &key, &why) => Err(Error::Stale),
             Err(SigningError::Conflict) => Err(Error::Conflict(Reason::RequestConflict)),
             Err(refused) => {
                 if let Some(reason) = audited(&refused) {
@@ -129,8 +118,70 @@ impl Authority {
         }
     }
 
+    /// Steps 6 and 7, again with a CA in another token if the first one fails, and with another CA if that one is worn out: the
+    /// certificate is by whoever signs it.
+    async fn sign_device<'k>(
+        &self,
+        ctx: &'k Context,
+        approved: &Approved<CertificationRequest, DevicesPerSubscriber>,
+        subscriber: &Reference,
+    ) -> Result<(&'k Keyring, Result<Outcome, SigningError>), Error> {
+        let keyring = ctx.snapshot.keyring(&ctx.institution)?;
+        let mut tokens = Failover::new(self, keyring, Purpose::DeviceCa);
+        loop {
+            // 6 freeze
+            let now = self.clock.now();
+            let key = tokens.key(now)?;
+            let draft = self.device_draft(ctx, approved, subscriber, &key, now);
+            let draft = Draft::device_certificate(approved, &key, draft.await?, now);
+            let draft = draft.map_err(Error::internal)?;
+            fault::point(Point::EnrollFrozen);
+
+            // 7 sign
+            let patience = tokens.patience(&key, ctx.deadline, now);
+            match self.signer.sign_once(draft, keyring, patience).await {
+                Ok(outcome)
+                    if outcome.token_failed() && tokens.goes_on(&key, ctx.deadline, now) => {}
+                Err(SigningError::Refused(Refusal::KeyWornOut))
+                    if tokens.passes_over(&key, ctx.deadline, now) => {}
+                Err(why) if self.is_succeeded(keyring, &key, &why) => return Err(Error::Stale),
+                signed => return Ok((keyring, signed)),
+            }
+        }
+    }
+
+    async fn device_draft(
+        &self,
+        ctx: &Context,
+        approved: &Approved<CertificationRequest, DevicesPerSubscriber>,
+        subscriber: &Reference,
+        key: &SigningKey,
+        now: Timestamp,
+    ) -> Result<CertificateDraft, Error> {
+        let (device, serial) = self.device_ids(ctx).await?;
+        let not_after = self.not_after(key, now);
+        Ok(CertificateDraft {
+            origin: ctx.origin.clone(),
+            generation: ctx.snapshot.generation(),
+            device,
+            subscriber: subscriber.clone(),
+            serial: trimmed(serial),
+            not_after,
+            to_be_signed: self.device_certificate(
+                key,
+                &DeviceContent {
+                    device,
+                    serial,
+                    public_key: approved.subject().public_key(),
+                    not_after,
+                },
+                now,
+            )?,
+        })
+    }
+
     /// A device id and a serial number, of 128 random bits each.
-    async fn device_ids(&self, ctx: &Context) -> Result<(DeviceId, [u8; 16]), Error> {
+    pub(super) async fn device_ids(&self, ctx: &Context) -> Result<(DeviceId, [u8; 16]), Error> {
         // Drawn together: the way to the token and back costs more than the draw.
         let octets = self
             .tokens
@@ -152,14 +203,12 @@ impl Authority {
         profile.min(key.record().not_after)
     }
 
-    fn device_certificate(
+    /// The bytes of a device certificate by `key`.
+    pub(super) fn device_certificate(
         &self,
         key: &SigningKey,
-        request: &CertificationRequest,
-        device: DeviceId,
-        serial: [u8; 16],
+        content: &DeviceContent<'_>,
         now: Timestamp,
-        not_after: Timestamp,
     ) -> Result<ToBeSigned, Error> {
         let record = key.record();
         let ca = record
@@ -167,7 +216,7 @@ impl Authority {
             .first()
             .ok_or_else(|| Error::internal("a CA key has no certificate"))?;
         let base = &self.setup.public_base_url;
-        let (institution, device) = (record.institution.as_str(), device.to_string());
+        let (institution, device) = (record.institution.as_str(), content.device.to_string());
         let not_before = now
             .seconds()
             .saturating_sub(BACKDATED_SECONDS)
@@ -177,10 +226,10 @@ impl Authority {
                 issuer.certificate(
                     &Content {
                         organization: institution,
-                        public_key: request.public_key(),
-                        serial,
+                        public_key: content.public_key,
+                        serial: content.serial,
                         not_before,
-                        not_after: not_after.seconds(),
+                        not_after: content.not_after.seconds(),
                     },
                     Subject::Device { device_id: &device },
                     Some(Addresses {
@@ -218,7 +267,7 @@ fn certified(ctx: &Context, recall: EnrollmentRecall) -> Result<Enrolled, Error>
 }
 
 /// An enrolment that was begun before may have ended with a certificate of an earlier CA.
-fn enrolled(keyring: &Keyring, outcome: Outcome) -> Result<Enrolled, Error> {
+pub(super) fn enrolled(keyring: &Keyring, outcome: Outcome) -> Result<Enrolled, Error> {
     match (outcome.state, outcome.device, outcome.artifact) {
         (State::Authorized, Some(device), Some(der)) => {
             let certificate = Certificate::from_der(&der).map_err(Error::internal)?;
@@ -251,6 +300,7 @@ fn audited(error: &SigningError) -> Option<Reason> {
         SigningError::OverLimit(limit) => Some((*limit).into()),
         SigningError::Refused(Refusal::PublicKeyTaken) => Some(Reason::KeyNotAcceptable),
         SigningError::Refused(Refusal::KeyNotActive) => Some(Reason::KeyNotActive),
+        SigningError::Refused(Refusal::KeyWornOut) => Some(Reason::KeyWornOut),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use semops_objects::{
-    change::{ChangeRefusal, KeyLife, Rotation, Standing},
+    change::{ChangeRefusal, KeyLife, Publication, Standing},
     institution::InstitutionId,
 };
 use semops_pki::{certificate::Certificate, profile::Oids};
@@ -15,6 +15,8 @@ use crate::{
     domain::{
         key::{Certifiers, KeyId, KeyRecord, Purpose},
         keyring::{Held, Keyring},
+        published_roots::RevokedCa,
+        scheme_roots::SchemeRoots,
     },
 };
 
@@ -23,10 +25,8 @@ use crate::{
 pub struct Grounds<'a> {
     /// The scheme's object identifiers.
     pub oids: &'a Oids,
-    /// The root of the device hierarchy.
-    pub device_root: &'a Certificate,
-    /// The root of the signing hierarchy.
-    pub signing_root: &'a Certificate,
+    /// The roots in force.
+    pub roots: &'a SchemeRoots,
     /// The keys of each institution of which the configuration names the certificates.
     pub keys: &'a BTreeMap<InstitutionId, Vec<Arc<KeyRecord>>>,
 }
@@ -53,7 +53,7 @@ pub(super) fn gather(
     let configured = grounds.keys.get(institution);
     let (mut held, mut unusable) = (Vec::<Held>::new(), Vec::new());
     let mut keys: Vec<_> = standing.keys().collect();
-    // Signing CAs come before what they have certified.
+    // CAs come before what they have certified.
     keys.sort_by_key(|(_, life)| life.purpose());
     for (key, life) in keys {
         let record = match life.certificate() {
@@ -71,7 +71,11 @@ pub(super) fn gather(
             }),
         };
         match record {
-            Ok(record) => held.push(Held::new(record, life.clone())),
+            Ok(record) => {
+                let revoked = grounds.roots.revocation(&record);
+                let revoked = revoked.map(|revoked| RevokedCa(revoked.reason));
+                held.push(Held::new(record, life.clone()).of_revoked_ca(revoked));
+            }
             Err(why) => unusable.push(Unusable { key, why }),
         }
     }
@@ -117,44 +121,51 @@ fn certify(
     purpose: Purpose,
     certificate: Certificate,
 ) -> Result<KeyRecord, String> {
-    let cas = held.iter().map(Held::record);
-    let cas = cas.filter(|ca| ca.purpose == Purpose::SigningCa);
-    let signing_cas: Vec<&Certificate> = cas.filter_map(|ca| ca.chain.first()).collect();
+    let cas = |of: Purpose| {
+        let records = held
+            .iter()
+            .map(Held::record)
+            .filter(move |ca| ca.purpose == of);
+        records
+            .filter_map(|ca| ca.chain.first())
+            .collect::<Vec<&Certificate>>()
+    };
     let by = Certifiers {
-        device_root: grounds.device_root,
-        signing_root: grounds.signing_root,
-        signing_cas: &signing_cas,
+        roots: grounds.roots,
+        device_cas: &cas(Purpose::DeviceCa),
+        signing_cas: &cas(Purpose::SigningCa),
         oids: grounds.oids,
     };
     KeyRecord::certified(institution, purpose, key, certificate, by).map_err(|e| e.to_string())
 }
 
-/// Whether the key to which a rotation goes could sign with this certificate, from the time on that it names.
+/// Whether the key that a change publishes could sign with this certificate, from the time on that it names.
 ///
 /// # Errors
 /// `CERTIFICATE_INVALID` with the rule that is broken.
-pub(super) fn check_rotation(
+pub(super) fn check_publication(
     grounds: Grounds<'_>,
     standing: &Standing,
     keyring: &Keyring,
-    rotation: &Rotation,
+    publication: &Publication,
+    purpose: Purpose,
     certificate: Certificate,
 ) -> Result<(), ChangeRefusal> {
-    let from = standing.key(rotation.from);
-    let purpose = from
-        .ok_or(ChangeRefusal::KeyNotFound(rotation.from))?
-        .purpose();
     let (institution, held) = (standing.institution(), keyring.keys());
     let record = certify(
         grounds,
         institution,
         held,
-        rotation.to,
+        publication.key,
         purpose,
         certificate,
     )
     .map_err(ChangeRefusal::Certificate)?;
-    let at = i64::try_from(rotation.activate_at).unwrap_or(i64::MAX);
+    if let Some(revoked) = grounds.roots.revocation(&record) {
+        let why = RevokedCa(revoked.reason).to_string();
+        return Err(ChangeRefusal::Certificate(why));
+    }
+    let at = i64::try_from(publication.activate_at).unwrap_or(i64::MAX);
     let at = Timestamp::from_seconds(at);
     if record.not_before <= at && at < record.signs_until {
         return Ok(());

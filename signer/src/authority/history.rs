@@ -1,10 +1,10 @@
 //! Owns the verification of an institution's history: every change that was executed is judged again, at the time of its
 //! execution and by the custodians of then, from the ceremony that the configuration pins.
 
-use semops_objects::change::{Approval, ChangeId, Judgement, Proposal, Standing};
+use semops_objects::change::{Approval, ChangeId, Judgement, Moment, Proposal, Standing};
 
 use crate::{
-    authority::change::{seconds, waits_until},
+    authority::change::seconds,
     domain::{
         ceremony::Ceremony,
         change::{ChangeState, StoredChange},
@@ -35,6 +35,9 @@ pub enum BadHistory {
         "the record holds no ceremony; load the one that the configuration names with `signer change load FILE`"
     )]
     Absent,
+    /// A row of it cannot be read.
+    #[error("{0}")]
+    Damaged(String),
     /// It begins otherwise.
     #[error("it begins with {found}, not with the ceremony {pinned} that the configuration names")]
     OtherCeremony {
@@ -145,17 +148,22 @@ fn next(
     registers: &[&StoredDocument],
 ) -> Result<Standing, String> {
     let (proposal, approvals, at) = read(change)?;
-    let judgement = standing.judge(&proposal, &approvals, at);
-    let Judgement::Approved(approved) = judgement.map_err(|e| e.to_string())? else {
-        return Err("too few have approved it".to_owned());
+    let moment = Moment {
+        taken_at: seconds(change.proposed_at),
+        now: at,
     };
-    let waited = waits_until(standing, &proposal, change).is_none_or(|until| {
-        let executed = change.ended_at.unwrap_or(change.proposed_at);
-        until <= executed
-    });
-    if !waited {
-        return Err("it is a recovery, and was executed before its delay had passed".to_owned());
-    }
+    let judgement = standing.judge(&proposal, &approvals, moment);
+    let approved = match judgement.map_err(|e| e.to_string())? {
+        Judgement::Approved(approved) => approved,
+        Judgement::Waits { .. } => {
+            return Err(
+                "it is a recovery, and was executed before its delay had passed".to_owned(),
+            );
+        }
+        Judgement::Pending { .. } | Judgement::Rejected => {
+            return Err("too few have approved it".to_owned());
+        }
+    };
     let version = proposal.operation().document();
     let version = version.filter(|name| name.kind == DocumentKind::Custodians);
     let register = version.and_then(|name| {

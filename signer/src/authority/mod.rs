@@ -3,22 +3,30 @@
 mod accept;
 mod admit;
 mod adopt_keys;
+mod certify_key;
 mod change;
 mod cosign;
 mod create_key;
+mod destroy_keys;
 mod device;
+mod discard_key;
 mod enroll;
 mod erase;
+mod failover;
 mod gather_keys;
 mod history;
 mod lead;
 mod lending;
 mod list_devices;
+mod list_signed;
 mod observe;
 mod prune;
 mod publish_crl;
+mod publishers;
 mod readiness;
+mod reads;
 mod refusals;
+mod reissue;
 mod restore;
 mod revoke;
 mod ruled;
@@ -28,6 +36,7 @@ mod show_status;
 mod snapshot;
 mod step_down;
 mod sweep;
+mod take_roots;
 mod verify;
 
 #[cfg(test)]
@@ -36,7 +45,7 @@ mod interleavings;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use semops_objects::institution::InstitutionId;
-use semops_pki::{certificate::Certificate, profile::Oids};
+use semops_pki::profile::Oids;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -46,24 +55,35 @@ pub use change::{
     BringError, BroughtIn, ChangeError, ChangeShown, Deciding, Listing, Rules, bring_change,
 };
 pub use cosign::{Cosign, Cosigned};
+pub use destroy_keys::dispensable_keys;
 pub use device::{DeviceShown, Issued};
 pub use enroll::Enrolled;
 pub use erase::erase;
 pub use gather_keys::Grounds;
 use lending::Lending;
 pub use list_devices::DevicesShown;
+pub use list_signed::{SignedObjects, SignedShown};
+use observe::Worn;
 pub use prune::Pruned;
 use prune::Pruning;
 use publish_crl::CrlsInForce;
 pub use publish_crl::{Ca, Published, ca_address, crl_address};
+pub use publishers::publishers;
 use readiness::Readiness;
+use reads::Reads;
+pub use reissue::Reissued;
 pub use restore::{IssuingCa, PublishedFile, PublishedMistakes, RestoreError, after_restore};
 pub use ruled::{Unapproved, What};
 pub use show_keys::KeyShown;
-pub use show_status::{StatusShown, TokenShown};
+pub use show_status::StatusShown;
 pub use snapshot::Snapshot;
+pub use take_roots::TakeRootsError;
 
-pub use crate::{hsm::Health, signing::BankReferences};
+pub use crate::{
+    hsm::{Health, TokenView},
+    signing::BankReferences,
+    store::SignedPlace,
+};
 
 use self::refusals::Refusals;
 
@@ -77,6 +97,7 @@ use crate::{
         key::{KeyRecord, Purpose, SigningKey},
         keyring::{Keyring, NoActiveKey},
         retention::Retention,
+        scheme_roots::SchemeRoots,
     },
     error::{Error, Reason},
     hsm,
@@ -116,15 +137,6 @@ impl Context {
     }
 }
 
-/// An offline root: published here, never used here.
-#[derive(Debug)]
-pub struct Root {
-    /// Its certificate.
-    pub certificate: Certificate,
-    /// Its CRL, DER.
-    pub crl: Vec<u8>,
-}
-
 /// What the use cases are set up with: machine matters, from the configuration.
 #[derive(Debug)]
 pub struct Setup {
@@ -142,10 +154,8 @@ pub struct Setup {
     pub crl_refresh_hours: u32,
     /// For how long what is kept.
     pub retention: Retention,
-    /// The root of the device hierarchy.
-    pub device_root: Root,
-    /// The root of the signing hierarchy.
-    pub signing_root: Root,
+    /// The roots in force at the start, and those that are published here.
+    pub roots: SchemeRoots,
     /// The institutions with tokens here, each with the keys that the configuration names.
     pub institutions: BTreeMap<InstitutionId, Vec<Arc<KeyRecord>>>,
     /// The first change of each of them, from which whatever rules it is verified.
@@ -153,12 +163,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// By what keys are certified.
-    pub fn grounds(&self) -> Grounds<'_> {
+    /// By what keys are certified and documents judged, with the roots now in force.
+    pub fn grounds<'a>(&'a self, roots: &'a SchemeRoots) -> Grounds<'a> {
         Grounds {
             oids: &self.oids,
-            device_root: &self.device_root.certificate,
-            signing_root: &self.signing_root.certificate,
+            roots,
             keys: &self.institutions,
         }
     }
@@ -191,7 +200,9 @@ pub struct Authority {
     lending: Option<Lending>,
     refusals: Refusals,
     clock: Clock,
+    roots: watch::Sender<Arc<SchemeRoots>>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    reads: Reads,
     crl_due: Notify,
     /// What this process leads the scheduled work as.
     replica: Uuid,
@@ -199,6 +210,7 @@ pub struct Authority {
     pruning: Pruning,
     crls: CrlsInForce,
     missed: Missed,
+    worn: Worn,
     metrics: Metrics,
 }
 
@@ -213,8 +225,9 @@ impl Authority {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        let nothing = Snapshot::default();
-        let snapshot = Snapshot::read(store.as_ref(), &setup, &nothing, clock.now()).await?;
+        let roots = Arc::new(setup.roots.clone());
+        let read = Snapshot::read(store.as_ref(), &setup, &roots, None, clock.now());
+        let snapshot = read.await?;
         snapshot.tell();
         let readiness = Readiness::held_until(store.held_until().await?);
         let limits = Arc::new(limits);
@@ -229,13 +242,16 @@ impl Authority {
             lending,
             refusals: Refusals::default(),
             clock,
+            roots: watch::Sender::new(roots),
             snapshot: watch::Sender::new(Arc::new(snapshot)),
+            reads: Reads::default(),
             crl_due: Notify::new(),
             replica: Uuid::new_v4(),
             readiness,
             pruning: Pruning::default(),
             crls: CrlsInForce::default(),
             missed: Missed::default(),
+            worn: Worn::default(),
             metrics,
         })
     }
@@ -263,7 +279,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<SigningKey, Error> {
         let keys = &self.tokens.keys;
-        Ok(keyring.signing(purpose, now, |key| keys.has(&key.institution, key.id))?)
+        Ok(keyring.signing(purpose, now, |key| keys.fit(&key.institution, key.id))?)
     }
 
     /// Whether nothing was signed because another key signs by now. Then it is decided again.
@@ -299,6 +315,7 @@ impl From<SigningError> for Error {
             SigningError::Refused(refusal) => refusal.into(),
             SigningError::Store(error) => error.into(),
             SigningError::Hsm(error) => error.into(),
+            SigningError::TokenFailed { cause, .. } => (*cause).into(),
             SigningError::FaultySignature(_) => Self::Unavailable {
                 reason: Reason::FaultySignature,
                 cause: error.to_string(),
@@ -309,8 +326,12 @@ impl From<SigningError> for Error {
 
 impl From<NoActiveKey> for Error {
     fn from(error: NoActiveKey) -> Self {
+        let reason = match error {
+            NoActiveKey::Here(_) => Reason::KeyNotActive,
+            NoActiveKey::RevokedCa(..) => Reason::CaRevoked,
+        };
         Self::Unavailable {
-            reason: Reason::KeyNotActive,
+            reason,
             cause: error.to_string(),
         }
     }

@@ -18,9 +18,10 @@ use crate::{
     domain::{
         actor::{Actor, Origin},
         key::{KeyId, KeyRecord, Purpose},
-        keyring::Keyring,
+        keyring::{Held, Keyring},
         operation::{CrlRecord, OVERDUE_SECONDS},
         outcome::State,
+        published_roots::Hierarchy,
     },
     error::{Error, Reason},
     fault::{self, Point},
@@ -42,12 +43,12 @@ pub fn ca_address(base: &str, ca: &KeyRecord) -> String {
 /// A CA whose CRL is shown here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ca<'a> {
-    /// The offline root of the device hierarchy.
-    DeviceRoot,
-    /// The offline root of the signing hierarchy.
-    SigningRoot,
+    /// An offline root of this hierarchy: the one with this key, or the first one.
+    Root(Hierarchy, Option<KeyId>),
     /// That CA of an institution which issues now.
     Issuing(&'a InstitutionId, Purpose),
+    /// The CA of an institution with this key, whether it issues now or not.
+    Key(&'a InstitutionId, Purpose, KeyId),
     /// A CA of an institution, by the name under which it publishes.
     Published(&'a InstitutionId, &'a str),
 }
@@ -99,25 +100,21 @@ impl Calendar {
 }
 
 impl Authority {
-    /// Makes the CRLs of an institution that are due. One CA's failure does not keep another's from being made; the
-    /// last is returned.
-    pub async fn publish_crls(&self, institution: &InstitutionId) -> Result<u32, Error> {
-        let snapshot = self.snapshot();
-        let keyring = snapshot.keyring(institution)?;
-        let mut made = 0_u32;
-        let mut last = Ok(());
-        let now = self.clock.now();
-        for ca in keyring.keys().iter().filter(|key| key.answers(now)) {
-            match self.publish_crl(keyring, ca.record()).await {
-                Ok(true) => made = made.saturating_add(1),
-                Ok(false) => {}
-                Err(error) => last = Err(error),
-            }
-        }
-        last.map(|()| made)
+    /// The CAs of an institution that have certificates to answer for, each with a CRL of its own.
+    pub fn listing_cas(&self, institution: &InstitutionId) -> Result<Vec<KeyId>, Error> {
+        let (snapshot, now) = (self.snapshot(), self.clock.now());
+        let keys = snapshot.keyring(institution)?.keys().iter();
+        let answering = keys.filter(|key| key.answers(now));
+        Ok(answering.map(|key| key.record().id).collect())
     }
 
-    async fn publish_crl(&self, keyring: &Keyring, ca: &KeyRecord) -> Result<bool, Error> {
+    /// Makes the CRL of a CA, if it is due: whether it was made.
+    pub async fn publish_crl(&self, institution: &InstitutionId, ca: KeyId) -> Result<bool, Error> {
+        let snapshot = self.snapshot();
+        let keyring = snapshot.keyring(institution)?;
+        let Some(ca) = keyring.get(ca).map(Held::record) else {
+            return Ok(false);
+        };
         let now = self.clock.now();
         let calendar = self.calendar(now);
         let state = self.store.crl_state(ca.id).await?;
@@ -203,9 +200,13 @@ impl Authority {
     /// The newest CRL of a CA.
     pub async fn crl(&self, ca: Ca<'_>) -> Result<Published, Error> {
         let key = match ca {
-            Ca::DeviceRoot => return published(&self.setup.device_root.crl),
-            Ca::SigningRoot => return published(&self.setup.signing_root.crl),
-            Ca::Issuing(..) | Ca::Published(..) => self.issuing(ca),
+            Ca::Root(hierarchy, key) => {
+                let roots = self.roots();
+                let root = roots.published().named(hierarchy, key);
+                let root = root.ok_or(Error::NotFound(Reason::CrlNotFound))?;
+                return Ok(of_list(root.crl()));
+            }
+            Ca::Issuing(..) | Ca::Key(..) | Ca::Published(..) => self.issuing(ca),
         };
         let key = key.ok_or(Error::NotFound(Reason::CrlNotFound))?;
         match (self.store.crl_state(key.id).await?.newest, &key.first_crl) {
@@ -224,19 +225,30 @@ impl Authority {
     pub fn ca_certificate(&self, ca: Ca<'_>) -> Option<Vec<u8>> {
         let of = |certificate: &Certificate| certificate.der().to_vec();
         match ca {
-            Ca::DeviceRoot => Some(of(&self.setup.device_root.certificate)),
-            Ca::SigningRoot => Some(of(&self.setup.signing_root.certificate)),
-            Ca::Issuing(..) | Ca::Published(..) => self.issuing(ca)?.chain.first().map(of),
+            Ca::Root(hierarchy, key) => {
+                let roots = self.roots();
+                let root = roots.published().named(hierarchy, key)?;
+                Some(of(root.certificate()))
+            }
+            Ca::Issuing(..) | Ca::Key(..) | Ca::Published(..) => {
+                self.issuing(ca)?.chain.first().map(of)
+            }
         }
     }
 
     /// The key of an institution's CA.
     fn issuing(&self, ca: Ca<'_>) -> Option<Arc<KeyRecord>> {
         match ca {
-            Ca::DeviceRoot | Ca::SigningRoot => None,
+            Ca::Root(..) => None,
             Ca::Issuing(institution, purpose) => {
                 let keyring = self.published(institution)?;
                 keyring.issuing(purpose, self.clock.now()).cloned()
+            }
+            Ca::Key(institution, purpose, key) => {
+                let keyring = self.published(institution)?;
+                let mut cas = keyring.cas();
+                let found = cas.find(|ca| ca.id == key && ca.purpose == purpose);
+                found.cloned()
             }
             Ca::Published(institution, name) => {
                 self.published(institution)?.publisher(name).cloned()
@@ -279,11 +291,15 @@ fn in_force(
 
 fn published(der: &[u8]) -> Result<Published, Error> {
     let crl = CertificateRevocationList::from_der(der).map_err(Error::internal)?;
-    Ok(Published {
+    Ok(of_list(&crl))
+}
+
+fn of_list(crl: &CertificateRevocationList) -> Published {
+    Published {
         number: crl.number(),
         next_update: crl.next_update(),
-        der: der.to_vec(),
-    })
+        der: crl.der().to_vec(),
+    }
 }
 
 fn deadline() -> std::time::Instant {

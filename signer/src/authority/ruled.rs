@@ -1,7 +1,7 @@
 //! Owns what rules one institution as a snapshot holds it: what its verified history approves, and of what the record holds
 //! that which is so approved. Everything else is named, and not used.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use semops_objects::{
     change::{ChangeId, Standing},
@@ -13,14 +13,16 @@ use crate::{
     authority::{
         Setup,
         change::{Content, seconds},
-        gather_keys::{Unusable, gather},
+        gather_keys::{Grounds, Unusable, gather},
         history::{BadHistory, History, Recorded, goes_on},
     },
     clock::Timestamp,
     domain::{
         document::{DocumentKind, DocumentVersion, StoredDocument},
-        key::KeyState,
+        key::{KeyId, KeyState},
         keyring::Keyring,
+        published_roots::Hierarchy,
+        scheme_roots::SchemeRoots,
     },
     policy::{Policy, Register},
     store::{Histories, RegisteredKey},
@@ -38,6 +40,8 @@ pub(super) struct Ruled {
     pub(super) versions: Vec<DocumentVersion>,
     /// The keys that stand; nothing if nothing does.
     pub(super) keyring: Option<Arc<Keyring>>,
+    /// The keys of which the record says that they are destroyed.
+    destroyed: BTreeSet<KeyId>,
     unapproved: Vec<Unapproved>,
 }
 
@@ -92,10 +96,12 @@ impl Ruled {
     /// What rules `institution` by what the record holds; `held` is what ruled it before.
     pub(super) fn read(
         setup: &Setup,
+        roots: &SchemeRoots,
         institution: &InstitutionId,
         histories: &Histories,
         held: Option<&Self>,
     ) -> Self {
+        let grounds = setup.grounds(roots);
         let seen = held.map(|held| Arc::clone(&held.seen)).unwrap_or_default();
         match history(setup, institution, histories, held, &seen) {
             Ok(history) => {
@@ -104,8 +110,8 @@ impl Ruled {
                     history: Some(Arc::new(history)),
                     ..Self::default()
                 };
-                ruled.take(setup, institution, histories);
-                ruled.take_keys(setup, histories);
+                ruled.take(grounds, institution, histories);
+                ruled.take_keys(grounds, histories);
                 ruled
             }
             Err(bad) => Self {
@@ -120,11 +126,11 @@ impl Ruled {
     }
 
     /// Takes the keys that stand, with certificates that were approved.
-    fn take_keys(&mut self, setup: &Setup, histories: &Histories) {
+    fn take_keys(&mut self, grounds: Grounds<'_>, histories: &Histories) {
         let Some(standing) = self.standing() else {
             return;
         };
-        let (keyring, unusable) = gather(setup.grounds(), standing, &histories.certificates);
+        let (keyring, unusable) = gather(grounds, standing, &histories.certificates);
         self.keyring = Some(Arc::new(keyring));
         let unapproved = |Unusable { key, why }| Unapproved {
             what: What::Keys,
@@ -134,13 +140,13 @@ impl Ruled {
     }
 
     /// Takes the documents that are those which stand.
-    fn take(&mut self, setup: &Setup, institution: &InstitutionId, histories: &Histories) {
+    fn take(&mut self, grounds: Grounds<'_>, institution: &InstitutionId, histories: &Histories) {
         for kind in DocumentKind::ALL {
             let mut newest = histories.documents.iter();
             let stored = newest.find(|stored| {
                 stored.document.kind == kind && stored.document.institution == *institution
             });
-            if let Err(why) = self.take_one(setup, kind, stored) {
+            if let Err(why) = self.take_one(grounds, kind, stored) {
                 let what = What::Document(kind);
                 self.unapproved.push(Unapproved { what, why });
             }
@@ -149,7 +155,7 @@ impl Ruled {
 
     fn take_one(
         &mut self,
-        setup: &Setup,
+        grounds: Grounds<'_>,
         kind: DocumentKind,
         stored: Option<&StoredDocument>,
     ) -> Result<(), String> {
@@ -165,10 +171,10 @@ impl Ruled {
                 found.version, approved.version
             ));
         }
-        let content = Content::parse(kind, &stored.document.bytes, &setup.oids);
+        let content = Content::parse(kind, &stored.document.bytes, grounds);
         match content.map_err(|e| e.to_string())? {
             Content::Policy(policy) => self.policy = Some(policy),
-            Content::Trust(trust) => self.trust = Some(trust),
+            Content::Trust(trust) => self.trust = Some(newest(trust, grounds.roots)),
             Content::Callers(register) => self.register = Some(register),
             // Those by whom changes are judged are in the history.
             Content::Custodians => {}
@@ -179,6 +185,8 @@ impl Ruled {
 
     /// Compares the keys' states in the record with those that were approved.
     pub(super) fn compare(&mut self, keys: &[RegisteredKey], now: Timestamp) {
+        let destroyed = keys.iter().filter(|key| key.state == KeyState::Destroyed);
+        self.destroyed = destroyed.map(|key| key.id).collect();
         let Some(history) = self.history.clone() else {
             return;
         };
@@ -200,15 +208,36 @@ impl Ruled {
         }
     }
 
+    /// A row of its keys cannot be read: none is used.
+    pub(super) fn lose_keys(&mut self, why: String) {
+        self.keyring = None;
+        let what = What::Keys;
+        self.unapproved.push(Unapproved { what, why });
+    }
+
     /// What stands, if its history is verified.
     pub(super) fn standing(&self) -> Option<&Standing> {
         self.history.as_deref().map(History::standing)
+    }
+
+    /// Whether the record says that a key is destroyed.
+    pub(super) fn is_destroyed(&self, key: KeyId) -> bool {
+        self.destroyed.contains(&key)
     }
 
     /// The parts that the record holds otherwise than they were approved.
     pub(super) fn unapproved(&self) -> &[Unapproved] {
         &self.unapproved
     }
+}
+
+/// The document, judging by the CRL of its signing root that is published here, if that is newer than its own.
+fn newest(trust: Arc<TrustDocument>, roots: &SchemeRoots) -> Arc<TrustDocument> {
+    let roots = roots.published().of(Hierarchy::Signing).iter();
+    roots.fold(trust, |trust, root| match trust.with_root_crl(root.crl()) {
+        Some(newer) => Arc::new(newer),
+        None => trust,
+    })
 }
 
 fn history(
@@ -218,6 +247,10 @@ fn history(
     held: Option<&Ruled>,
     seen: &[ChangeId],
 ) -> Result<History, BadHistory> {
+    let mut damaged = histories.damaged.iter();
+    if let Some(found) = damaged.find(|row| row.institution.as_ref() == Some(institution)) {
+        return Err(BadHistory::Damaged(found.row.clone()));
+    }
     let recorded = histories.of(institution);
     goes_on(seen, &recorded.changes)?;
     let ceremony = setup

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use semops_objects::change::ChangeId;
+
 use crate::{
     authority::{Authority, Context},
     clock::Timestamp,
@@ -23,31 +25,22 @@ pub struct StatusShown {
     pub caller: String,
     /// The documents in force for its institution.
     pub documents: Vec<DocumentVersion>,
-    /// Its institution's token.
-    pub token: TokenShown,
+    /// Its institution's tokens: the first, and the further ones.
+    pub tokens: (hsm::TokenView, Vec<hsm::TokenView>),
     /// What is left of the limits.
     pub limits: Left,
+    /// The change of the scheme by which the roots are in force, with its number, if they are approved.
+    pub scheme: Option<(u64, ChangeId)>,
     /// How long no order is co-signed yet, after the record was restored.
     pub held: Duration,
-}
-
-/// A token, as its institution sees it.
-#[derive(Clone, Debug)]
-pub struct TokenShown {
-    /// What was found of it at start.
-    pub report: hsm::TokenReport,
-    /// How it fares.
-    pub health: hsm::Health,
-    /// What is counted.
-    pub gauges: hsm::Gauges,
 }
 
 impl Authority {
     /// Shows the service to a caller. It reads no record, so that it answers while the store does not.
     pub fn status(&self, ctx: &Context) -> Result<StatusShown, Error> {
-        let (institution, watch) = (&ctx.institution, &self.tokens.watch);
-        let (Some(report), Some(gauges)) = (watch.report(institution), watch.gauges(institution))
-        else {
+        let institution = &ctx.institution;
+        let mut tokens = self.tokens.watch.of(institution).into_iter();
+        let Some(first) = tokens.next() else {
             return Err(Error::not_served(institution));
         };
         Ok(StatusShown {
@@ -55,12 +48,9 @@ impl Authority {
             now: self.clock.now(),
             caller: ctx.origin.actor.to_string(),
             documents: ctx.snapshot.versions(institution).to_vec(),
-            token: TokenShown {
-                report,
-                health: watch.health(institution),
-                gauges,
-            },
+            tokens: (first, tokens.collect()),
             limits: self.limits_left(ctx)?,
+            scheme: self.roots().last_change(),
             held: self.held(),
         })
     }

@@ -10,10 +10,11 @@ use tracing::error;
 use crate::{
     authority::{
         Authority, Setup,
+        reads::Turn,
         ruled::{Ruled, Unapproved},
     },
     clock::Timestamp,
-    domain::{document::DocumentVersion, keyring::Keyring},
+    domain::{document::DocumentVersion, key::KeyId, keyring::Keyring, scheme_roots::SchemeRoots},
     error::Error,
     fault::{self, Point},
     policy::{Policy, Register},
@@ -21,10 +22,13 @@ use crate::{
 };
 
 /// All that is in force in one generation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Snapshot {
     generation: u64,
+    roots: Arc<SchemeRoots>,
     institutions: BTreeMap<InstitutionId, Ruled>,
+    /// Rows that cannot be read, nor whose they are.
+    strays: Vec<String>,
 }
 
 impl Snapshot {
@@ -32,33 +36,63 @@ impl Snapshot {
     pub(super) async fn read(
         store: &dyn Store,
         setup: &Setup,
-        held: &Self,
+        roots: &Arc<SchemeRoots>,
+        held: Option<&Self>,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let histories = store.histories().await?;
         let generation = histories.generation;
         let mut institutions = BTreeMap::new();
         for institution in setup.ceremonies.keys() {
-            let before = held.institutions.get(institution);
-            let mut ruled = Ruled::read(setup, institution, &histories, before);
-            let keys = store.keys(institution).await?;
-            // Of another generation they are compared with that one's: the next request asks for it.
-            if keys.generation == generation {
-                ruled.compare(&keys.keys, now);
+            let before = held.and_then(|held| held.of(institution));
+            let mut ruled = Ruled::read(setup, roots, institution, &histories, before);
+            match store.keys(institution).await {
+                // Of another generation they are compared with that one's: the next request asks for it.
+                Ok(keys) if keys.generation == generation => ruled.compare(&keys.keys, now),
+                Ok(_) => {}
+                Err(StoreError::Corrupt(why)) => ruled.lose_keys(why),
+                Err(error) => return Err(error),
             }
             institutions.insert(institution.clone(), ruled);
         }
+        let strays = histories.damaged.into_iter();
+        let strays = strays.filter(|row| row.institution.is_none());
         Ok(Self {
             generation,
+            roots: Arc::clone(roots),
             institutions,
+            strays: strays.map(|stray| stray.row).collect(),
         })
+    }
+
+    /// Whether it follows `held`: never with roots of before, and with others or of a later generation.
+    fn follows(&self, held: &Self) -> bool {
+        let of = |one: &Self| (one.generation, one.roots.revision());
+        let goes_on = self.roots.revision() >= held.roots.revision();
+        goes_on && of(self) > of(held)
+    }
+
+    /// The roots by which it was judged.
+    pub fn roots(&self) -> &SchemeRoots {
+        &self.roots
     }
 
     /// Logs what is not used.
     pub(super) fn tell(&self) {
+        for row in &self.strays {
+            error!(
+                row,
+                "the record holds what cannot be read, nor whose it is; it is not used"
+            );
+        }
         for (institution, ruled) in &self.institutions {
             for Unapproved { what, why } in ruled.unapproved() {
                 error!(%institution, what = what.name(), why, "the record holds what was not approved; it is not used");
+            }
+            let keys = ruled.keyring.iter().flat_map(|ring| ring.keys());
+            for (key, revoked) in keys.filter_map(|key| Some((key, key.revoked_ca()?))) {
+                let (key, purpose) = (key.record().id, key.record().purpose.name());
+                error!(%institution, %key, purpose, why = %revoked, "a key signs no more");
             }
         }
     }
@@ -95,6 +129,21 @@ impl Snapshot {
         let ruled = ruled.ok_or_else(|| Error::not_served(institution))?;
         let keyring = ruled.keyring.as_ref();
         keyring.ok_or_else(|| Error::not_approved(institution, "history"))
+    }
+
+    /// Whether a root has revoked the CA with this key.
+    pub(super) fn is_revoked_ca(&self, institution: &InstitutionId, key: KeyId) -> bool {
+        let keyring = self
+            .of(institution)
+            .and_then(|ruled| ruled.keyring.as_ref());
+        let held = keyring.and_then(|keyring| keyring.get(key));
+        held.is_some_and(|held| held.revoked_ca().is_some())
+    }
+
+    /// Whether the record says that a key is destroyed in its token.
+    pub(super) fn is_destroyed(&self, institution: &InstitutionId, key: KeyId) -> bool {
+        let ruled = self.of(institution);
+        ruled.is_some_and(|ruled| ruled.is_destroyed(key))
     }
 
     /// The institutions with their keys.
@@ -140,14 +189,28 @@ impl Authority {
         self.snapshot.subscribe()
     }
 
-    /// Reads the documents anew.
+    /// The documents as read after this call: by it, or for all who ask at one time.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Error> {
+        match self.reads.turn().await? {
+            Turn::Read(ended) => ended?,
+            Turn::Yours(reading) => {
+                let read = self.read().await;
+                reading.end(read.clone());
+                read?;
+            }
+        }
+        Ok(self.snapshot())
+    }
+
+    /// Reads the documents anew, and takes them if they follow those that there are.
+    async fn read(&self) -> Result<(), StoreError> {
         let (held, now) = (self.snapshot(), self.clock.now());
-        let fresh = Snapshot::read(self.store.as_ref(), &self.setup, &held, now).await?;
+        let (store, roots) = (self.store.as_ref(), self.roots());
+        let fresh = Snapshot::read(store, &self.setup, &roots, Some(&held), now).await?;
         let fresh = Arc::new(fresh);
         fault::point(Point::SnapshotRead);
         let taken = self.snapshot.send_if_modified(|held| {
-            let newer = held.generation < fresh.generation;
+            let newer = fresh.follows(held);
             if newer {
                 *held = Arc::clone(&fresh);
             }
@@ -157,14 +220,15 @@ impl Authority {
             fresh.tell();
         }
         fault::point(Point::SnapshotTaken);
-        Ok(self.snapshot())
+        Ok(())
     }
 
-    /// The documents in force now: as last read, if the store's generation is still theirs. For requests that read
-    /// nothing else from the store.
+    /// The documents in force now: as last read, if the store's generation and the roots are still theirs. For requests
+    /// that read nothing else from the store.
     pub async fn current(&self) -> Result<Arc<Snapshot>, Error> {
         let snapshot = self.snapshot();
-        if self.store.generation().await? == snapshot.generation {
+        let judged = snapshot.roots.revision() == self.roots().revision();
+        if self.store.generation().await? == snapshot.generation && judged {
             return Ok(snapshot);
         }
         self.refresh().await

@@ -31,8 +31,8 @@ pub struct CaFiles {
 }
 
 /// The `certificate` and the `crl` of a CA; the issuer of the CA is checked by the caller.
-pub(super) fn ca(mut reader: Reader<'_>) -> Option<CaFiles> {
-    let certificate = certificate(&mut reader, "certificate");
+pub(super) fn ca(reader: &mut Reader<'_>) -> Option<CaFiles> {
+    let certificate = certificate(reader, "certificate");
     let crl = reader.file("crl").and_then(|der| {
         let crl = CertificateRevocationList::from_der(&der);
         crl.map_err(|e| reader.wrong("crl", e.to_string(), "name the DER file of the CA's CRL"))

@@ -13,7 +13,7 @@ use semops_objects::institution::InstitutionId;
 use semops_pki::profile::Oids;
 use toml::Table;
 
-use crate::domain::{ceremony::Ceremony, retention::Retention};
+use crate::domain::{ceremony::Ceremony, retention::Retention, scheme_roots::SchemeRoots};
 
 mod environment;
 mod institution;
@@ -21,16 +21,18 @@ mod material;
 mod observation;
 mod reader;
 mod retention;
+mod roots;
 mod sections;
 mod store;
 mod tls;
 
 pub use environment::Environment;
-pub use institution::{Institution, KeyFiles};
+pub use institution::{FurtherToken, Institution, KeyFiles, TokenPin};
 pub use material::CaFiles;
 pub use observation::Collector;
 pub use reader::Mistake;
 use reader::{Mistakes, Reader};
+pub use roots::load_roots;
 pub use store::{Postgres, Store};
 pub use tls::Tls;
 
@@ -65,10 +67,8 @@ pub struct Config {
     pub crl: CrlTimes,
     /// For how long what is kept.
     pub retention: Retention,
-    /// The offline root of the device hierarchy.
-    pub device_root: CaFiles,
-    /// The offline root of the signing hierarchy.
-    pub signing_root: CaFiles,
+    /// The roots in force, and those that are published here.
+    pub roots: SchemeRoots,
     /// The institutions, at least one, each once.
     pub institutions: Vec<Institution>,
 }
@@ -153,12 +153,12 @@ impl fmt::Display for ConfigMistakes {
 impl std::error::Error for ConfigMistakes {}
 
 impl Config {
-    /// Reads and checks the file and every file that it names.
+    /// Reads and checks the file and every file that it names, at `now` (Unix seconds).
     ///
     /// # Errors
     /// All mistakes, in the order of the file.
-    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
-        load(file, sections::config)
+    pub fn load(file: &Path, now: i64) -> Result<Self, ConfigMistakes> {
+        load(file, |file| sections::config(file, now))
     }
 }
 
@@ -200,24 +200,22 @@ pub struct Ceremonies {
     pub ceremonies: BTreeMap<InstitutionId, Ceremony>,
     /// The keys with which it begins.
     pub keys: BTreeMap<InstitutionId, KeyFiles>,
-    /// The root of the device hierarchy.
-    pub device_root: CaFiles,
-    /// The root of the signing hierarchy.
-    pub signing_root: CaFiles,
+    /// The roots in force.
+    pub roots: SchemeRoots,
 }
 
 impl Ceremonies {
-    /// Reads and checks these parts of the file.
+    /// Reads and checks these parts of the file, at `now` (Unix seconds).
     ///
     /// # Errors
     /// All mistakes in these parts.
-    pub fn load(file: &Path) -> Result<Self, ConfigMistakes> {
+    pub fn load(file: &Path, now: i64) -> Result<Self, ConfigMistakes> {
         load(file, |mut file| {
             let scheme = sections::scheme(&mut file);
             let tables = file.tables("institution");
-            let (device_root, signing_root) = sections::hierarchies(&mut file);
-            let roots = (device_root.as_ref(), signing_root.as_ref());
-            let begun = institution::ceremonies(tables, scheme.as_deref(), roots);
+            let roots = roots::roots(&mut file, scheme.as_deref(), now);
+            let begun =
+                institution::ceremonies(tables, scheme.as_deref(), roots.published.as_ref());
             file.leave_the_rest();
             let (mut ceremonies, mut keys) = (BTreeMap::new(), BTreeMap::new());
             for (id, (ceremony, files)) in begun {
@@ -228,11 +226,22 @@ impl Ceremonies {
                 scheme: scheme?,
                 ceremonies,
                 keys,
-                device_root: device_root?,
-                signing_root: signing_root?,
+                roots: roots.in_force?,
             })
         })
     }
+}
+
+/// Reads the PIN files again that the file names. The rest of it is neither read nor checked.
+///
+/// # Errors
+/// All mistakes in this part.
+pub fn token_pins(file: &Path) -> Result<Vec<TokenPin>, ConfigMistakes> {
+    load(file, |mut file| {
+        let pins = institution::pins(file.tables("institution"));
+        file.leave_the_rest();
+        pins
+    })
 }
 
 fn load<T>(file: &Path, read: impl FnOnce(Reader<'_>) -> Option<T>) -> Result<T, ConfigMistakes> {
@@ -275,7 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("signer.toml");
         fs::write(&file, text).unwrap();
-        Config::load(&file)
+        Config::load(&file, 0)
             .unwrap_err()
             .0
             .into_iter()
@@ -290,6 +299,7 @@ mod tests {
             "grpc.certificate",
             "grpc.key",
             "grpc.client_root",
+            "roots.changes",
             "roots.device.certificate",
             "roots.device.crl",
             "roots.signing.certificate",
@@ -327,9 +337,35 @@ mod tests {
     }
 
     #[test]
+    fn further_tokens_are_named_once_and_are_few() {
+        let table = |label: &str| {
+            format!(
+                "\n[[institution.further_token]]\ntoken = \"{label}\"\npin_file = \"pins/more\"\n"
+            )
+        };
+        let found = |labels: &[&str]| {
+            let tables: String = labels.iter().copied().map(table).collect();
+            keys(&format!("{EXAMPLE}{tables}"))
+        };
+        let of = "institution[0].further_token";
+        let few = found(&["alfa-2", "alfa"]);
+        for (key, wrong) in [
+            ("[0].pin_file", true),
+            ("[1].pin_file", true),
+            ("[0].token", false),
+            ("[1].token", true),
+            ("", false),
+        ] {
+            let key = format!("{of}{key}");
+            assert_eq!(few.contains(&key), wrong, "{key} in {few:?}");
+        }
+        assert!(found(&["2", "3", "4", "5"]).contains(&of.to_owned()));
+    }
+
+    #[test]
     fn what_is_not_toml_is_one_mistake() {
         assert_eq!(keys("scheme = ").len(), 1);
-        let absent = Config::load(Path::new("no/such/file.toml")).unwrap_err();
+        let absent = Config::load(Path::new("no/such/file.toml"), 0).unwrap_err();
         assert!(absent.to_string().contains("no/such/file.toml"), "{absent}");
     }
 }

@@ -211,32 +211,46 @@ impl<'a> Reader<'a> {
     /// The same of a file that may have `most` octets.
     pub(super) fn file_of(&mut self, key: &str, most: usize) -> Option<Vec<u8>> {
         let path = self.path(key)?;
+        self.content(key, &path, most)
+    }
+
+    /// The contents of at most `number` files that the key names, each of at most `most` octets.
+    pub(super) fn files_of(
+        &mut self,
+        key: &str,
+        number: usize,
+        most: usize,
+    ) -> Option<Vec<Vec<u8>>> {
+        let names = self.texts(key)?;
+        if names.len() > number {
+            self.wrong(key, "are too many", format!("name {number} at most"));
+            return None;
+        }
+        let paths = names.iter().map(|name| self.base.join(name));
+        paths.map(|path| self.content(key, &path, most)).collect()
+    }
+
+    fn content(&self, key: &str, path: &Path, most: usize) -> Option<Vec<u8>> {
         let bound = u64::try_from(most).unwrap_or(u64::MAX);
-        let content = fs::File::open(&path).and_then(|file| {
+        let content = fs::File::open(path).and_then(|file| {
             let mut content = Vec::new();
             file.take(bound.saturating_add(1))
                 .read_to_end(&mut content)
                 .map(|_| content)
         });
-        match content {
-            Ok(content) if content.len() <= most => Some(content),
+        let (what, way_out) = match content {
+            Ok(content) if content.len() <= most => return Some(content),
             Ok(_) => {
-                self.wrong(
-                    key,
-                    format!("{} is longer than {} MiB", path.display(), most >> 20),
-                    "name the right file",
-                );
-                None
+                let what = format!("{} is longer than {} MiB", path.display(), most >> 20);
+                (what, "name the right file")
             }
             Err(error) => {
-                self.wrong(
-                    key,
-                    format!("{}: {error}", path.display()),
-                    "put the file there, readable by this user",
-                );
-                None
+                let what = format!("{}: {error}", path.display());
+                (what, "put the file there, readable by this user")
             }
-        }
+        };
+        self.wrong(key, what, way_out);
+        None
     }
 
     /// A table that must be there.

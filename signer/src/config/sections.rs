@@ -6,19 +6,13 @@ use const_oid::ObjectIdentifier;
 use semops_pki::profile::Oids;
 
 use super::{
-    Config, CrlTimes, Grpc, Hsm, Log, LogFormat,
-    environment::environment,
-    institution::institutions,
-    material::{self, CaFiles},
-    observation,
-    reader::Reader,
-    retention::retention,
-    store::store,
-    tls::tls,
+    Config, CrlTimes, Grpc, Hsm, Log, LogFormat, environment::environment,
+    institution::institutions, observation, reader::Reader, retention::retention, roots::roots,
+    store::store, tls::tls,
 };
 
 // Every part is read before the first `?`, so that all mistakes are found.
-pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
+pub(super) fn config(mut file: Reader<'_>, now: i64) -> Option<Config> {
     let scheme = scheme(&mut file);
     let public_base_url = public_base_url(&mut file);
     let store = store(&mut file);
@@ -33,13 +27,9 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
     let (drain, retention) = (drain(&mut file), retention(&mut file));
     let oids = file.table("oids").and_then(oids);
     let (days, crl) = (validity_days(&mut file), file.table("crl").and_then(crl));
-    let (device_root, signing_root) = hierarchies(&mut file);
-    let institutions = institutions(
-        file.tables("institution"),
-        scheme.as_deref(),
-        device_root.as_ref(),
-        signing_root.as_ref(),
-    );
+    let roots = roots(&mut file, scheme.as_deref(), now);
+    let tables = file.tables("institution");
+    let institutions = institutions(tables, scheme.as_deref(), roots.published.as_ref());
     Some(Config {
         scheme: scheme?,
         public_base_url: public_base_url?,
@@ -55,8 +45,7 @@ pub(super) fn config(mut file: Reader<'_>) -> Option<Config> {
         device_validity_days: days?,
         crl: crl?,
         retention: retention?,
-        device_root: device_root?,
-        signing_root: signing_root?,
+        roots: roots.in_force?,
         institutions: institutions?,
     })
 }
@@ -200,20 +189,28 @@ pub(super) fn oids(mut oids: Reader<'_>) -> Option<Oids> {
         oid("authorization_eku"),
         oid("device_policy"),
     );
-    let (device_eku, authorization_eku, device_policy) = (device?, authorization?, policy?);
-    if device_eku == authorization_eku {
-        oids.wrong(
-            "authorization_eku",
-            "is device_eku",
-            "give each its own, or a phone's key could sign authorizations",
-        );
-        return None;
-    }
-    Some(Oids {
-        device_eku,
-        authorization_eku,
-        device_policy,
-    })
+    // A scheme may do without keys for audit records and for statements.
+    let mut optional = |key| match oids.has(key) {
+        true => oids.parsed::<ObjectIdentifier>(key, AN_OID).map(Some),
+        false => Some(None),
+    };
+    let (audit, statement) = (optional("audit_eku"), optional("statement_eku"));
+    let found = Oids {
+        device_eku: device?,
+        authorization_eku: authorization?,
+        audit_eku: audit?,
+        statement_eku: statement?,
+        device_policy: policy?,
+    };
+    let Some((one, other)) = found.same_usage() else {
+        return Some(found);
+    };
+    oids.wrong(
+        other,
+        format!("is {one}"),
+        "give each its own, or a key of one purpose could sign for another",
+    );
+    None
 }
 
 fn crl(mut crl: Reader<'_>) -> Option<CrlTimes> {
@@ -232,35 +229,4 @@ fn crl(mut crl: Reader<'_>) -> Option<CrlTimes> {
         validity_hours,
         refresh_hours,
     })
-}
-
-/// The roots of the device and of the signing hierarchy.
-pub(super) fn hierarchies(file: &mut Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {
-    file.table("roots").map(roots).unwrap_or_default()
-}
-
-fn roots(mut roots: Reader<'_>) -> (Option<CaFiles>, Option<CaFiles>) {
-    let mut root = |key: &str| {
-        let files = material::ca(roots.table(key)?)?;
-        if let Err(error) = files.certificate.verify_issued_by(&files.certificate) {
-            roots.wrong(
-                key,
-                error.to_string(),
-                "name the self-signed root of this hierarchy",
-            );
-            return None;
-        }
-        Some(files)
-    };
-    let (device, signing) = (root("device"), root("signing"));
-    if let (Some(device), Some(signing)) = (&device, &signing)
-        && device.certificate.public_key() == signing.certificate.public_key()
-    {
-        roots.wrong(
-            "signing",
-            "has the key of the device root",
-            "give each hierarchy its own root",
-        );
-    }
-    (device, signing)
 }

@@ -21,8 +21,8 @@ pub struct Event {
     pub origin: Origin,
     /// For which institution.
     pub institution: InstitutionId,
-    /// What: `authorization`, `device-certificate`, `crl`, `authorization-certificate`, `certification-request`, `key.ask`,
-    /// `key.create`, `key.state`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`, `custodians`,
+    /// What: `authorization`, `device-certificate`, `crl`, `authorization-certificate`, `key-certificate`,
+    /// `certification-request`, `key.ask`, `key.create`, `key.state`, `key.destroying`, `key.destroy`, `key.discard`, `accept`, `release`, `revoke`, `policy`, `trust`, `callers`, `custodians`,
     /// `change.propose`, `change.approve`, `change.reject`, `change.execute`, `change.end`, `admission`, `restore`,
     /// `retention`, `erase`.
     pub operation: &'static str,

@@ -11,13 +11,18 @@ use semops_pki::{
     profile::{self, Kind, Oids},
 };
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, domain::scheme_roots::SchemeRoots};
 
 pub use semops_objects::key::{BadKeyId, KeyId, KeyState, Purpose};
 
-/// The longest time in which a key signs, from its certificate's notBefore on: the three years that NIST SP 800-57 part 1
-/// rev. 5 s5.3.6 gives a private signature key. A CA's own certificate may outlast it, for its CRLs.
-const LONGEST_CRYPTOPERIOD: i64 = 1_096 * 86_400;
+/// The longest time in which a key of this purpose signs, seconds from its certificate's notBefore on. Its certificate may
+/// outlast it: a CA's for its CRLs, another's for those who verify later.
+fn longest_cryptoperiod(purpose: Purpose) -> i64 {
+    i64::from(purpose.cryptoperiod_days()).saturating_mul(86_400)
+}
+
+/// The most tokens of an institution.
+pub const TOKENS: usize = 4;
 
 /// One key of one institution.
 #[derive(Clone, Debug)]
@@ -30,7 +35,7 @@ pub struct KeyRecord {
     pub purpose: Purpose,
     /// Its public half.
     pub public: PublicKey,
-    /// Its certificate; for an authorization key the issuing signing CA follows.
+    /// Its certificate; unless it is a CA's, the issuing CA's follows.
     pub chain: Vec<Certificate>,
     /// The CRL that was made with it, DER, if it is a CA of the ceremony.
     pub first_crl: Option<Vec<u8>>,
@@ -45,11 +50,11 @@ pub struct KeyRecord {
 /// Who may certify the keys of an institution.
 #[derive(Clone, Copy, Debug)]
 pub struct Certifiers<'a> {
-    /// For device CAs.
-    pub device_root: &'a Certificate,
-    /// For signing CAs.
-    pub signing_root: &'a Certificate,
-    /// For authorization keys: the institution's signing CAs.
+    /// For CAs: the roots of their hierarchy.
+    pub roots: &'a SchemeRoots,
+    /// For OCSP responders: the institution's device CAs.
+    pub device_cas: &'a [&'a Certificate],
+    /// For keys of authorizations, audit and statements: the institution's signing CAs.
     pub signing_cas: &'a [&'a Certificate],
     /// The object identifiers of the scheme.
     pub oids: &'a Oids,
@@ -73,8 +78,8 @@ pub enum NotCertified {
         why: CertificateError,
     },
     /// There is nobody who could have issued it.
-    #[error("the institution has no signing CA")]
-    NoIssuer,
+    #[error("the institution has no {0}")]
+    NoIssuer(&'static str),
     /// It does not say what it must.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -90,7 +95,7 @@ impl KeyRecord {
     ) -> Self {
         let public = certificate.public_key().clone();
         let (from, until) = (certificate.not_before(), certificate.not_after());
-        let longest = from.saturating_add(LONGEST_CRYPTOPERIOD);
+        let longest = from.saturating_add(longest_cryptoperiod(purpose));
         Self {
             id: KeyId::of(&public),
             institution: institution.clone(),
@@ -123,11 +128,8 @@ impl KeyRecord {
             return Err(NotCertified::OtherInstitution(institution.clone()));
         }
         let issuer = by.issuer_of(purpose, &certificate)?;
-        let (kind, above) = match purpose {
-            Purpose::DeviceCa | Purpose::SigningCa => (Kind::InstitutionCa, None),
-            Purpose::Authorization => (Kind::Authorization, Some(issuer.clone())),
-        };
-        profile::check(&certificate, kind, issuer, by.oids)?;
+        profile::check(&certificate, kind_of(purpose), issuer, by.oids)?;
+        let above = (!purpose.is_ca()).then(|| issuer.clone());
         Ok(Self::new(institution, purpose, certificate, above))
     }
 
@@ -147,6 +149,17 @@ impl KeyRecord {
     }
 }
 
+/// What its certificate is.
+const fn kind_of(purpose: Purpose) -> Kind {
+    match purpose {
+        Purpose::DeviceCa | Purpose::SigningCa => Kind::InstitutionCa,
+        Purpose::Authorization => Kind::Authorization,
+        Purpose::Ocsp => Kind::OcspResponder,
+        Purpose::Audit => Kind::Audit,
+        Purpose::Statement => Kind::Statement,
+    }
+}
+
 impl<'a> Certifiers<'a> {
     /// The one of those who may that has issued this certificate.
     fn issuer_of(
@@ -154,15 +167,29 @@ impl<'a> Certifiers<'a> {
         purpose: Purpose,
         certificate: &Certificate,
     ) -> Result<&'a Certificate, NotCertified> {
-        let (by, candidates) = match purpose {
-            Purpose::DeviceCa => ("the root of the device hierarchy", &[self.device_root][..]),
-            Purpose::SigningCa => (
-                "the root of the signing hierarchy",
-                &[self.signing_root][..],
+        let roots = self.roots;
+        let (by, candidates): (_, Vec<&'a Certificate>) = match purpose {
+            Purpose::DeviceCa => (
+                "a root of the device hierarchy",
+                roots.device().iter().collect(),
             ),
-            Purpose::Authorization => ("a signing CA of the institution", self.signing_cas),
+            Purpose::SigningCa => (
+                "a root of the signing hierarchy",
+                roots.signing().iter().collect(),
+            ),
+            Purpose::Ocsp => ("a device CA of the institution", self.device_cas.to_vec()),
+            Purpose::Authorization | Purpose::Audit | Purpose::Statement => {
+                ("a signing CA of the institution", self.signing_cas.to_vec())
+            }
         };
-        let mut last = NotCertified::NoIssuer;
+        let mut last = NotCertified::NoIssuer(match purpose {
+            Purpose::Ocsp => "device CA",
+            Purpose::DeviceCa
+            | Purpose::SigningCa
+            | Purpose::Authorization
+            | Purpose::Audit
+            | Purpose::Statement => "signing CA",
+        });
         for issuer in candidates {
             match certificate.verify_issued_by(issuer) {
                 Ok(()) => return Ok(issuer),
@@ -190,122 +217,4 @@ impl SigningKey {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use semops_pki::issuer::Subject;
-
-    use super::*;
-    use crate::{
-        domain::device::DeviceId,
-        specimen::{Certified, oids},
-    };
-
-    const CA: Subject<'_> = Subject::InstitutionCa {
-        common_name: "signing-ca",
-    };
-    const LEAF: Subject<'_> = Subject::Authorization {
-        common_name: "authorization",
-    };
-
-    /// What the words of the refusal begin with; empty if there is none.
-    fn refusal(
-        key: &Certified,
-        purpose: Purpose,
-        roots: [&Certified; 2],
-        cas: &[&Certificate],
-    ) -> String {
-        let by = Certifiers {
-            device_root: &roots[0].certificate,
-            signing_root: &roots[1].certificate,
-            signing_cas: cas,
-            oids: &oids(),
-        };
-        let id = KeyId::of(key.key.public_key());
-        let alfa = "alfa".parse().unwrap();
-        let certificate = key.certificate.clone();
-        match KeyRecord::certified(&alfa, purpose, id, certificate, by) {
-            Ok(record) => {
-                assert_eq!((record.id, record.purpose), (id, purpose));
-                let above = usize::from(purpose == Purpose::Authorization);
-                assert_eq!(record.chain.len(), 1 + above);
-                String::new()
-            }
-            Err(why) => why.to_string(),
-        }
-    }
-
-    #[test]
-    fn a_key_is_certified_by_whoever_may_and_by_nobody_else() {
-        let [device_root, signing_root] = [Certified::root(), Certified::root()];
-        let roots = [&device_root, &signing_root];
-        let ca = signing_root.issue("alfa", CA, 300);
-        let betas = signing_root.issue("beta", CA, 300);
-        let leaf = ca.issue("alfa", LEAF, 200);
-        let cas = [&betas.certificate, &ca.certificate];
-        assert_eq!(refusal(&leaf, Purpose::Authorization, roots, &cas), "");
-        assert_eq!(refusal(&ca, Purpose::SigningCa, roots, &[]), "");
-        for (key, purpose, cas, words) in [
-            (
-                &ca,
-                Purpose::DeviceCa,
-                &cas[..],
-                "it is not issued by the root of the device",
-            ),
-            (
-                &leaf,
-                Purpose::Authorization,
-                &[],
-                "the institution has no signing CA",
-            ),
-            (
-                &leaf,
-                Purpose::Authorization,
-                &cas[..1],
-                "it is not issued by a signing CA",
-            ),
-            (
-                &leaf,
-                Purpose::SigningCa,
-                &cas[..],
-                "it is not issued by the root of the signing",
-            ),
-            (&betas, Purpose::SigningCa, &cas[..], "its O is not alfa"),
-        ] {
-            let found = refusal(key, purpose, roots, cas);
-            assert!(found.starts_with(words), "{found}");
-        }
-        let id = DeviceId::from_random([1; 16]).to_string();
-        let device = ca.issue("alfa", Subject::Device { device_id: &id }, 200);
-        assert_ne!(refusal(&device, Purpose::Authorization, roots, &cas), "");
-    }
-
-    #[test]
-    fn a_certificate_is_of_one_key() {
-        let (root, alfa) = (Certified::root(), "alfa".parse().unwrap());
-        let ca = root.issue("alfa", CA, 300);
-        let by = Certifiers {
-            device_root: &root.certificate,
-            signing_root: &root.certificate,
-            signing_cas: &[],
-            oids: &oids(),
-        };
-        let other = KeyId::new([1; 32]);
-        let purpose = Purpose::SigningCa;
-        let certified = KeyRecord::certified(&alfa, purpose, other, ca.certificate.clone(), by);
-        assert!(matches!(certified, Err(NotCertified::OtherKey(_))));
-    }
-
-    #[test]
-    fn a_ca_that_is_valid_for_long_signs_for_three_years() {
-        let alfa = "alfa".parse().unwrap();
-        let of = |days| {
-            let ca = Certified::root_for(days);
-            KeyRecord::new(&alfa, Purpose::DeviceCa, ca.certificate, None)
-        };
-        let (short, long) = (of(1_000), of(1_826));
-        assert_eq!(short.signs_until, short.not_after);
-        let three_years = long.not_before.plus_seconds(LONGEST_CRYPTOPERIOD);
-        assert_eq!(long.signs_until, three_years);
-        assert!(long.valid_at(three_years) && !long.valid_at(long.not_after));
-    }
-}
+mod tests;

@@ -13,6 +13,8 @@ pub mod new_key;
 pub mod operation;
 pub mod outcome;
 pub mod pace;
+pub mod published_roots;
 pub mod quota;
 pub mod reason;
 pub mod retention;
+pub mod scheme_roots;

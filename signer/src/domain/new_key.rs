@@ -28,8 +28,10 @@ pub struct NewKey {
     pub request: Uuid,
     /// The key, once it was made.
     pub made: Option<MadeKey>,
-    /// What was signed of it, DER: the certificate of an authorization key, the certification request of a CA's.
+    /// What was signed of it, DER: the certification request of a CA's key, the certificate of any other.
     pub signed: Option<Vec<u8>>,
+    /// Whether it was given up: its destruction has begun.
+    pub discarded: bool,
 }
 
 /// A key that was made in the token and recorded.

@@ -16,6 +16,16 @@ use crate::{
 /// How long an operation whose object has no `exp` may stay unfinished, seconds.
 pub const OVERDUE_SECONDS: i64 = 60;
 
+/// What names an intent that was recorded: its row, and the key that is to sign. A row goes over to another key when the
+/// token of the first one fails, and whoever holds the former name ends nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IntentId {
+    /// The row.
+    pub row: i64,
+    /// The key named in it.
+    pub key: KeyId,
+}
+
 /// Something to be signed once.
 #[derive(Clone, Debug)]
 pub struct Operation {
@@ -35,6 +45,8 @@ pub struct Operation {
     pub expires_at: Timestamp,
     /// A resumed intent is signed only before this moment: half of its authorization's time.
     pub sign_by: Timestamp,
+    /// The pending authorization in whose place it stands: the same order, with a key whose token did not sign it.
+    pub instead_of: Option<IntentId>,
     /// What it is.
     pub subject: Subject,
 }
@@ -46,10 +58,14 @@ pub enum Subject {
     Authorization(OrderRecord),
     /// A device certificate. Idempotency key: (institution, SHA-256 of the CertificationRequestInfo).
     DeviceCertificate(DeviceRecord),
+    /// The certificate of a device in the place of another CA's. Idempotency key: the certificate that it replaces.
+    Reissue(ReissueRecord),
     /// A CRL. Idempotency key: (issuing key, CRLNumber).
     Crl(CrlRecord),
     /// The certificate of a new authorization key. Idempotency key: that key.
     AuthorizationCertificate(CertificateRecord),
+    /// The certificate of a new key for OCSP, audit or statements. Idempotency key: that key.
+    KeyCertificate(CertificateRecord),
     /// The certification request of a new CA key, which signs it itself. Idempotency key: that key.
     CertificationRequest(KeyId),
 }
@@ -59,9 +75,10 @@ impl Subject {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Authorization(_) => Kind::Authorization,
-            Self::DeviceCertificate(_) => Kind::DeviceCertificate,
+            Self::DeviceCertificate(_) | Self::Reissue(_) => Kind::DeviceCertificate,
             Self::Crl(_) => Kind::Crl,
             Self::AuthorizationCertificate(_) => Kind::AuthorizationCertificate,
+            Self::KeyCertificate(_) => Kind::KeyCertificate,
             Self::CertificationRequest(_) => Kind::CertificationRequest,
         }
     }
@@ -71,18 +88,39 @@ impl Subject {
         match self {
             Self::Authorization(order) => Some(order.device),
             Self::DeviceCertificate(device) => Some(device.device),
-            Self::Crl(_) | Self::AuthorizationCertificate(_) | Self::CertificationRequest(_) => {
-                None
-            }
+            Self::Reissue(device) => Some(device.device),
+            Self::Crl(_)
+            | Self::AuthorizationCertificate(_)
+            | Self::KeyCertificate(_)
+            | Self::CertificationRequest(_) => None,
         }
     }
 
     /// The new key of which something is signed.
     pub const fn new_key(&self) -> Option<KeyId> {
         match self {
-            Self::AuthorizationCertificate(certificate) => Some(certificate.key),
+            Self::AuthorizationCertificate(certificate) | Self::KeyCertificate(certificate) => {
+                Some(certificate.key)
+            }
             Self::CertificationRequest(key) => Some(*key),
-            Self::Authorization(_) | Self::DeviceCertificate(_) | Self::Crl(_) => None,
+            Self::Authorization(_)
+            | Self::DeviceCertificate(_)
+            | Self::Reissue(_)
+            | Self::Crl(_) => None,
+        }
+    }
+
+    /// The most objects that the key may ever sign. A CRL is signed all the same: without one, nobody learns of what is
+    /// revoked (RFC 5280 s3.3), and what the key has issued is relied on for as long as it is valid.
+    pub const fn key_lifetime(&self) -> Option<u64> {
+        match self {
+            Self::Authorization(order) => order.key_lifetime,
+            Self::DeviceCertificate(device) => device.key_lifetime,
+            Self::Reissue(device) => device.key_lifetime,
+            Self::Crl(_)
+            | Self::AuthorizationCertificate(_)
+            | Self::KeyCertificate(_)
+            | Self::CertificationRequest(_) => None,
         }
     }
 
@@ -91,9 +129,12 @@ impl Subject {
         match self {
             Self::Authorization(order) => Some(order.policy),
             Self::DeviceCertificate(device) => Some(device.policy),
-            Self::Crl(_) | Self::AuthorizationCertificate(_) | Self::CertificationRequest(_) => {
-                None
-            }
+            // It was approved when it was enrolled; what its custodians approved is the other CA.
+            Self::Reissue(_)
+            | Self::Crl(_)
+            | Self::AuthorizationCertificate(_)
+            | Self::KeyCertificate(_)
+            | Self::CertificationRequest(_) => None,
         }
     }
 
@@ -102,8 +143,11 @@ impl Subject {
         match self {
             Self::Authorization(order) => order.jti.to_string(),
             Self::DeviceCertificate(device) => hex(&device.serial),
+            Self::Reissue(device) => hex(&device.serial),
             Self::Crl(crl) => crl.number.to_string(),
-            Self::AuthorizationCertificate(certificate) => hex(&certificate.serial),
+            Self::AuthorizationCertificate(certificate) | Self::KeyCertificate(certificate) => {
+                hex(&certificate.serial)
+            }
             Self::CertificationRequest(key) => key.to_string(),
         }
     }
@@ -125,17 +169,20 @@ pub enum Kind {
     Crl,
     /// The certificate of an authorization key.
     AuthorizationCertificate,
+    /// The certificate of a key for OCSP, audit or statements.
+    KeyCertificate,
     /// The certification request of a CA's key.
     CertificationRequest,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Authorization,
         Self::DeviceCertificate,
         Self::Crl,
         Self::AuthorizationCertificate,
+        Self::KeyCertificate,
         Self::CertificationRequest,
     ];
 
@@ -146,6 +193,7 @@ impl Kind {
             Self::DeviceCertificate => "device-certificate",
             Self::Crl => "crl",
             Self::AuthorizationCertificate => "authorization-certificate",
+            Self::KeyCertificate => "key-certificate",
             Self::CertificationRequest => "certification-request",
         }
     }
@@ -166,6 +214,8 @@ pub struct OrderRecord {
     pub amount: Amount,
     /// The money limits of that policy version.
     pub limits: MoneyLimits,
+    /// The most objects that the key may ever sign, by that policy version.
+    pub key_lifetime: Option<u64>,
 }
 
 /// The money limits of one device at one institution over (now - 86,400 s, now], for one order's currency.
@@ -199,6 +249,23 @@ pub struct DeviceRecord {
     pub not_after: Timestamp,
     /// The policy version that approved it.
     pub policy: [u8; 32],
+    /// The most objects that the key may ever sign, by that policy version.
+    pub key_lifetime: Option<u64>,
+}
+
+/// What the record of a certificate that replaces another one holds beside its bytes.
+#[derive(Clone, Debug)]
+pub struct ReissueRecord {
+    /// The device, which keeps its id and its key.
+    pub device: DeviceId,
+    /// SHA-256 of the certificate that is in force.
+    pub replaces: [u8; 32],
+    /// The new certificate's serial number, octets of a positive INTEGER.
+    pub serial: Vec<u8>,
+    /// The new certificate's notAfter.
+    pub not_after: Timestamp,
+    /// The most objects that the key may sign in its life.
+    pub key_lifetime: Option<u64>,
 }
 
 /// How often the scheduled work has passed from one replica to another.

@@ -1,6 +1,6 @@
 //! Owns how an operation ends: one of four final states, with what was signed.
 
-use crate::domain::device::DeviceId;
+use crate::domain::{device::DeviceId, reason::Reason};
 
 /// Where an operation stands. All but `Pending` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,13 @@ pub struct Outcome {
     pub artifact: Option<Vec<u8>>,
     /// The stable reason, when `Denied`, `Expired` or `Failed`, or of an `Authorized` order that is not kept any longer.
     pub reason: Option<String>,
+}
+
+impl Outcome {
+    /// Whether it ended because the token of its key did not sign it, while another one could.
+    pub fn token_failed(&self) -> bool {
+        self.reason.as_deref() == Some(Reason::TokenFailed.name())
+    }
 }
 
 /// How an operation is to end.

@@ -82,6 +82,18 @@ reasons! {
     /// As many new keys wait as may.
     TooManyNewKeys "TOO_MANY_NEW_KEYS"
         "two keys of this purpose wait already; propose the rotation to one of them, ListKeys shows them as PRE_ACTIVATION"
+    /// The key of the request was given up.
+    KeyDiscarded "KEY_DISCARDED"
+        "the key that this request_id asked for was discarded; another key needs a new request_id"
+    /// The scheme has no usage for it.
+    UsageNotNamed "USAGE_NOT_NAMED"
+        "the scheme names no extended key usage for keys of this purpose; name audit_eku or statement_eku in [oids] of every service's configuration"
+    /// Programs may serve that cannot read such a key.
+    OldProgramsMayServe "OLD_PROGRAMS_MAY_SERVE"
+        "programs may serve that cannot read a key of this purpose; replace every replica, then let the operator run signer migrate --contract"
+    /// The key is not one that waits for a change.
+    KeyInUse "KEY_IN_USE"
+        "the key is not one that waits for a change, or a pending change would take it up"
     /// Accepted for another account.
     DeviceAcceptedOtherwise "DEVICE_ACCEPTED_OTHERWISE"
         "the device is accepted for another account; call ReleaseDevice first"
@@ -193,6 +205,9 @@ reasons! {
     /// A document that cannot be used.
     DocumentInvalid "DOCUMENT_INVALID"
         "the document is not acceptable"
+    /// A trust document with a root of somebody's own.
+    RootNotApproved "ROOT_NOT_APPROVED"
+        "a root in the trust document is none of the scheme's"
     /// A certificate that cannot be used.
     CertificateInvalid "CERTIFICATE_INVALID"
         "the certificate of the new key is not acceptable"
@@ -202,6 +217,9 @@ reasons! {
     /// The key's state does not allow it.
     KeyState "KEY_STATE"
         "the key's state does not allow it; ListKeys shows the state of each"
+    /// What a CA's key issued outlasts it.
+    KeyNeeded "KEY_NEEDED"
+        "what the CA's key issued is still valid when the key would be destroyed, and could not be revoked any more; revoke it first, or choose a later time"
     /// The intent was not finished in its time.
     Overdue "OVERDUE"
         "it was not finished in its time; call again"
@@ -211,9 +229,18 @@ reasons! {
     /// The key named in an intent is not here.
     KeyGone "KEY_GONE"
         "the key that it was recorded for is not here any more; the customer may sign a new order"
+    /// The token of the key named in an intent did not sign it.
+    TokenFailed "TOKEN_FAILED"
+        "the token of the key that it was recorded for did not sign it, and another key does not sign what was begun with that one; the customer may sign a new order"
+    /// The root has revoked the CA of the institution's key.
+    CaRevoked "CA_REVOKED"
+        "the root has revoked the certificate of the institution's CA; its security team has to rotate to a key by another one"
     /// The signing key may not be used now.
     KeyNotActive "KEY_NOT_ACTIVE"
         "the institution's signing key may not be used now; its security team has to act"
+    /// The signing key has signed as often as policy allows.
+    KeyWornOut "KEY_WORN_OUT"
+        "the institution's signing key has signed as often as its policy allows; its security team has to rotate it"
     /// A window of a rate limit is used up.
     RateLimited "RATE_LIMITED"
         "too many requests; call again with the same content after the time that is told, and not before"

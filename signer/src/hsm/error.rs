@@ -103,7 +103,7 @@ pub enum HsmError {
 /// Why the worker processes did not end by themselves within the time given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StopError {
-    /// Those of these institutions were still inside a call of the module. They are killed.
+    /// Those of these tokens were still inside a call of the module. They are killed.
     #[error("still inside a call of the PKCS#11 module, and killed: {}", .0.join(", "))]
     Hung(Vec<String>),
     /// No thread could be started to wait for them.

@@ -11,13 +11,16 @@ mod job;
 mod local;
 mod monitor;
 mod pairs;
+mod pin;
 mod place;
 mod process;
+mod random;
 mod rehearsal;
 mod report;
 mod start;
 mod supervisor;
 mod token;
+mod tokens;
 mod told;
 mod wire;
 pub mod worker;
@@ -36,7 +39,8 @@ pub use self::error::{Fault, HsmError, StartError, StopError};
 pub use self::health::Health;
 #[cfg(test)]
 pub(crate) use self::local::{LocalToken, local};
-pub use self::monitor::{Monitor, Watch};
+pub use self::monitor::{Monitor, TokenView, Watch};
+pub use self::pin::{NewPin, PinRefused, Pins};
 pub use self::rehearsal::Rehearsal;
 pub use self::report::{KeyReport, TokenReport};
 pub use self::start::start;
@@ -44,6 +48,8 @@ pub use self::token::Gauges;
 
 use self::job::{Job, Work};
 use self::token::TokenPool;
+pub use self::tokens::Fit;
+use self::tokens::Tokens;
 use crate::domain::key::{KeyId, KeyRecord};
 
 /// Of the module, the same for all tokens.
@@ -72,7 +78,7 @@ impl Settings {
     pub const THIS_PROGRAM: &str = "/proc/self/exe";
 }
 
-/// One institution's token.
+/// A token of an institution. An institution has one or several; the first that [`start`] is given has to serve.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Whose it is.
@@ -117,14 +123,6 @@ pub struct Keys {
     tokens: Arc<Tokens>,
 }
 
-/// The tokens, for asking; a handful, so they are searched in order.
-enum Tokens {
-    Pools(Vec<Arc<TokenPool>>),
-    /// Unit tests have one token in memory, behind the same plain data.
-    #[cfg(test)]
-    Local(Arc<LocalToken>),
-}
-
 impl Signer {
     /// Has `digest`, a SHA-256, signed with the institution's key `key` (ECDSA on P-256); gives `r || s`.
     /// It is not verified here: `PublicKey::verify_raw` makes a signature of it.
@@ -142,79 +140,77 @@ impl Signer {
         if let Tokens::Local(token) = self.tokens.as_ref() {
             return token.sign(key, &digest);
         }
-        let token = self.tokens.find(institution)?;
-        if !token.told.has(key) {
+        let token = self.tokens.holder(institution, key)?.ok_or_else(|| {
             let fault = Fault::new("C_FindObjects", "no such key may be used");
-            return Err(HsmError::Rejected(fault));
-        }
+            HsmError::Rejected(fault)
+        })?;
         ask(token, deadline, |reply| Work::Sign { key, digest, reply }).await
+    }
+
+    /// The label of the token that has this key.
+    pub fn token_of(&self, institution: &InstitutionId, key: KeyId) -> Option<&str> {
+        self.tokens.label_of(institution, key)
     }
 }
 
 impl Keys {
-    /// Draws `N` octets from the random number generator of the institution's token.
+    /// Whether the token with this key would take a job now. What cannot be signed now is best not begun.
     ///
     /// # Errors
     /// [`HsmError`].
-    pub async fn random<const N: usize>(
-        &self,
-        institution: &InstitutionId,
-        deadline: Instant,
-    ) -> Result<[u8; N], HsmError> {
-        const { assert!(N > 0 && N <= 256, "a few octets: nonces and serial numbers") };
-        #[cfg(test)]
-        if let Tokens::Local(_) = self.tokens.as_ref() {
-            return Ok(LocalToken::random());
-        }
-        let token = self.tokens.find(institution)?;
-        let length = u32::try_from(N).unwrap_or(0);
-        let octets = ask(token, deadline, |reply| Work::Random { length, reply }).await?;
-        octets.try_into().map_err(|_| {
-            HsmError::Rejected(Fault::new("C_GenerateRandom", "another number of octets"))
-        })
-    }
-
-    /// Whether the institution's token would take a job now. What cannot be signed now is best not begun.
-    ///
-    /// # Errors
-    /// [`HsmError`].
-    pub fn has_room(&self, institution: &InstitutionId) -> Result<(), HsmError> {
+    pub fn has_room(&self, institution: &InstitutionId, key: KeyId) -> Result<(), HsmError> {
         #[cfg(test)]
         if let Tokens::Local(_) = self.tokens.as_ref() {
             return Ok(());
         }
-        self.tokens.find(institution)?.has_room()
+        match self.tokens.holder(institution, key)? {
+            Some(token) => token.has_room(),
+            None => self.tokens.first(institution)?.has_room(),
+        }
     }
 
-    /// Whether the institution's token has this key, and it may be used.
-    pub fn has(&self, institution: &InstitutionId, key: KeyId) -> bool {
+    /// How fit this key is to sign now, as far as its token is concerned.
+    pub fn fit(&self, institution: &InstitutionId, key: KeyId) -> Fit {
         #[cfg(test)]
         if let Tokens::Local(token) = self.tokens.as_ref() {
-            return token.has(key);
+            return if token.has(key) {
+                Fit::Ready
+            } else {
+                Fit::Absent
+            };
         }
-        let token = self.tokens.find(institution);
-        token.is_ok_and(|token| token.told.has(key))
+        match self.tokens.holder(institution, key) {
+            Ok(Some(token)) if token.is_ready() => Fit::Ready,
+            Ok(Some(_)) => Fit::Present,
+            Ok(None) | Err(_) => Fit::Absent,
+        }
     }
 
-    /// The institution's keys that may be used, as they were found; none if it has no token.
-    pub fn list(&self, institution: &InstitutionId) -> Arc<[KeyReport]> {
-        let token = self.tokens.find(institution);
-        token.map_or_else(|_| [].into(), |token| token.told.keys())
+    /// Whether a token of the institution has this key, and it may be used.
+    pub fn has(&self, institution: &InstitutionId, key: KeyId) -> bool {
+        self.fit(institution, key) != Fit::Absent
     }
-}
 
-impl Tokens {
-    fn find(&self, institution: &InstitutionId) -> Result<&TokenPool, HsmError> {
-        let mut tokens = match self {
-            Self::Pools(pools) => pools.iter(),
-            #[cfg(test)]
-            Self::Local(_) => [].iter(),
-        };
-        let found = tokens.find(|token| token.institution == *institution);
-        found.map(AsRef::as_ref).ok_or_else(|| {
-            let fault = Fault::new("C_GetSlotList", "the institution has no token here");
-            HsmError::Rejected(fault)
-        })
+    /// The label of the token that has this key.
+    pub fn token_of(&self, institution: &InstitutionId, key: KeyId) -> Option<&str> {
+        self.tokens.label_of(institution, key)
+    }
+
+    /// The labels of the institution's tokens, in the order of the configuration.
+    pub fn labels(&self, institution: &InstitutionId) -> Vec<String> {
+        let tokens = self.tokens.of(institution);
+        tokens.map(|token| token.label.clone()).collect()
+    }
+
+    /// The institution's keys that may be used, as they were found, each with the label of its token.
+    pub fn list(&self, institution: &InstitutionId) -> Vec<(String, KeyReport)> {
+        let tokens = self.tokens.of(institution);
+        let keys = tokens.flat_map(|token| {
+            let keys = token.told.keys();
+            let labelled = keys.iter().map(|key| (token.label.clone(), key.clone()));
+            labelled.collect::<Vec<_>>()
+        });
+        keys.collect()
     }
 }
 
@@ -232,4 +228,11 @@ async fn ask<T>(
         Ok(Err(_)) => Err(HsmError::Stopped),
         Err(_) => Err(HsmError::DeadlineExceeded),
     }
+}
+
+/// The end of one of so many equal parts of the time that is left.
+fn share(deadline: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(parts).unwrap_or(u32::MAX).max(1);
+    now + deadline.saturating_duration_since(now) / parts
 }

@@ -10,8 +10,10 @@ use semops_objects::institution::InstitutionId;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use super::Settings;
 use super::error::StopError;
 use super::health::Health;
+use super::pin::Pins;
 use super::report::TokenReport;
 use super::token::{Gauges, TokenPool};
 
@@ -21,12 +23,28 @@ pub struct Monitor {
     stop: Option<Sender<Infallible>>,
     patience: Arc<OnceLock<Instant>>,
     watch: Watch,
+    settings: Arc<Settings>,
 }
 
 /// How the tokens fare, for as many as want to know. It can do nothing to them.
 #[derive(Clone)]
 pub struct Watch {
     tokens: Arc<[Arc<TokenPool>]>,
+}
+
+/// How one token fares.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    /// Whose it is.
+    pub institution: InstitutionId,
+    /// Its CKA_LABEL.
+    pub label: String,
+    /// What was found at its start; nothing before a worker process has come to serve it.
+    pub report: Option<TokenReport>,
+    /// How it fares.
+    pub health: Health,
+    /// What is counted.
+    pub gauges: Gauges,
 }
 
 /// A token and its supervisors.
@@ -47,26 +65,23 @@ impl Watch {
         self.tokens.iter().filter_map(|token| token.report.get())
     }
 
-    /// What was found at start of the institution's token; nothing if it has none.
-    pub fn report(&self, institution: &InstitutionId) -> Option<TokenReport> {
-        self.find(institution)?.report.get().cloned()
+    /// How the tokens fare now, in the order of the configuration.
+    pub fn views(&self) -> impl Iterator<Item = TokenView> {
+        self.tokens.iter().map(|token| TokenView {
+            institution: token.institution.clone(),
+            label: token.label.clone(),
+            report: token.report.get().cloned(),
+            health: token.health(),
+            gauges: token.gauges(),
+        })
     }
 
-    /// How the institution's token fares.
-    pub fn health(&self, institution: &InstitutionId) -> Health {
-        self.find(institution)
-            .map_or(Health::Unknown, TokenPool::health)
-    }
-
-    /// What the metrics show of the institution's token; nothing if it has none.
-    pub fn gauges(&self, institution: &InstitutionId) -> Option<Gauges> {
-        Some(self.find(institution)?.gauges())
-    }
-
-    fn find(&self, institution: &InstitutionId) -> Option<&TokenPool> {
-        let mut tokens = self.tokens.iter();
-        let found = tokens.find(|token| token.institution == *institution)?;
-        Some(found.as_ref())
+    /// Those of one institution.
+    pub fn of(&self, institution: &InstitutionId) -> Vec<TokenView> {
+        let views = self.views();
+        views
+            .filter(|view| view.institution == *institution)
+            .collect()
     }
 }
 
@@ -75,6 +90,7 @@ impl Monitor {
         tokens: Vec<Watched>,
         stop: Sender<Infallible>,
         patience: Arc<OnceLock<Instant>>,
+        settings: Arc<Settings>,
     ) -> Self {
         let pools = tokens.iter().map(|watched| Arc::clone(&watched.token));
         let watch = Watch {
@@ -85,6 +101,15 @@ impl Monitor {
             stop: Some(stop),
             patience,
             watch,
+            settings,
+        }
+    }
+
+    /// The way to change their PINs.
+    pub fn pins(&self) -> Pins {
+        Pins {
+            tokens: Arc::clone(&self.watch.tokens),
+            settings: Arc::clone(&self.settings),
         }
     }
 
@@ -116,7 +141,7 @@ impl Monitor {
             Err(_) => {
                 let tokens = self.watch.tokens.iter();
                 let left = tokens.filter(|token| token.gauges().threads > 0);
-                let names = left.map(|token| token.institution.to_string());
+                let names = left.map(|token| token.label.clone());
                 Err(StopError::Hung(names.collect()))
             }
         }

@@ -29,6 +29,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Place {
     /// While it serves.
     link: Option<Arc<OwnedFd>>,
+    /// The number of the PIN that it was told.
+    pub(super) pin: u64,
     /// Its threads.
     pub(super) threads: usize,
     /// In the order of sending.

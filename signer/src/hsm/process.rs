@@ -7,15 +7,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::net::{
+    AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, shutdown, socketpair,
+};
 use secrecy::ExposeSecret as _;
 
 use super::error::{Fault, WORKER};
 use super::wire::{self, Begin, WireKey};
 use super::{Settings, Token};
+
+/// How long a process has for its end.
+pub(super) const LEAVING: Duration = Duration::from_secs(5);
 
 /// A worker process; killed when it is dropped.
 pub(super) struct Process {
@@ -36,7 +41,7 @@ impl Process {
         let environment = settings.environment.iter();
         let child = Command::new(&settings.program)
             .arg0("signer")
-            .args([WORKER, token.institution.as_str()])
+            .args([WORKER, token.institution.as_str(), token.label.as_str()])
             .env_clear()
             .envs(environment.map(|(name, value)| (name, value)))
             // Of standard input's kind, so that nothing else has to be left open for it.
@@ -77,6 +82,22 @@ impl Process {
     /// Whether it has ended.
     pub(super) fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Has it end by itself, which closes its sessions; in time, or it is killed.
+    pub(super) fn leave(mut self) {
+        // One that has ended needs no telling.
+        let _ = shutdown(&self.link, Shutdown::Write);
+        self.wait(LEAVING);
+        self.end();
+    }
+
+    /// Waits for its end, so long.
+    pub(super) fn wait(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while Instant::now() < end && !self.has_ended() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it, if it has not ended by itself, and says how it did.

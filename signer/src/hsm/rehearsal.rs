@@ -41,7 +41,7 @@ enum Waiting {
 impl Rehearsal {
     /// Of this token, with `settings.workers` places.
     pub fn new(settings: Settings, token: Token, metrics: &Metrics) -> Self {
-        let meter = metrics.token(&token.institution);
+        let meter = metrics.token(&token.institution, &token.label);
         Self {
             pool: TokenPool::new(&settings, token.clone(), meter),
             settings,

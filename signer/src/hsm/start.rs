@@ -1,20 +1,25 @@
-//! Owns the start: settings checked, then for each token its worker processes with their supervisors. Whatever fails, what
-//! was begun is ended.
+//! Owns the start: settings checked, then for each token its worker processes with their supervisors. Whatever fails of an
+//! institution's first token, what was begun is ended. A further one that does not serve is said loudly, and started again
+//! and again beside the service.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::error::{Fault, StartError, WORKER};
 use super::monitor::{Monitor, Watched};
 use super::supervisor::Supervisor;
 use super::token::TokenPool;
 use super::{Keys, Settings, Signer, Token, Tokens};
+use crate::domain::key::TOKENS;
 use crate::metrics::Metrics;
+
+/// How long the start of the service waits for a further token.
+const FURTHER: Duration = Duration::from_secs(10);
 
 /// Starts the worker processes of each token; each loads the module and probes its token and keys. Blocks.
 ///
@@ -29,7 +34,7 @@ pub fn start(
     let settings = Arc::new(settings);
     let (stop, stopped) = bounded::<Infallible>(0);
     let mut launch = Launch {
-        settings,
+        settings: Arc::clone(&settings),
         stopped,
         patience: Arc::new(OnceLock::new()),
         watched: Vec::new(),
@@ -37,7 +42,7 @@ pub fn start(
     let outcome = launch.all(tokens, metrics);
     let pools = launch.watched.iter().map(|one| Arc::clone(&one.token));
     let pools: Vec<Arc<TokenPool>> = pools.collect();
-    let monitor = Monitor::new(launch.watched, stop, launch.patience);
+    let monitor = Monitor::new(launch.watched, stop, launch.patience, settings);
     if let Err(error) = outcome {
         monitor.end();
         return Err(error);
@@ -54,17 +59,18 @@ fn check(settings: &Settings, tokens: &[Token]) -> Result<(), StartError> {
     if settings.threads == 0 || settings.queue == 0 || settings.workers == 0 {
         return refuse("`threads`, `queue` and `workers` must be at least 1".to_owned());
     }
-    let (mut labels, mut institutions) = (HashSet::new(), HashSet::new());
+    let mut labels = HashSet::new();
     for token in tokens {
         if !labels.insert(&token.label) {
             let label = &token.label;
             return refuse(format!(
-                "two institutions name the token \"{label}\"; each has its own"
+                "the token \"{label}\" is named twice; no two institutions share one"
             ));
         }
-        if !institutions.insert(&token.institution) {
+        let of_institution = |one: &&Token| one.institution == token.institution;
+        if tokens.iter().filter(of_institution).count() > TOKENS {
             let institution = &token.institution;
-            return refuse(format!("institution {institution} is given twice"));
+            return refuse(format!("{institution} has more than {TOKENS} tokens"));
         }
     }
     Ok(())
@@ -86,18 +92,24 @@ impl Launch {
     /// token while another one logs in to theirs.
     fn all(&mut self, tokens: Vec<Token>, metrics: &Metrics) -> Result<(), StartError> {
         for token in tokens {
-            let meter = metrics.token(&token.institution);
+            let mut before = self.watched.iter().map(|one| &one.token.institution);
+            let further = before.any(|institution| *institution == token.institution);
+            let meter = metrics.token(&token.institution, &token.label);
             let pool = Arc::new(TokenPool::new(&self.settings, token, meter));
             self.watched.push(Watched {
                 token: Arc::clone(&pool),
                 threads: Vec::new(),
             });
             for place in 0..self.settings.workers {
-                let (thread, first) = self.supervise(&pool, place)?;
+                let (thread, first) = self.supervise(&pool, place, further)?;
                 if let Some(watched) = self.watched.last_mut() {
                     watched.threads.push(thread);
                 }
-                heard(&pool, &first)?;
+                if further {
+                    waited(&pool, &first);
+                } else {
+                    heard(&pool, &first)?;
+                }
             }
         }
         Ok(())
@@ -107,6 +119,7 @@ impl Launch {
         &self,
         pool: &Arc<TokenPool>,
         place: usize,
+        further: bool,
     ) -> Result<(JoinHandle<()>, First), StartError> {
         let (first, heard) = bounded(1);
         let supervisor = Supervisor {
@@ -115,11 +128,20 @@ impl Launch {
             settings: Arc::clone(&self.settings),
             stop: self.stopped.clone(),
             patience: Arc::clone(&self.patience),
+            further,
             first,
         };
         let thread = thread::Builder::new().name(format!("hsm-{}-{place}", pool.institution));
         let thread = thread.spawn(move || supervisor.run());
         Ok((thread.map_err(StartError::Process)?, heard))
+    }
+}
+
+/// What fails of a further token its supervisor says, and tries again.
+fn waited(pool: &TokenPool, first: &First) {
+    if matches!(first.recv_timeout(FURTHER), Err(RecvTimeoutError::Timeout)) {
+        let (institution, token) = (&pool.institution, &pool.label);
+        tracing::error!(%institution, token, "a further token does not serve yet; the service starts without it");
     }
 }
 

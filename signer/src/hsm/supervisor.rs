@@ -34,6 +34,8 @@ pub(super) struct Supervisor {
     pub(super) stop: Receiver<Infallible>,
     /// Until when processes may end by themselves, once they have to.
     pub(super) patience: Arc<OnceLock<Instant>>,
+    /// Whether the institution has a token before this one, so that the service starts also without it.
+    pub(super) further: bool,
     /// What came of the first start; it goes to whoever starts all of them.
     pub(super) first: Sender<Result<(), StartError>>,
 }
@@ -72,6 +74,27 @@ impl NoStart {
     }
 }
 
+/// What a process says when it comes to serve, or refuses to.
+pub(super) fn begun(
+    process: Process,
+    buffer: &mut [u8],
+    is_stopping: impl Fn() -> bool,
+) -> Result<(Process, Begun), NoStart> {
+    let end = Instant::now() + START;
+    loop {
+        match wire::take::<Begun>(&process.link, buffer) {
+            Ok(Received::Message(begun)) => return Ok((process, begun)),
+            Ok(Received::Nothing) if is_stopping() => return Err(NoStart::Stopped),
+            Ok(Received::Nothing) if Instant::now() < end => {}
+            Ok(Received::Nothing) => {
+                let code = format!("did not serve within {} s, and was killed", START.as_secs());
+                return Err(NoStart::Ended(Fault::new(WORKER, code)));
+            }
+            Ok(Received::End) | Err(_) => return Err(NoStart::Ended(process.end())),
+        }
+    }
+}
+
 impl Supervisor {
     /// Keeps a worker process at work until all is to end.
     pub(super) fn run(self) {
@@ -82,7 +105,7 @@ impl Supervisor {
             let begun = Instant::now();
             match self.start(first, &mut buffer) {
                 Some(process) => self.serve(process, &mut buffer),
-                None if first => return,
+                None if first && !self.further => return,
                 None => {}
             }
             first = false;
@@ -111,7 +134,11 @@ impl Supervisor {
             return None;
         }
         let started = self.attempt(buffer);
-        if !first {
+        if self.further {
+            // Nobody hears it any more if that took long.
+            let _ = self.first.try_send(Ok(()));
+        }
+        if !first || self.further {
             return started.map_err(|no| self.not_replaced(no)).ok();
         }
         let (process, told) = match started {
@@ -125,31 +152,18 @@ impl Supervisor {
 
     /// Starts a process and waits until it serves.
     fn attempt(&self, buffer: &mut [u8]) -> Result<Process, NoStart> {
-        let told = self.token.told.token();
+        let told = self.token.told_at(self.place);
         let process = Process::start(&self.settings, &told, self.tick());
         let process = process.map_err(NoStart::Process)?;
-        let end = Instant::now() + START;
-        let begun = loop {
-            match wire::take::<Begun>(&process.link, buffer) {
-                Ok(Received::Message(begun)) => break begun,
-                Ok(Received::Nothing) if self.token.is_stopping() => return Err(NoStart::Stopped),
-                Ok(Received::Nothing) if Instant::now() < end => {}
-                Ok(Received::Nothing) => {
-                    let code =
-                        format!("did not serve within {} s, and was killed", START.as_secs());
-                    return Err(NoStart::Ended(Fault::new(WORKER, code)));
-                }
-                Ok(Received::End) | Err(_) => return Err(NoStart::Ended(process.end())),
-            }
-        };
+        let (process, begun) = begun(process, buffer, || self.token.is_stopping())?;
         let report = begun.report(&told, &self.settings);
         self.welcome(&process, report.map_err(NoStart::said)?);
         Ok(process)
     }
 
     fn welcome(&self, process: &Process, report: TokenReport) {
-        let (institution, pid) = (&self.token.institution, process.id());
-        tracing::info!(%institution, pid, "a worker process serves the token");
+        let (institution, token) = (&self.token.institution, &self.token.label);
+        tracing::info!(%institution, token, pid = process.id(), "a worker process serves the token");
         let threads = report.threads;
         self.token.found(report);
         self.token
@@ -159,6 +173,7 @@ impl Supervisor {
     /// Hears the process until it ends or has to be ended.
     fn serve(&self, process: Process, buffer: &mut [u8]) {
         let pid = process.id();
+        let mut gives_way = false;
         let mut looked = Instant::now();
         let killed = loop {
             match wire::take::<Answer>(&process.link, buffer) {
@@ -180,16 +195,29 @@ impl Supervisor {
             if self.is_out_of_patience() {
                 break None;
             }
+            gives_way = gives_way || self.token.gives_way(self.place);
             self.token.tend(self.place, IDLE, TENDING);
         };
+        if gives_way && killed.is_none() {
+            return self.give_way(process);
+        }
         let stopping = self.token.is_stopping();
         let ended = self.end(process, stopping);
         let fault = killed.unwrap_or(ended);
         if !stopping {
-            let (institution, advice) = (&self.token.institution, fault.advice());
-            tracing::error!(%institution, pid, %fault, advice, "a worker process has ended");
+            let (institution, token) = (&self.token.institution, &self.token.label);
+            let advice = fault.advice();
+            tracing::error!(%institution, token, pid, %fault, advice, "a worker process has ended");
         }
         self.token.left(self.place, &fault);
+    }
+
+    /// One that was told an earlier PIN has done what it was at.
+    fn give_way(&self, process: Process) {
+        let (institution, pid) = (&self.token.institution, process.id());
+        process.leave();
+        tracing::info!(%institution, pid, "a worker process has given way to one that is told the new PIN");
+        self.token.gave_way(self.place);
     }
 
     /// Ends the process. One that was told to end is closing its sessions, and may take its time for that.
@@ -232,9 +260,10 @@ impl Supervisor {
         let Some(failure) = no.failure() else {
             return;
         };
-        let (institution, fault) = (&self.token.institution, &failure.fault);
-        let (class, advice) = (failure.class, fault.advice());
-        tracing::error!(%institution, %fault, ?class, advice, "no worker process could be started");
+        let (institution, token) = (&self.token.institution, &self.token.label);
+        let (fault, class) = (&failure.fault, failure.class);
+        let advice = fault.advice();
+        tracing::error!(%institution, token, %fault, ?class, advice, "no worker process could be started");
         self.token.not_replaced(failure);
     }
 }

@@ -29,6 +29,8 @@ use crate::metrics::TokenMeter;
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// A job that was lost with so many worker processes may be why they ended.
 const MOST_LOST: u32 = 3;
+/// While a call lasts longer, keys of other tokens sign before this one's: signatures take milliseconds.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What the metrics show of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct Gauges {
 /// One token.
 pub(super) struct TokenPool {
     pub(super) institution: InstitutionId,
+    /// Its CKA_LABEL.
+    pub(super) label: String,
     /// What the first worker process found.
     pub(super) report: OnceLock<TokenReport>,
     /// What worker processes are told, and the keys that may be used.
@@ -84,10 +88,10 @@ struct Counters {
     replaced: AtomicU64,
 }
 
-struct State {
+pub(super) struct State {
     condition: Condition,
     waiting: VecDeque<Job>,
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     /// Logins of worker processes that are no more.
     logins: u64,
     last_id: u64,
@@ -98,6 +102,7 @@ impl TokenPool {
         let places = std::iter::repeat_with(Place::default).take(settings.workers);
         Self {
             institution: token.institution.clone(),
+            label: token.label.clone(),
             report: OnceLock::new(),
             told: Told::new(token),
             starting: Mutex::new(()),
@@ -129,6 +134,15 @@ impl TokenPool {
         let mut state = self.state();
         state.condition.takes_jobs()?;
         self.make_room(&mut state)
+    }
+
+    /// Whether there is nothing against asking it: it serves, no call of it is late, and there is room.
+    pub(super) fn is_ready(&self) -> bool {
+        let state = self.state();
+        matches!(state.condition, Condition::Serving)
+            && state.places.iter().any(Place::serves)
+            && state.longest_call() < LATE
+            && !state.is_full(self.capacity)
     }
 
     /// Queues `job`, or says at once why not.
@@ -201,6 +215,14 @@ impl TokenPool {
     /// The worker process at `place` serves no more. What it had is done by another one; a signature that it made
     /// meanwhile is never stored.
     pub(super) fn left(&self, place: usize, fault: &Fault) {
+        if !self.is_stopping() {
+            self.counters.replaced.fetch_add(1, Ordering::Relaxed);
+        }
+        self.vacated(place, fault);
+    }
+
+    /// The same, of one that left because it was asked to.
+    pub(super) fn vacated(&self, place: usize, fault: &Fault) {
         let mut state = self.state();
         let Some(place) = state.places.get_mut(place) else {
             return;
@@ -213,7 +235,6 @@ impl TokenPool {
             let jobs = under_way.into_iter().map(|sent| sent.job);
             return jobs.for_each(|job| job.failed(HsmError::Stopped));
         }
-        self.counters.replaced.fetch_add(1, Ordering::Relaxed);
         if !state.places.iter().any(Place::serves) {
             state.condition.down(fault.clone(), Down::Replacing);
         }
@@ -325,7 +346,7 @@ impl TokenPool {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic of another holder leaves the lists whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::Token;
 use super::report::KeyReport;
 use crate::domain::key::KeyId;
@@ -15,6 +17,10 @@ struct State {
     /// used: were it among what a process has to find, its loss would be that of all others.
     token: Arc<Token>,
     keys: Arc<[KeyReport]>,
+    /// How often its PIN was changed.
+    pin: u64,
+    /// The last PIN that the token refused in place of the one in use.
+    refused: Option<SecretString>,
 }
 
 impl Told {
@@ -22,12 +28,55 @@ impl Told {
         Self(RwLock::new(State {
             token: Arc::new(token),
             keys: [].into(),
+            pin: 0,
+            refused: None,
         }))
     }
 
     /// What a worker process that is started now is told.
     pub(super) fn token(&self) -> Arc<Token> {
         Arc::clone(&self.read().token)
+    }
+
+    /// The same, with the number of its PIN.
+    pub(super) fn numbered(&self) -> (Arc<Token>, u64) {
+        let state = self.read();
+        (Arc::clone(&state.token), state.pin)
+    }
+
+    /// The number of the PIN that worker processes are told.
+    pub(super) fn pin(&self) -> u64 {
+        self.read().pin
+    }
+
+    /// Whether worker processes are told this PIN.
+    pub(super) fn has_pin(&self, pin: &SecretString) -> bool {
+        self.read().token.pin.expose_secret() == pin.expose_secret()
+    }
+
+    /// Whether the token refused this PIN the last time that one was changed.
+    pub(super) fn has_refused(&self, pin: &SecretString) -> bool {
+        let state = self.read();
+        let mut refused = state.refused.iter();
+        refused.any(|refused| refused.expose_secret() == pin.expose_secret())
+    }
+
+    /// The token refuses this PIN.
+    pub(super) fn refuse_pin(&self, pin: SecretString) {
+        self.write().refused = Some(pin);
+    }
+
+    /// From now on worker processes are told this PIN. The one before is overwritten when no process is being started
+    /// with it.
+    pub(super) fn change_pin(&self, pin: SecretString) {
+        let mut state = self.write();
+        let token = Token {
+            pin,
+            ..Token::clone(&state.token)
+        };
+        state.token = Arc::new(token);
+        state.pin = state.pin.saturating_add(1);
+        state.refused = None;
     }
 
     /// The keys that may be used now.

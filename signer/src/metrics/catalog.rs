@@ -1,11 +1,16 @@
 //! Owns the catalogue of what is measured: each instrument's name, meaning and labels, and how many series it can have.
 //! A name is part of the interface, for dashboards and alerts name it; it ends in its base unit, a counter in `_total`.
 
-/// A label. Its values are words of this program, or the institutions of the configuration with their keys, and `none`.
+use crate::domain::key::TOKENS;
+
+/// A label. Its values are words of this program, or the institutions of the configuration with their tokens and
+/// keys, and `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     /// For whom; `none` for strangers and for what concerns nobody in particular.
     Institution,
+    /// The label of a token.
+    Token,
     /// Which RPC; `unknown` for a path that is none.
     Method,
     /// How it ended: `code` as in gRPC, and `reason` as in google.rpc.ErrorInfo. A reason has one code as a rule.
@@ -35,6 +40,7 @@ impl Label {
     pub const fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Institution => &["institution"],
+            Self::Token => &["token"],
             Self::Method => &["method"],
             Self::Result => &["code", "reason"],
             Self::Operation => &["operation"],
@@ -53,6 +59,8 @@ impl Label {
     pub const fn values(self, institutions: usize) -> usize {
         match self {
             Self::Institution => institutions.saturating_add(1),
+            // Each is one institution's: with that, no more than four.
+            Self::Token => TOKENS,
             Self::Method => 40,
             Self::Result => 96,
             Self::Operation
@@ -104,38 +112,40 @@ catalogue! {
         "RPCs under way"
     STAGE_DURATION "semops_stage_duration_seconds" [Operation Stage Institution]
         "The stages of an operation; sign is the wait for the token and its call"
-    HSM_WAIT "semops_hsm_queue_wait_seconds" [Institution]
+    HSM_WAIT "semops_hsm_queue_wait_seconds" [Institution Token]
         "How long work waited for a thread of its token"
-    HSM_CALL "semops_hsm_call_duration_seconds" [Institution Operation]
+    HSM_CALL "semops_hsm_call_duration_seconds" [Institution Token Operation]
         "How long the token took, fresh sessions and logins included"
-    HSM_QUEUE "semops_hsm_queue_depth" [Institution]
+    HSM_QUEUE "semops_hsm_queue_depth" [Institution Token]
         "Work that waits for the token"
-    HSM_CAPACITY "semops_hsm_queue_capacity" [Institution]
+    HSM_CAPACITY "semops_hsm_queue_capacity" [Institution Token]
         "Work that may wait for the token; more is refused"
-    HSM_WORKERS "semops_hsm_workers" [Institution]
+    HSM_WORKERS "semops_hsm_workers" [Institution Token]
         "Worker processes that serve the token"
-    HSM_REPLACED "semops_hsm_workers_replaced_total" [Institution]
+    HSM_REPLACED "semops_hsm_workers_replaced_total" [Institution Token]
         "Worker processes that ended or hung, and were to be replaced"
-    HSM_THREADS "semops_hsm_threads" [Institution]
+    HSM_THREADS "semops_hsm_threads" [Institution Token]
         "Threads of the token's worker processes that serve"
-    HSM_BUSY "semops_hsm_threads_busy" [Institution]
+    HSM_BUSY "semops_hsm_threads_busy" [Institution Token]
         "Threads of the token that are in a call"
-    HSM_SESSIONS "semops_hsm_sessions" [Institution]
+    HSM_SESSIONS "semops_hsm_sessions" [Institution Token]
         "Sessions open for work; one more keeps the login"
-    HSM_LONGEST "semops_hsm_longest_call_seconds" [Institution]
+    HSM_LONGEST "semops_hsm_longest_call_seconds" [Institution Token]
         "How long the longest call under way has lasted"
-    HSM_SIGNATURES "semops_hsm_signatures_total" [Institution]
+    HSM_SIGNATURES "semops_hsm_signatures_total" [Institution Token]
         "Signatures that the token made"
-    HSM_FAILURES "semops_hsm_failures_total" [Institution]
+    HSM_FAILURES "semops_hsm_failures_total" [Institution Token]
         "PKCS#11 calls that failed, those that were mended included"
-    HSM_EXPIRED "semops_hsm_expired_total" [Institution]
+    HSM_EXPIRED "semops_hsm_expired_total" [Institution Token]
         "Work dropped unsigned because its deadline had passed"
-    HSM_LOGINS "semops_hsm_logins_total" [Institution]
+    HSM_LOGINS "semops_hsm_logins_total" [Institution Token]
         "Logins to the token, that of the start included"
-    HSM_HEALTH "semops_hsm_health" [Institution Reason]
+    HSM_HEALTH "semops_hsm_health" [Institution Token Reason]
         "1 for the health that the token has, 0 for the others"
     FAULTY_SIGNATURES "semops_faulty_signatures_total" [Institution Operation]
         "Signatures of the token that do not verify, by what was to be signed; none got out"
+    FAILOVERS "semops_failovers_total" [Institution Token Purpose Reason]
+        "Intents that ended because the token of their key did not sign, while a key in another token could; by that token, and why"
     LIMIT_ADMITTED "semops_limit_admitted_total" [Institution Scope]
         "Requests that the rate limits let through: caller with its institution, then device; public for strangers"
     LIMIT_REFUSED "semops_limit_refused_total" [Institution Scope]
@@ -174,18 +184,30 @@ catalogue! {
         "1 while the record holds what the institution's history does not approve; it is not used"
     RECOVERIES "semops_recovery_pending" [Institution]
         "Recoveries of the custodians that wait for the end of their delay"
+    DESTRUCTIONS "semops_key_destructions_due" [Institution]
+        "Keys whose destruction was approved and is due, and that are not known to be destroyed"
     KEY_SINCE "semops_key_not_before_timestamp_seconds" [Institution Purpose Key]
         "The start of a signing key's cryptoperiod"
     KEY_ENDS "semops_key_cryptoperiod_end_timestamp_seconds" [Institution Purpose Key]
         "The end of a signing key's cryptoperiod: it signs no more, but a CA's the CRLs of what it issued"
     KEY_MISSING "semops_key_missing" [Institution Purpose Key]
         "1 for a key that is to sign, now or later, and that the token here does not have"
+    KEY_SIGNED "semops_key_signatures" [Institution Purpose Key]
+        "How many objects a key has signed whose lifetime its policy limits"
+    KEY_LIFETIME "semops_key_lifetime_signatures" [Institution Purpose Key]
+        "How many objects such a key may sign; then it issues nothing more"
     KEY_UNTIL "semops_certificate_not_after_timestamp_seconds" [Institution Purpose Key]
         "When a signing key's certificate expires, or one above it in its chain"
     CRL_SINCE "semops_crl_this_update_timestamp_seconds" [Institution Purpose Key]
         "When the CRL in force was made"
     CRL_UNTIL "semops_crl_next_update_timestamp_seconds" [Institution Purpose Key]
         "When the CRL in force becomes stale"
+    ROOT_CRL_UNTIL "semops_root_crl_next_update_timestamp_seconds" [Purpose Key]
+        "When the CRL of an offline root that is published here becomes stale"
+    SCHEME_CHANGE "semops_scheme_change" []
+        "The number of the change of the scheme by which its roots are in force; 0 while nobody approved them"
+    ROOTS_NOT_TAKEN "semops_roots_not_taken" []
+        "1 while the roots as SIGHUP had them read last could not be read or taken: the service goes on with those before"
     SERVER_UNTIL "semops_server_certificate_not_after_timestamp_seconds" []
         "When the server's TLS certificate expires"
     CONNECTIONS_OPEN "semops_connections_open" []

@@ -71,6 +71,7 @@ struct OfInstitution {
     device_certificate: OfOperation,
     crl: OfOperation,
     authorization_certificate: OfOperation,
+    key_certificate: OfOperation,
     certification_request: OfOperation,
 }
 
@@ -107,6 +108,7 @@ impl OfInstitution {
             device_certificate: operation(Kind::DeviceCertificate),
             crl: operation(Kind::Crl),
             authorization_certificate: operation(Kind::AuthorizationCertificate),
+            key_certificate: operation(Kind::KeyCertificate),
             certification_request: operation(Kind::CertificationRequest),
         }
     }
@@ -117,6 +119,7 @@ impl OfInstitution {
             Kind::DeviceCertificate => &self.device_certificate,
             Kind::Crl => &self.crl,
             Kind::AuthorizationCertificate => &self.authorization_certificate,
+            Kind::KeyCertificate => &self.key_certificate,
             Kind::CertificationRequest => &self.certification_request,
         };
         match stage {

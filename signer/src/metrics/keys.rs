@@ -34,6 +34,8 @@ pub struct KeyMoments {
     pub crl: Option<(Timestamp, Timestamp)>,
     /// Whether the token does not have it.
     pub missing: bool,
+    /// How many objects it has signed, and how many it may, if policy limits its lifetime.
+    pub worn: Option<(u64, u64)>,
 }
 
 type Read = Arc<dyn Fn() -> Vec<KeyMoments> + Send + Sync>;
@@ -46,6 +48,8 @@ impl Metrics {
         self.key_gauge(&catalog::KEY_ENDS, &read, |key| Some(moment(key.ends)));
         self.key_gauge(&catalog::KEY_UNTIL, &read, |key| Some(moment(key.until)));
         self.key_gauge(&catalog::KEY_MISSING, &read, |key| Some(key.missing.into()));
+        self.key_gauge(&catalog::KEY_SIGNED, &read, |key| Some(key.worn?.0));
+        self.key_gauge(&catalog::KEY_LIFETIME, &read, |key| Some(key.worn?.1));
         self.key_gauge(&catalog::CRL_SINCE, &read, |key| Some(moment(key.crl?.0)));
         self.key_gauge(&catalog::CRL_UNTIL, &read, |key| Some(moment(key.crl?.1)));
     }

@@ -10,6 +10,7 @@ mod exports;
 mod flow;
 mod keys;
 mod limits;
+mod roots;
 mod rpc;
 mod standing;
 mod store;
@@ -35,10 +36,11 @@ pub use self::{
     exports::Export,
     flow::{Flow, Stage},
     keys::KeyMoments,
+    roots::RootMoments,
     rpc::{CLIENT_GONE, Rpc, UNKNOWN},
     standing::Swept,
     store::{Retried, Written},
-    tokens::{Call, TokenMeter, TokenState},
+    tokens::{Call, Failing, TokenMeter, TokenState},
 };
 
 /// The target of spans that are for traces alone: no log shows them.

@@ -23,7 +23,9 @@ pub(super) struct Standing {
     generation: Gauge<u64>,
     version: Gauge<u64>,
     unapproved: Gauge<u64>,
+    unread: Gauge<u64>,
     recoveries: Gauge<u64>,
+    destructions: Gauge<u64>,
     server_until: Gauge<u64>,
     leader: Gauge<u64>,
     build: Gauge<u64>,
@@ -40,7 +42,9 @@ impl Standing {
             generation: gauge(meter, &catalog::DOCUMENTS_GENERATION),
             version: gauge(meter, &catalog::DOCUMENT_VERSION),
             unapproved: gauge(meter, &catalog::UNAPPROVED),
+            unread: gauge(meter, &catalog::ROOTS_NOT_TAKEN),
             recoveries: gauge(meter, &catalog::RECOVERIES),
+            destructions: gauge(meter, &catalog::DESTRUCTIONS),
             server_until: gauge(meter, &catalog::SERVER_UNTIL),
             leader: gauge(meter, &catalog::LEADER),
             build: gauge(meter, &catalog::BUILD),
@@ -134,10 +138,21 @@ impl Metrics {
             .record(u64::from(is), &[label, KeyValue::new("what", what)]);
     }
 
+    /// Whether the roots as they were last read are not those in use.
+    pub fn roots_not_taken(&self, is: bool) {
+        self.0.standing.unread.record(u64::from(is), &[]);
+    }
+
     /// How many recoveries of an institution's custodians wait.
     pub fn recoveries(&self, institution: &InstitutionId, count: u64) {
         let label = self.0.institutions.label(Some(institution));
         self.0.standing.recoveries.record(count, &[label]);
+    }
+
+    /// How many keys of an institution are to be destroyed, and are not.
+    pub fn destructions(&self, institution: &InstitutionId, count: u64) {
+        let label = self.0.institutions.label(Some(institution));
+        self.0.standing.destructions.record(count, &[label]);
     }
 
     /// Until when the server's TLS certificate is valid.

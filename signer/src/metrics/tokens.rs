@@ -13,12 +13,13 @@ use super::{
     catalog::{self, Spec},
     counter, seconds,
 };
-use crate::domain::operation::Kind;
+use crate::domain::{key::Purpose, operation::Kind};
 
 pub(super) struct Calls {
     waited: Histogram<f64>,
     took: Histogram<f64>,
     faulty: Counter<u64>,
+    failovers: Counter<u64>,
 }
 
 impl Calls {
@@ -27,6 +28,7 @@ impl Calls {
             waited: seconds(meter, &catalog::HSM_WAIT),
             took: seconds(meter, &catalog::HSM_CALL),
             faulty: counter(meter, &catalog::FAULTY_SIGNATURES),
+            failovers: counter(meter, &catalog::FAILOVERS),
         }
     }
 }
@@ -67,24 +69,72 @@ impl Call {
     }
 }
 
+/// Why a token did not sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// Its queue was full.
+    Full,
+    /// Its share of the time was over.
+    Late,
+    /// It could not work.
+    Unavailable,
+    /// It refused.
+    Refused,
+    /// Its signature does not verify.
+    Faulty,
+}
+
+impl Failing {
+    const ALL: [Self; 5] = [
+        Self::Full,
+        Self::Late,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Faulty,
+    ];
+
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Late => "late",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Faulty => "faulty",
+        }
+    }
+}
+
+/// What keys in several tokens may sign: a CRL is signed by its CA's key alone.
+const FAILING_OVER: [Purpose; 2] = [Purpose::Authorization, Purpose::DeviceCa];
+
 /// Of one token, with its labels made once.
 #[derive(Clone)]
 pub struct TokenMeter {
     metrics: Metrics,
-    waited: [KeyValue; 1],
-    calls: [(Call, [KeyValue; 2]); Call::ALL.len()],
+    waited: [KeyValue; 2],
+    calls: [(Call, [KeyValue; 3]); Call::ALL.len()],
 }
 
 impl Metrics {
-    /// The meter of the institution's token.
-    pub fn token(&self, institution: &InstitutionId) -> TokenMeter {
-        let label = self.0.institutions.label(Some(institution));
-        let labels = |call: Call| [label.clone(), KeyValue::new("operation", call.name())];
+    /// The meter of the institution's token with this label.
+    pub fn token(&self, institution: &InstitutionId, token: &str) -> TokenMeter {
+        self.no_failover_yet(institution, token);
+        let [institution, token] = self.token_labels(institution, token);
+        let labels = |call: Call| {
+            let operation = KeyValue::new("operation", call.name());
+            [institution.clone(), token.clone(), operation]
+        };
         TokenMeter {
             calls: Call::ALL.map(|call| (call, labels(call))),
-            waited: [label],
+            waited: [institution, token],
             metrics: self.clone(),
         }
+    }
+
+    fn token_labels(&self, institution: &InstitutionId, token: &str) -> [KeyValue; 2] {
+        let institution = self.0.institutions.label(Some(institution));
+        [institution, KeyValue::new("token", token.to_owned())]
     }
 }
 
@@ -97,6 +147,41 @@ impl Metrics {
                 self.0.calls.faulty.add(0, &labels);
             }
         }
+    }
+
+    /// With none: a rise from nothing is seen by those who watch.
+    fn no_failover_yet(&self, institution: &InstitutionId, token: &str) {
+        for purpose in FAILING_OVER {
+            for why in Failing::ALL {
+                self.add_failovers(0, institution, token, purpose, why);
+            }
+        }
+    }
+
+    /// An intent of a key of this purpose ended because its token did not sign, while a key in another token could.
+    pub fn failed_over(
+        &self,
+        institution: &InstitutionId,
+        token: &str,
+        purpose: Purpose,
+        why: Failing,
+    ) {
+        self.add_failovers(1, institution, token, purpose, why);
+    }
+
+    fn add_failovers(
+        &self,
+        count: u64,
+        institution: &InstitutionId,
+        token: &str,
+        purpose: Purpose,
+        why: Failing,
+    ) {
+        let [institution, token] = self.token_labels(institution, token);
+        let purpose = KeyValue::new("purpose", purpose.name());
+        let why = KeyValue::new("reason", why.name());
+        let failovers = &self.0.calls.failovers;
+        failovers.add(count, &[institution, token, purpose, why]);
     }
 
     /// The institution's token made a signature of this kind that does not verify.
@@ -131,6 +216,8 @@ impl TokenMeter {
 pub struct TokenState {
     /// Whose it is.
     pub institution: InstitutionId,
+    /// Its label.
+    pub token: String,
     /// The word for its health, one of the words that are given with it.
     pub health: &'static str,
     /// Work that waits.
@@ -193,8 +280,8 @@ impl Metrics {
             .with_description(spec.help);
         let observed = gauge.with_callback(move |observer| {
             for token in read() {
-                let label = metrics.0.institutions.label(Some(&token.institution));
-                observer.observe(value(&token), &[label]);
+                let labels = metrics.token_labels(&token.institution, &token.token);
+                observer.observe(value(&token), &labels);
             }
         });
         observed.build();
@@ -209,8 +296,8 @@ impl Metrics {
             .with_description(spec.help);
         let observed = counter.with_callback(move |observer| {
             for token in read() {
-                let label = metrics.0.institutions.label(Some(&token.institution));
-                observer.observe(value(&token), &[label]);
+                let labels = metrics.token_labels(&token.institution, &token.token);
+                observer.observe(value(&token), &labels);
             }
         });
         observed.build();
@@ -226,8 +313,8 @@ impl Metrics {
             .with_description(spec.help);
         let observed = gauge.with_callback(move |observer| {
             for token in read() {
-                let label = metrics.0.institutions.label(Some(&token.institution));
-                observer.observe(token.longest_call.as_secs_f64(), &[label]);
+                let labels = metrics.token_labels(&token.institution, &token.token);
+                observer.observe(token.longest_call.as_secs_f64(), &labels);
             }
         });
         observed.build();
@@ -243,9 +330,10 @@ impl Metrics {
             .with_description(spec.help);
         let observed = gauge.with_callback(move |observer| {
             for token in read() {
-                let label = metrics.0.institutions.label(Some(&token.institution));
+                let [institution, label] = metrics.token_labels(&token.institution, &token.token);
                 for health in healths {
-                    let labels = [label.clone(), KeyValue::new("reason", *health)];
+                    let reason = KeyValue::new("reason", *health);
+                    let labels = [institution.clone(), label.clone(), reason];
                     observer.observe(u64::from(*health == token.health), &labels);
                 }
             }

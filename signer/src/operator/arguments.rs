@@ -36,6 +36,9 @@ pub enum Otherwise {
     HsmWorker {
         /// Whose token
         institution: String,
+        /// Its label
+        #[arg(allow_hyphen_values = true)]
+        token: String,
     },
 }
 

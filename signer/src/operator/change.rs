@@ -49,8 +49,7 @@ pub(super) async fn load(
         ceremonies: &ceremonies.ceremonies,
         grounds: Grounds {
             oids: &records.oids,
-            device_root: &ceremonies.device_root.certificate,
-            signing_root: &ceremonies.signing_root.certificate,
+            roots: &ceremonies.roots,
             keys: &keys,
         },
     };
@@ -141,7 +140,8 @@ fn object(operation: &Operation) -> String {
         Operation::RecoverCustodians { version, .. } => format!("{name} {version}"),
         Operation::Key { key, .. } => format!("{name} {key}"),
         Operation::RotateKey(rotation) => format!("{name} {} {}", rotation.from, rotation.to),
+        Operation::AddKey(addition) => format!("{name} {}", addition.key),
         Operation::CallOffRotation { to } => format!("{name} {to}"),
-        Operation::Ceremony { .. } => name.to_owned(),
+        Operation::Ceremony { .. } | Operation::Scheme(_) => name.to_owned(),
     }
 }

@@ -1,24 +1,32 @@
 //! Owns what an operator has done, before the service serves again, with a record that was put back from a backup: the
 //! published CRLs are read from a directory, what the record takes over is shown, and which documents are in force.
 
-use std::{fs::File, io, io::Read as _, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    io::Read as _,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use semops_pki::{certificate::rfc3339, crl::MAX_CRL};
 
 use super::{OperatorError, say};
 use crate::{
-    authority::{IssuingCa, PublishedFile, RestoreError, after_restore, crl_address},
+    authority::{
+        Grounds, IssuingCa, PublishedFile, RestoreError, Rules, after_restore, publishers,
+    },
     clock::{Clock, Timestamp},
-    config::{Config, Institution},
+    config::Config,
     domain::{
         actor::{Actor, Origin},
         document::{Document, StoredDocument},
-        key::KeyRecord,
         operation::hex,
     },
     ids::RequestId,
     server::{keys, record},
-    store::{Restored, RestoredIssuer, StoreError},
+    store::{Restored, RestoredIssuer, Store, StoreError},
 };
 
 /// The most files in the directory: two for each of very many institutions.
@@ -69,12 +77,8 @@ pub async fn prepare(config: &Config, directory: &Path) -> Result<(), AfterResto
         path: path.unwrap_or_else(|| directory.to_owned()),
         source,
     })?;
-    let cas: Vec<IssuingCa> = config
-        .institutions
-        .iter()
-        .flat_map(|institution| cas(&config.public_base_url, institution))
-        .collect();
-    let roots = [&config.device_root, &config.signing_root].map(|root| &root.certificate);
+    let roots = config.roots.published().all();
+    let roots: Vec<_> = roots.map(|(_, root)| root.certificate()).collect();
     let origin = Origin {
         actor: Actor::Operator(rustix::process::getuid().as_raw()),
         request: RequestId::new(),
@@ -82,26 +86,35 @@ pub async fn prepare(config: &Config, directory: &Path) -> Result<(), AfterResto
     let clock = Clock::system();
     let store = record::open(&config.store, NonZeroUsize::MIN, clock).await?;
     let now = clock.now();
+    let cas = cas(config, store.as_ref(), now).await?;
     let restored = after_restore(store.as_ref(), &cas, &roots, &files, origin, now).await?;
     let documents = store.documents().await?.documents;
     let told = told(&cas, &restored, &documents, now);
     Ok(say(told.as_bytes())?)
 }
 
-fn cas(base: &str, institution: &Institution) -> Vec<IssuingCa> {
-    let ca = |record: &Arc<KeyRecord>| {
-        record.first_crl.as_ref()?;
-        Some(IssuingCa {
-            institution: record.institution.clone(),
-            purpose: record.purpose,
-            certificate: record.chain.first()?.clone(),
-            address: crl_address(base, record),
-        })
+/// The CAs that publish by what the record holds now.
+async fn cas(
+    config: &Config,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<Vec<IssuingCa>, StoreError> {
+    let (mut keys, mut ceremonies) = (BTreeMap::new(), BTreeMap::new());
+    for institution in &config.institutions {
+        let id = institution.id.clone();
+        keys.insert(id.clone(), keys::of(&id, &institution.keys));
+        ceremonies.insert(id, institution.ceremony.clone());
+    }
+    let rules = Rules {
+        scheme: &config.scheme,
+        ceremonies: &ceremonies,
+        grounds: Grounds {
+            oids: &config.oids,
+            roots: &config.roots,
+            keys: &keys,
+        },
     };
-    keys::of(&institution.id, &institution.keys)
-        .iter()
-        .filter_map(ca)
-        .collect()
+    publishers(store, rules, &config.public_base_url, now).await
 }
 
 /// A file that cannot be read, or the directory itself.
@@ -146,8 +159,15 @@ fn told(
     documents: &[StoredDocument],
     now: Timestamp,
 ) -> String {
-    let taken_over = cas.iter().zip(&restored.issuers);
-    let mut text: String = taken_over.map(|(ca, of)| of_issuer(ca, of)).collect();
+    let of = |ca: &IssuingCa| {
+        let mut issuers = restored.issuers.iter();
+        match issuers.find(|of| of.issuer == ca.key()) {
+            Some(of) => of_issuer(ca, of),
+            None if ca.answers => unpublished(ca),
+            None => String::new(),
+        }
+    };
+    let mut text: String = cas.iter().map(of).collect();
     text.push_str("in force now, load what is newer before the hold ends:\n");
     text.extend(documents.iter().map(in_force));
     let until = rfc3339(restored.hold_until.seconds());
@@ -168,6 +188,13 @@ fn of_issuer(ca: &IssuingCa, of: &RestoredIssuer) -> String {
         format!("{ca}: serial number {serial} is listed on, its device is not known\n")
     }));
     text
+}
+
+fn unpublished(ca: &IssuingCa) -> String {
+    let address = &ca.address;
+    format!(
+        "{ca}: no CRL of it is there nor in the record, the next is 1: if {address} ever had one, stop, fetch it and start so again\n"
+    )
 }
 
 fn in_force(stored: &StoredDocument) -> String {

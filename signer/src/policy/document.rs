@@ -14,7 +14,10 @@ use semops_pki::algorithm::sha256;
 use serde::Deserialize;
 
 use super::rates::{RateLimitsForm, rate_limits};
-use crate::domain::limit::RateLimits;
+use crate::domain::{key::Purpose, limit::RateLimits};
+
+/// The most that can be said of a key's lifetime, in objects: more than any key will sign.
+const LONGEST_LIFETIME: u64 = 1_000_000_000_000_000;
 
 /// One version of an institution's policy. `signer policy --help` shows the form of its file.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +33,7 @@ pub struct Policy {
     pub(super) orders_per_day: u64,
     /// Per currency: the most for one order and for one device's day, minor units.
     pub(super) amounts: BTreeMap<Currency, Amounts>,
+    key_lifetime: KeyLifetimes,
     rate_limits: RateLimits,
 }
 
@@ -38,6 +42,15 @@ pub struct Policy {
 pub(super) struct Amounts {
     pub(super) per_order: u64,
     pub(super) per_day: u64,
+}
+
+/// The most objects that a key may ever sign, where that is limited. A signing CA issues a certificate for each rotation, and
+/// needs no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct KeyLifetimes {
+    authorization: Option<u64>,
+    device_ca: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +65,8 @@ struct Form {
     devices_per_subscriber: u64,
     amount_per_order: BTreeMap<String, String>,
     device_limits: DeviceLimitsForm,
+    #[serde(default)]
+    key_lifetime: KeyLifetimes,
     rate_limits: Option<RateLimitsForm>,
 }
 
@@ -98,6 +113,7 @@ impl Policy {
             devices_per_subscriber: form.devices_per_subscriber,
             orders_per_day: form.device_limits.orders_per_day,
             amounts,
+            key_lifetime: form.key_lifetime,
             rate_limits,
         })
     }
@@ -122,6 +138,15 @@ impl Policy {
         self.acceptance_seconds
     }
 
+    /// The most objects that a key of this purpose may ever sign; nothing if that is not limited.
+    pub fn key_lifetime(&self, purpose: Purpose) -> Option<u64> {
+        match purpose {
+            Purpose::Authorization => self.key_lifetime.authorization,
+            Purpose::DeviceCa => self.key_lifetime.device_ca,
+            Purpose::SigningCa | Purpose::Ocsp | Purpose::Audit | Purpose::Statement => None,
+        }
+    }
+
     /// How many requests may be made, and by whom.
     pub fn rate_limits(&self) -> &RateLimits {
         &self.rate_limits
@@ -142,6 +167,13 @@ fn check_ranges(form: &Form, mistakes: &mut Vec<String>) {
         1_000_000,
     );
     range("version", form.version, u64::MAX);
+    let lifetimes = form.key_lifetime;
+    for (name, most) in [
+        ("key_lifetime.authorization", lifetimes.authorization),
+        ("key_lifetime.device-ca", lifetimes.device_ca),
+    ] {
+        range(name, most.unwrap_or(LONGEST_LIFETIME), LONGEST_LIFETIME);
+    }
 }
 
 fn amounts(form: &Form, mistakes: &mut Vec<String>) -> BTreeMap<Currency, Amounts> {
@@ -216,6 +248,29 @@ mod tests {
             "device_limits.orders_per_day = 0",
         ] {
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_lifetime_of_keys_is_limited_where_it_is_named() {
+        let of = |table: &str| Policy::parse(format!("{GOOD}\n[key_lifetime]\n{table}").as_bytes());
+        let lifetimes =
+            |table| Purpose::ALL.map(|purpose| of(table).unwrap().key_lifetime(purpose));
+        assert_eq!(lifetimes(""), [None; 6]);
+        let only = |of, most| Purpose::ALL.map(|purpose| (purpose == of).then_some(most));
+        assert_eq!(
+            lifetimes("authorization = 7"),
+            only(Purpose::Authorization, 7)
+        );
+        assert_eq!(lifetimes("device-ca = 8"), only(Purpose::DeviceCa, 8));
+        for bad in [
+            "authorization = 0",
+            "device-ca = 1000000000000001",
+            "signing-ca = 5",
+            "device_ca = 5",
+            "authorization = \"5\"",
+        ] {
+            assert!(of(bad).is_err(), "{bad}");
         }
     }
 

@@ -22,8 +22,9 @@ use crate::{
     },
 };
 
-/// How often a request is decided anew because the documents moved; each is a load by an operator.
-const MOST_ATTEMPTS: u32 = 3;
+/// How often a request is decided anew because the documents moved: by a change, or twice by each end of a key, of which
+/// several may come at once.
+const MOST_ATTEMPTS: u32 = 8;
 
 /// What all methods act on.
 #[derive(Clone)]

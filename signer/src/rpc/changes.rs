@@ -215,6 +215,9 @@ fn with_attachments(change: ChangeShown) -> Result<v1::GetChangeResponse, Error>
                 let certificate = Certificate::from_pem(&content).map_err(Error::internal)?;
                 answer.certificate = certificate.der().to_vec();
             }
+            AttachmentKind::Roots => {
+                return Err(Error::internal("roots in an institution's record"));
+            }
         }
     }
     Ok(answer)

@@ -20,6 +20,9 @@ pub(crate) enum Method {
     ListKeys,
     GetKey,
     CreateKey,
+    DiscardKey,
+    ListSigned,
+    ReissueDevice,
     GetDocument,
     ListDocumentVersions,
     ProposeChange,
@@ -49,7 +52,7 @@ pub(crate) enum Service {
 
 impl Method {
     /// Every method.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::EnrollDevice,
         Self::AcceptDevice,
         Self::ReleaseDevice,
@@ -64,6 +67,9 @@ impl Method {
         Self::ListKeys,
         Self::GetKey,
         Self::CreateKey,
+        Self::DiscardKey,
+        Self::ListSigned,
+        Self::ReissueDevice,
         Self::GetDocument,
         Self::ListDocumentVersions,
         Self::ProposeChange,
@@ -94,6 +100,9 @@ impl Method {
             Self::ListKeys => "/semops.signer.v1.KeyService/ListKeys",
             Self::GetKey => "/semops.signer.v1.KeyService/GetKey",
             Self::CreateKey => "/semops.signer.v1.KeyService/CreateKey",
+            Self::DiscardKey => "/semops.signer.v1.KeyService/DiscardKey",
+            Self::ListSigned => "/semops.signer.v1.KeyService/ListSigned",
+            Self::ReissueDevice => "/semops.signer.v1.KeyService/ReissueDevice",
             Self::GetDocument => "/semops.signer.v1.DocumentService/GetDocument",
             Self::ListDocumentVersions => "/semops.signer.v1.DocumentService/ListDocumentVersions",
             Self::ProposeChange => "/semops.signer.v1.ChangeService/ProposeChange",
@@ -126,7 +135,12 @@ impl Method {
                 Service::Cosigning
             }
             Self::GetTrustBundle | Self::GetCrl => Service::Trust,
-            Self::ListKeys | Self::GetKey | Self::CreateKey => Service::Keys,
+            Self::ListKeys
+            | Self::GetKey
+            | Self::CreateKey
+            | Self::DiscardKey
+            | Self::ListSigned
+            | Self::ReissueDevice => Service::Keys,
             Self::GetDocument | Self::ListDocumentVersions => Service::Documents,
             Self::ProposeChange
             | Self::ApproveChange
@@ -151,11 +165,17 @@ impl Method {
             }
             Self::ListKeys
             | Self::GetKey
+            | Self::ListSigned
             | Self::GetDocument
             | Self::ListDocumentVersions
             | Self::GetChange
             | Self::ListChanges => matches!(role, Role::Custodian | Role::Auditor),
-            Self::CreateKey | Self::ProposeChange | Self::ApproveChange | Self::RejectChange => {
+            Self::CreateKey
+            | Self::DiscardKey
+            | Self::ReissueDevice
+            | Self::ProposeChange
+            | Self::ApproveChange
+            | Self::RejectChange => {
                 matches!(role, Role::Custodian)
             }
             Self::GetTrustBundle
@@ -187,6 +207,9 @@ impl Method {
             | Self::ListKeys
             | Self::GetKey
             | Self::CreateKey
+            | Self::DiscardKey
+            | Self::ListSigned
+            | Self::ReissueDevice
             | Self::GetDocument
             | Self::ListDocumentVersions
             | Self::ProposeChange
@@ -294,7 +317,12 @@ mod tests {
         use Method as M;
         matches!(
             method,
-            M::CreateKey | M::ProposeChange | M::ApproveChange | M::RejectChange
+            M::CreateKey
+                | M::DiscardKey
+                | M::ReissueDevice
+                | M::ProposeChange
+                | M::ApproveChange
+                | M::RejectChange
         )
     }
 

@@ -23,6 +23,7 @@ mod read_out;
 mod reading;
 mod routes;
 mod service_status;
+mod signed_pages;
 mod span;
 mod status;
 mod trust;

@@ -5,7 +5,10 @@ use semops_proto::v1;
 
 use crate::{
     error::Error,
-    rpc::{changes, cosigning, device_pages, documents, enrollment, keys, method::Method, trust},
+    rpc::{
+        changes, cosigning, device_pages, documents, enrollment, keys, method::Method,
+        signed_pages, trust,
+    },
 };
 
 /// What a request was read as.
@@ -32,7 +35,10 @@ pub fn read_request(path: &str, body: &[u8]) -> Option<Result<Read, Error>> {
         Method::GetCrl => read(body, trust::named_ca),
         Method::ListKeys => read(body, |_: v1::ListKeysRequest| Ok(())),
         Method::CreateKey => read(body, keys::create_request),
+        Method::DiscardKey => read(body, keys::discard_request),
         Method::GetKey => read(body, keys::key_request),
+        Method::ReissueDevice => read(body, keys::reissue_request),
+        Method::ListSigned => signed_page(body),
         Method::GetDocument => read(body, documents::document_request),
         Method::ListDocumentVersions => read(body, documents::versions_request),
         Method::ProposeChange => read(body, changes::proposing),
@@ -68,5 +74,12 @@ fn page(body: &[u8]) -> Option<Result<Read, Error>> {
                 .after
                 .map(|last| device_pages::token(&asked.filter, last)),
         }
+    }))
+}
+
+fn signed_page(body: &[u8]) -> Option<Result<Read, Error>> {
+    let asked = decoded(body, signed_pages::asked)?;
+    Some(asked.map(|asked| Read {
+        page_token: asked.after.map(|last| signed_pages::token(&asked, last)),
     }))
 }

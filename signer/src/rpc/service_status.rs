@@ -6,7 +6,7 @@ use semops_proto::v1::{self, status_service_server::StatusService};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    authority::{Health, StatusShown, TokenShown},
+    authority::{Health, StatusShown, TokenView},
     error::Error,
     rpc::{call::Desk, documents},
 };
@@ -39,17 +39,24 @@ fn shown(status: StatusShown) -> Result<v1::GetStatusResponse, Error> {
         seconds: left.window.seconds().get(),
         left: left.left,
     });
+    let (first, further) = status.tokens;
+    let further = further.into_iter().map(token).collect::<Result<_, _>>()?;
     Ok(v1::GetStatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: status.started_at.seconds(),
         now_micros: status.now.micros(),
         caller: status.caller,
         documents: documents.collect(),
-        token: Some(token(status.token)?),
+        token: Some(token(first)?),
         limits: limits.collect(),
         in_flight: status.limits.in_flight,
         in_flight_limit: status.limits.in_flight_limit,
         held_seconds: whole_seconds(status.held),
+        further_tokens: further,
+        scheme_change: status.scheme.map_or(0, |(number, _)| number),
+        scheme_change_id: status
+            .scheme
+            .map_or_else(Vec::new, |(_, id)| id.as_bytes().to_vec()),
     })
 }
 
@@ -59,25 +66,31 @@ fn whole_seconds(left: Duration) -> u32 {
     u32::try_from(whole).unwrap_or(u32::MAX)
 }
 
-fn token(token: TokenShown) -> Result<v1::Token, Error> {
-    let TokenShown {
+fn token(token: TokenView) -> Result<v1::Token, Error> {
+    let TokenView {
+        label,
         report,
         health: fares,
         gauges,
+        ..
     } = token;
+    let mut shown = v1::Token::default();
+    if let Some(report) = report {
+        shown.description = report.token;
+        shown.library = report.library;
+        shown.session_limit = report.session_limit;
+        shown.mechanisms = report.mechanisms;
+    }
     Ok(v1::Token {
-        label: report.label,
-        description: report.token,
-        library: report.library,
+        label,
         sessions: count(gauges.sessions),
-        session_limit: report.session_limit,
-        mechanisms: report.mechanisms,
         health: health(&fares)?.into(),
         health_detail: fares.to_string(),
         waiting: count(gauges.waiting),
         waiting_limit: count(gauges.capacity),
         workers: count(gauges.workers),
         workers_replaced: gauges.replaced,
+        ..shown
     })
 }
 

@@ -10,7 +10,10 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     authority::Ca,
-    domain::key::Purpose,
+    domain::{
+        key::{KeyId, Purpose},
+        published_roots::Hierarchy,
+    },
     error::Error,
     rpc::{call::Desk, field},
 };
@@ -52,38 +55,43 @@ impl TrustService for Trust {
 /// A CA by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NamedCa {
-    DeviceRoot,
-    SigningRoot,
-    Institution(InstitutionId, Purpose),
+    Root(Hierarchy, Option<KeyId>),
+    Institution(InstitutionId, Purpose, Option<KeyId>),
 }
 
 impl NamedCa {
     fn ca(&self) -> Ca<'_> {
         match self {
-            Self::DeviceRoot => Ca::DeviceRoot,
-            Self::SigningRoot => Ca::SigningRoot,
-            Self::Institution(institution, purpose) => Ca::Issuing(institution, *purpose),
+            Self::Root(hierarchy, key) => Ca::Root(*hierarchy, *key),
+            Self::Institution(institution, purpose, None) => Ca::Issuing(institution, *purpose),
+            Self::Institution(institution, purpose, Some(key)) => {
+                Ca::Key(institution, *purpose, *key)
+            }
         }
     }
 }
 
 pub(super) fn named_ca(message: v1::GetCrlRequest) -> Result<NamedCa, Error> {
     use v1::Authority as A;
-    let institution = |purpose| {
-        Ok(NamedCa::Institution(
-            field::institution(&message.institution)?,
-            purpose,
-        ))
+    let key = match message.key_id.as_str() {
+        "" => None,
+        key => Some(field::parsed("key_id", key)?),
     };
-    let root = |root| match message.institution.as_str() {
-        "" => Ok(root),
-        _ => Err(field::invalid("institution", "must be empty for a root")),
+    let institution = |purpose| {
+        let institution = field::institution(&message.institution)?;
+        Ok(NamedCa::Institution(institution, purpose, key))
+    };
+    let root = |hierarchy| {
+        if message.institution.is_empty() {
+            return Ok(NamedCa::Root(hierarchy, key));
+        }
+        Err(field::invalid("institution", "must be empty for a root"))
     };
     match A::try_from(message.authority) {
         Ok(A::DeviceCa) => institution(Purpose::DeviceCa),
         Ok(A::SigningCa) => institution(Purpose::SigningCa),
-        Ok(A::DeviceRoot) => root(NamedCa::DeviceRoot),
-        Ok(A::SigningRoot) => root(NamedCa::SigningRoot),
+        Ok(A::DeviceRoot) => root(Hierarchy::Device),
+        Ok(A::SigningRoot) => root(Hierarchy::Signing),
         Ok(A::Unspecified) | Err(_) => Err(field::invalid(
             "authority",
             "must be one of Authority, not UNSPECIFIED",
@@ -137,9 +145,14 @@ mod tests {
     use super::*;
 
     fn ask(institution: &str, authority: v1::Authority) -> Result<NamedCa, Error> {
+        ask_of(institution, authority, "")
+    }
+
+    fn ask_of(institution: &str, authority: v1::Authority, key_id: &str) -> Result<NamedCa, Error> {
         named_ca(v1::GetCrlRequest {
             institution: institution.into(),
             authority: authority.into(),
+            key_id: key_id.into(),
         })
     }
 
@@ -147,11 +160,17 @@ mod tests {
     fn a_ca_is_named_by_institution_and_kind() {
         let alfa: InstitutionId = "alfa".parse().unwrap();
         let device_ca = ask("alfa", v1::Authority::DeviceCa).unwrap();
-        assert_eq!(device_ca, NamedCa::Institution(alfa, Purpose::DeviceCa));
-        assert_eq!(
-            ask("", v1::Authority::SigningRoot).unwrap(),
-            NamedCa::SigningRoot
-        );
+        let issuing = NamedCa::Institution(alfa.clone(), Purpose::DeviceCa, None);
+        assert_eq!(device_ca, issuing);
+        let key = KeyId::new([7; 32]);
+        let of_key = ask_of("alfa", v1::Authority::SigningCa, &key.to_string()).unwrap();
+        let named = NamedCa::Institution(alfa, Purpose::SigningCa, Some(key));
+        assert_eq!(of_key, named);
+        assert!(ask_of("alfa", v1::Authority::SigningCa, "no key").is_err());
+        let root = |key: &str| ask_of("", v1::Authority::SigningRoot, key).unwrap();
+        assert_eq!(root(""), NamedCa::Root(Hierarchy::Signing, None));
+        let of_key = NamedCa::Root(Hierarchy::Signing, Some(key));
+        assert_eq!(root(&key.to_string()), of_key);
         assert!(ask("alfa", v1::Authority::DeviceRoot).is_err());
         assert!(ask("", v1::Authority::SigningCa).is_err());
         assert!(ask("", v1::Authority::Unspecified).is_err());

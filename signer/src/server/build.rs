@@ -1,15 +1,20 @@
 //! Owns the putting together of the service from its checked configuration: store, tokens, keys, use cases.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{ServeError, end, keys, record, say};
 use crate::{
-    authority::{Authority, Root, Setup, Tokens},
+    authority::{Authority, Setup, Tokens, dispensable_keys},
     clock::Clock,
-    config::{CaFiles, Config, Hsm, Institution},
-    domain::key::KeyRecord,
+    config::{Config, Hsm, Institution},
+    domain::key::{KeyId, KeyRecord},
     hsm,
     limits::Limits,
     metrics::Metrics,
@@ -32,13 +37,10 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
     let store =
         record::open_measured(&config.store, READERS, Clock::system(), metrics.clone()).await?;
     let (mut institutions, mut ceremonies) = (BTreeMap::new(), BTreeMap::new());
-    let mut tokens = Vec::new();
-    for institution in config.institutions {
+    for institution in &config.institutions {
         let id = institution.id.clone();
-        let keys = keys::of(&id, &institution.keys);
         ceremonies.insert(id.clone(), institution.ceremony.clone());
-        tokens.push(token(institution, &keys));
-        institutions.insert(id, keys);
+        institutions.insert(id.clone(), keys::of(&id, &institution.keys));
     }
     let setup = Setup {
         scheme: config.scheme,
@@ -48,12 +50,15 @@ pub(super) async fn build(config: Config, metrics: &Metrics) -> Result<Built, Se
         crl_validity_hours: config.crl.validity_hours,
         crl_refresh_hours: config.crl.refresh_hours,
         retention: config.retention,
-        device_root: root(config.device_root),
-        signing_root: root(config.signing_root),
+        roots: config.roots,
         institutions,
         ceremonies,
     };
-    let (signer, keys, monitor) = open(config.hsm, tokens, metrics.clone()).await?;
+    let now = Clock::system().now();
+    let dispensable = dispensable_keys(store.as_ref(), &setup, now).await?;
+    let tokens = config.institutions.into_iter();
+    let tokens = tokens.flat_map(|institution| tokens_of(institution, &setup, &dispensable));
+    let (signer, keys, monitor) = open(config.hsm, tokens.collect(), metrics.clone()).await?;
     let watch = monitor.watch();
     match use_cases(setup, store, signer, Tokens { keys, watch }, metrics).await {
         Ok((authority, writer)) => Ok(Built {
@@ -114,20 +119,29 @@ async fn use_cases(
     Ok((Arc::new(authority), writer))
 }
 
-fn root(files: CaFiles) -> Root {
-    Root {
-        certificate: files.certificate,
-        crl: files.crl.der().to_vec(),
-    }
-}
-
-fn token(institution: Institution, keys: &[Arc<KeyRecord>]) -> hsm::Token {
-    hsm::Token {
-        institution: institution.id,
+/// The keys that the configuration names and that must be there are in the first token; what is in the others is taken up by
+/// their history.
+fn tokens_of(
+    institution: Institution,
+    setup: &Setup,
+    dispensable: &BTreeSet<KeyId>,
+) -> Vec<hsm::Token> {
+    let id = institution.id;
+    let keys = setup.institutions.get(&id).into_iter().flatten();
+    let keys = keys.filter(|record| !dispensable.contains(&record.id));
+    let first = hsm::Token {
+        institution: id.clone(),
         label: institution.token,
         pin: institution.pin,
-        keys: keys.iter().map(|record| hsm::Key::of(record)).collect(),
-    }
+        keys: keys.map(|record| hsm::Key::of(record)).collect(),
+    };
+    let further = institution.further.into_iter().map(|token| hsm::Token {
+        institution: id.clone(),
+        label: token.label,
+        pin: token.pin,
+        keys: Vec::new(),
+    });
+    iter::once(first).chain(further).collect()
 }
 
 fn registration(record: &Arc<KeyRecord>) -> KeyRegistration {

@@ -5,8 +5,10 @@ mod build;
 mod descriptors;
 pub mod keys;
 mod observe;
+mod pins;
 mod places;
 pub mod record;
+mod roots;
 mod signals;
 mod tls;
 
@@ -30,8 +32,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use self::{
-    accept::Reception, build::Built, descriptors::Room, observe::Readiness, places::Places,
-    signals::Signals, tls::Tls,
+    accept::Reception, build::Built, descriptors::Room, observe::Readiness, pins::Pins,
+    places::Places, roots::Roots, signals::Signals, tls::Tls,
 };
 use crate::{
     authority::Authority,
@@ -98,8 +100,8 @@ pub enum ServeError {
     Hurried,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once. SIGHUP has the TLS files that
-/// the configuration `file` names read again.
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends the process at once. SIGHUP has the TLS files, the
+/// PIN files, and the roots with their CRLs and the scheme's changes, that the configuration `file` names read again.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -120,7 +122,8 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
     let metrics = telemetry.metrics();
     metrics.process(env!("CARGO_PKG_VERSION"), Clock::system().now());
     let mut signals = Signals::listen().map_err(ServeError::Signals)?;
-    let hangup = Signals::hangup().map_err(ServeError::Signals)?;
+    let hangup = || Signals::hangup().map_err(ServeError::Signals);
+    let hangups = (hangup()?, hangup()?, hangup()?);
     let room = Room::of(&config)?;
     metrics.room(room.connections, config.grpc.max_connections);
     let doors = Doors::open(&config).await?;
@@ -131,15 +134,18 @@ async fn serve(config: Config, file: PathBuf, telemetry: &Telemetry) -> Result<(
         writer,
     } = build::build(config, &metrics).await?;
     observe::tokens(&metrics, monitor.watch());
-    observe::keys(&metrics, &authority);
+    observe::authority(&metrics, &authority);
+    let roots = Roots::new(file.clone(), Arc::clone(&authority), metrics.clone());
+    let pins = Pins::new(file.clone(), monitor.pins());
     let tls = Tls::new(file, grpc.tls.clone(), authority.clock(), metrics.clone());
-    let serving = doors.to_string();
-    let mut house = House::new();
+    let (serving, mut house) = (doors.to_string(), House::new());
     house.open_admin(&authority, &metrics, doors.admin, telemetry.scrape());
     let reception = reception(&grpc, room, &tls, &authority, scheme, metrics);
     house.open_grpc(doors.grpc.0, reception, &grpc);
     house.open_others(authority, doors.http.0);
-    house.keep_tls(tls, hangup);
+    house.keep_tls(tls, hangups.0);
+    house.keep_roots(roots, hangups.1);
+    house.keep_pins(pins, hangups.2);
     say(format_args!("serving {serving}\n"));
     let ended = tokio::select! {
         name = signals.next() => {
@@ -306,6 +312,22 @@ impl House {
         self.parts.spawn(async {
             tls.renew(hangup, stop).await;
             ("the renewal of TLS", Ok(()))
+        });
+    }
+
+    fn keep_roots(&mut self, roots: Roots, hangup: Signal) {
+        let stop = self.draining.clone();
+        self.parts.spawn(async {
+            roots.renew(hangup, stop).await;
+            ("the renewal of roots", Ok(()))
+        });
+    }
+
+    fn keep_pins(&mut self, pins: Pins, hangup: Signal) {
+        let stop = self.draining.clone();
+        self.parts.spawn(async {
+            pins.renew(hangup, stop).await;
+            ("the renewal of PINs", Ok(()))
         });
     }
 

@@ -5,13 +5,12 @@ use std::{
     time::Duration,
 };
 
-use semops_objects::institution::InstitutionId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::Authority,
-    hsm::{Health, Watch},
-    metrics::{Metrics, TokenState},
+    hsm::{Health, TokenView, Watch},
+    metrics::{Metrics, RootMoments, TokenState},
 };
 
 /// The words for a token's health.
@@ -24,8 +23,21 @@ const HEALTHS: &[&str] = &[
     "UNKNOWN",
 ];
 
-/// The signing keys, whenever somebody looks, for as long as there are use cases.
-pub(super) fn keys(metrics: &Metrics, authority: &Arc<Authority>) {
+/// What the use cases know of keys and roots, whenever somebody looks, for as long as there are use cases.
+pub(super) fn authority(metrics: &Metrics, authority: &Arc<Authority>) {
+    keys(metrics, authority);
+    roots(metrics, authority);
+}
+
+fn roots(metrics: &Metrics, authority: &Arc<Authority>) {
+    let authority = Arc::downgrade(authority);
+    metrics.observe_roots(move || {
+        let authority = authority.upgrade();
+        authority.map_or_else(RootMoments::default, |authority| authority.root_moments())
+    });
+}
+
+fn keys(metrics: &Metrics, authority: &Arc<Authority>) {
     let authority = Arc::downgrade(authority);
     metrics.observe_keys(move || {
         let authority = authority.upgrade();
@@ -35,24 +47,16 @@ pub(super) fn keys(metrics: &Metrics, authority: &Arc<Authority>) {
 
 /// The tokens, whenever somebody looks.
 pub(super) fn tokens(metrics: &Metrics, watch: Watch) {
-    let institutions: Vec<_> = watch
-        .reports()
-        .map(|report| report.institution.clone())
-        .collect();
-    metrics.observe_tokens(HEALTHS, move || {
-        institutions
-            .iter()
-            .filter_map(|institution| token(&watch, institution))
-            .collect()
-    });
+    metrics.observe_tokens(HEALTHS, move || watch.views().map(token).collect());
 }
 
-fn token(watch: &Watch, institution: &InstitutionId) -> Option<TokenState> {
-    let gauges = watch.gauges(institution)?;
+fn token(view: TokenView) -> TokenState {
+    let gauges = view.gauges;
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Some(TokenState {
-        institution: institution.clone(),
-        health: match watch.health(institution) {
+    TokenState {
+        institution: view.institution,
+        token: view.label,
+        health: match view.health {
             Health::Serving => "SERVING",
             Health::Failing(_) => "FAILING",
             Health::Replacing(_) => "REPLACING",
@@ -72,7 +76,7 @@ fn token(watch: &Watch, institution: &InstitutionId) -> Option<TokenState> {
         failures: gauges.failures,
         expired: gauges.expired,
         logins: gauges.logins,
-    })
+    }
 }
 
 /// Whether requests are taken. It holds no use case: these end while the numbers may still be looked at.

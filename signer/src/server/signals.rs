@@ -1,4 +1,4 @@
-//! Owns the signals: those that end the service, and the one that has its TLS files read again.
+//! Owns the signals: those that end the service, and the one that has files read again.
 
 use std::io;
 

@@ -53,10 +53,7 @@ impl Tls {
                 self.read_again().await;
             }
         };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = renewal => {}
-        }
+        stop.run_until_cancelled(renewal).await;
     }
 
     async fn read_again(&self) {
@@ -71,7 +68,7 @@ impl Tls {
                     serial = %Hex(certificate.serial()),
                     sha256 = %Hex(&certificate.sha256()),
                     not_after = rfc3339(certificate.not_after()),
-                    "SIGHUP: new TLS handshakes use the files of [grpc] as they are now; nothing else was read again"
+                    "SIGHUP: new TLS handshakes use the files of [grpc] as they are now"
                 );
             }
             Ok(Err(mistakes)) => {

@@ -19,8 +19,8 @@ use crate::{
         key::{KeyId, Purpose, SigningKey},
         new_key::MadeKey,
         operation::{
-            CertificateRecord, CrlRecord, DeviceRecord, MoneyLimits, OVERDUE_SECONDS, Operation,
-            OrderRecord, Subject,
+            CertificateRecord, CrlRecord, DeviceRecord, IntentId, MoneyLimits, OVERDUE_SECONDS,
+            Operation, OrderRecord, ReissueRecord, Subject,
         },
     },
     policy::{Approved, DevicesPerSubscriber, ProvenOrder},
@@ -69,6 +69,8 @@ pub struct OrderDraft {
     pub ids: AuthorizationIds,
     /// The bank's references.
     pub references: BankReferences,
+    /// The intent of the same order that another key's token did not sign.
+    pub instead_of: Option<IntentId>,
 }
 
 /// What a device certificate is made from beside the approved request and the key.
@@ -86,6 +88,21 @@ pub struct CertificateDraft {
     pub serial: Vec<u8>,
     /// The notAfter in the certificate.
     pub not_after: Timestamp,
+    /// The certificate's bytes, checked against the device profile.
+    pub to_be_signed: ToBeSigned,
+}
+
+/// What a certificate that replaces another one is made from beside the key.
+#[derive(Debug)]
+pub struct ReissueDraft {
+    /// On whose behalf.
+    pub origin: Origin,
+    /// The documents' generation.
+    pub generation: u64,
+    /// The digest by which the device was enrolled: the request and the subscriber are the same.
+    pub content: [u8; 32],
+    /// The device, what is replaced, and what is new.
+    pub record: ReissueRecord,
     /// The certificate's bytes, checked against the device profile.
     pub to_be_signed: ToBeSigned,
 }
@@ -144,6 +161,7 @@ impl Draft {
                     .micros()
                     .saturating_add(lifetime.saturating_mul(500_000)),
             ),
+            instead_of: draft.instead_of,
             subject: Subject::Authorization(OrderRecord {
                 device: proven.device(),
                 jti: order.jti,
@@ -151,6 +169,7 @@ impl Draft {
                 policy: approved.policy().sha256(),
                 amount: order.amount,
                 limits: *approved.limits(),
+                key_lifetime: approved.policy().key_lifetime(Purpose::Authorization),
             }),
         }))
     }
@@ -174,6 +193,7 @@ impl Draft {
             to_be_signed: draft.to_be_signed.into_bytes(),
             expires_at,
             sign_by: expires_at,
+            instead_of: None,
             subject: Subject::DeviceCertificate(DeviceRecord {
                 device: draft.device,
                 request: request.info_sha256(),
@@ -183,7 +203,30 @@ impl Draft {
                 serial: draft.serial,
                 not_after: draft.not_after,
                 policy: approved.policy().sha256(),
+                key_lifetime: approved.policy().key_lifetime(Purpose::DeviceCa),
             }),
+        }))
+    }
+
+    /// The certificate of a device in the place of another CA's, by the institution's device CA.
+    pub fn reissue(
+        key: &SigningKey,
+        draft: ReissueDraft,
+        now: Timestamp,
+    ) -> Result<Self, WrongPurpose> {
+        need(key, Purpose::DeviceCa)?;
+        let expires_at = now.plus_seconds(OVERDUE_SECONDS);
+        Ok(Self(Operation {
+            institution: key.record().institution.clone(),
+            origin: draft.origin,
+            generation: draft.generation,
+            content: draft.content,
+            key: key.record().id,
+            to_be_signed: draft.to_be_signed.into_bytes(),
+            expires_at,
+            sign_by: expires_at,
+            subject: Subject::Reissue(draft.record),
+            instead_of: None,
         }))
     }
 
@@ -202,6 +245,7 @@ impl Draft {
             to_be_signed: draft.to_be_signed.into_bytes(),
             expires_at,
             sign_by: expires_at,
+            instead_of: None,
             subject: Subject::Crl(draft.record),
         }))
     }
@@ -217,6 +261,28 @@ impl Draft {
         need(key, Purpose::SigningCa)?;
         need_of(new.purpose, Purpose::Authorization)?;
         let subject = Subject::AuthorizationCertificate(CertificateRecord {
+            key: new.id(),
+            serial,
+        });
+        Ok(Self::of_new_key(new, key.record().id, draft, subject, now))
+    }
+
+    /// The certificate of a new key for OCSP, audit or statements, by the CA that certifies such keys.
+    pub fn key_certificate(
+        new: &MadeKey,
+        key: &SigningKey,
+        draft: NewKeyDraft,
+        serial: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Self, WrongPurpose> {
+        match new.purpose {
+            Purpose::Ocsp => need(key, Purpose::DeviceCa)?,
+            Purpose::Audit | Purpose::Statement => need(key, Purpose::SigningCa)?,
+            found @ (Purpose::DeviceCa | Purpose::SigningCa | Purpose::Authorization) => {
+                need_of(found, Purpose::Statement)?;
+            }
+        }
+        let subject = Subject::KeyCertificate(CertificateRecord {
             key: new.id(),
             serial,
         });
@@ -254,6 +320,7 @@ impl Draft {
             to_be_signed: draft.to_be_signed.into_bytes(),
             expires_at,
             sign_by: expires_at,
+            instead_of: None,
             subject,
         })
     }

@@ -5,6 +5,6 @@ mod recorded;
 
 pub use draft::{
     AuthorizationIds, BankReferences, CertificateDraft, CrlDraft, Draft, NewKeyDraft, OrderDraft,
-    enrollment_content,
+    ReissueDraft, enrollment_content,
 };
-pub use recorded::{RecordedSigner, SigningError};
+pub use recorded::{Patience, RecordedSigner, SigningError};

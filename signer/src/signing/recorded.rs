@@ -12,13 +12,13 @@ use crate::{
         audit::{Event, Resulted},
         key::{KeyId, KeyRecord},
         keyring::Keyring,
-        operation::{Kind, Operation},
+        operation::{IntentId, Kind, Operation},
         outcome::{Ending, Outcome},
         reason::Reason,
     },
     fault::{self, Point},
     hsm::{HsmError, Signer},
-    metrics::{Metrics, Stage},
+    metrics::{Failing, Metrics, Stage},
     signing::Draft,
     store::{Begun, Completion, Intent, Limit, Refusal, StoreError, group::Group},
 };
@@ -41,9 +41,51 @@ pub enum SigningError {
     /// The token could not sign it.
     #[error(transparent)]
     Hsm(#[from] HsmError),
+    /// The token of the key did not sign in its share of the time, and another key could: nothing has ended.
+    #[error("the intent is left to another key: {cause}")]
+    TokenFailed {
+        /// Which intent.
+        intent: IntentId,
+        /// Why it is not signed.
+        cause: Box<Self>,
+        /// The word for that.
+        why: Failing,
+    },
     /// The token's answer does not verify with the public key; it was thrown away.
     #[error("the token's signature with key {0} does not verify")]
     FaultySignature(KeyId),
+}
+
+/// How long a signature is waited for, and after whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The request's end.
+    pub deadline: Instant,
+    /// The end of a token's share of the time, where a key in another one could sign as well. An intent that it has not
+    /// signed by then does not wait for it.
+    pub share: Instant,
+    /// Whether there is such a key beside that of the draft.
+    pub another: bool,
+    /// Why the token before did not sign, where the draft stands in the place of an intent of its key.
+    pub after: Option<Failing>,
+}
+
+impl Patience {
+    /// For a token beside which there is another, or not.
+    fn end(self, another: bool) -> Instant {
+        if another { self.share } else { self.deadline }
+    }
+}
+
+impl From<Instant> for Patience {
+    fn from(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            share: deadline,
+            another: false,
+            after: None,
+        }
+    }
 }
 
 /// The record and the token, joined so that neither is used for a signature without the other.
@@ -71,13 +113,18 @@ impl RecordedSigner {
     ///
     /// A crash before `begin` commits: nothing happened. Between `begin` and `complete`: a retry resumes the stored
     /// bytes, or the sweep closes the intent. After `complete`: the retry gets the stored outcome.
+    ///
+    /// Where another key could sign as well and the token fails, an authorization that was recorded now is left for its row
+    /// to go over to that key ([`SigningError::TokenFailed`]); every other intent, and a resumed one, ends FAILED.
     pub async fn sign_once(
         &self,
         draft: Draft,
         keyring: &Keyring,
-        deadline: Instant,
+        patience: impl Into<Patience>,
     ) -> Result<Outcome, SigningError> {
+        let patience = patience.into();
         let operation = draft.into_operation();
+        let (drafted, former) = (operation.key, operation.instead_of);
         let origin = operation.origin.clone();
         let (kind, institution) = (operation.subject.kind(), &operation.institution);
         let flow = self.metrics.flow(kind, institution);
@@ -91,6 +138,9 @@ impl RecordedSigner {
             Begun::OverLimit(limit) => return Err(SigningError::OverLimit(limit)),
             Begun::Refused(refusal) => return Err(SigningError::Refused(refusal)),
         };
+        let former = former.filter(|_| !resumed);
+        let former = former.and_then(|former| keyring.get(former.key));
+        self.failed_over(former.map(|key| key.record().as_ref()), patience.after);
         let key = match self.key_of(&intent, resumed, keyring) {
             Ok(key) => key,
             Err(reason) => {
@@ -98,17 +148,50 @@ impl RecordedSigner {
                 return self.end(&intent, origin, ending).await;
             }
         };
+        // One that was recorded for another key than would sign it now has that one beside it.
+        let another = patience.another || intent.id.key != drafted;
         let [recorded, signature, completed] = points(kind);
         fault::point(recorded);
-        let signed = flow.stage(Stage::Sign, self.sign(&intent, key, deadline));
-        let ending = match signed.await {
-            Ok(artifact) => Ending::Signed(artifact),
-            Err(error) => self.unsigned(error, &intent, disowned).await?,
-        };
+        let signed = flow.stage(Stage::Sign, self.sign(&intent, key, patience.end(another)));
+        let signed = signed.await;
+        let why = signed.as_ref().err().and_then(failing);
+        let ending = self.ending(signed, &intent, resumed, another, disowned);
+        let ending = ending.await?;
         fault::point(signature);
         let ended = self.end(&intent, origin, ending).await;
         fault::point(completed);
+        let token_failed = ended.as_ref().is_ok_and(Outcome::token_failed);
+        self.failed_over(Some(key), why.filter(|_| token_failed));
         ended
+    }
+
+    /// How an intent ends that the token was asked to sign.
+    async fn ending(
+        &self,
+        signed: Result<Vec<u8>, SigningError>,
+        intent: &Intent,
+        resumed: bool,
+        another: bool,
+        disowned: Event,
+    ) -> Result<Ending, SigningError> {
+        match signed {
+            Ok(artifact) => Ok(Ending::Signed(artifact)),
+            Err(error) => {
+                let error = self.unsigned(error, intent, disowned).await?;
+                let moves = !resumed && intent.kind == Kind::Authorization;
+                self.left(error, intent, another, moves)
+            }
+        }
+    }
+
+    /// Counts an intent of this key that ended because its token did not sign.
+    fn failed_over(&self, key: Option<&KeyRecord>, why: Option<Failing>) {
+        if let (Some(key), Some(why)) = (key, why) {
+            let token = self.hsm.token_of(&key.institution, key.id);
+            let token = token.unwrap_or("none");
+            self.metrics
+                .failed_over(&key.institution, token, key.purpose, why);
+        }
     }
 
     /// The key named in an intent, or why it is not signed with that one. Of an intent that was recorded a moment ago it was
@@ -123,35 +206,50 @@ impl RecordedSigner {
         if resumed && intent.sign_by <= now {
             return Err(Reason::TooLate);
         }
-        let key = keyring.get(intent.key).ok_or(Reason::KeyGone)?;
+        let key = keyring.get(intent.id.key).ok_or(Reason::KeyGone)?;
         if resumed && !key.may_sign(intent.kind, now) {
             return Err(Reason::KeyNotActive);
         }
         Ok(key.record())
     }
 
-    /// What becomes of an intent that the token did not sign. Most stay as they are: a retry resumes them.
+    /// Tells of a signature that does not verify.
     async fn unsigned(
         &self,
         error: SigningError,
         intent: &Intent,
         mut disowned: Event,
+    ) -> Result<SigningError, SigningError> {
+        if let SigningError::FaultySignature(key) = &error {
+            let metrics = &self.metrics;
+            metrics.faulty_signature(&intent.institution, intent.kind);
+            disowned.key = Some(*key);
+            self.audit(disowned).await?;
+        }
+        Ok(error)
+    }
+
+    /// What becomes of an intent that the token did not sign. Without another key most stay as they are: a retry resumes them.
+    fn left(
+        &self,
+        error: SigningError,
+        intent: &Intent,
+        another: bool,
+        moves: bool,
     ) -> Result<Ending, SigningError> {
-        match &error {
+        let late = matches!(error, SigningError::Hsm(HsmError::DeadlineExceeded));
+        if late && intent.expires_at <= self.clock.now() {
             // Its own time has passed, not only the caller's: it ends here and not at the next sweep.
-            SigningError::Hsm(HsmError::DeadlineExceeded)
-                if intent.expires_at <= self.clock.now() =>
-            {
-                Ok(Ending::Failed(Reason::Overdue.name()))
-            }
-            SigningError::FaultySignature(key) => {
-                let metrics = &self.metrics;
-                metrics.faulty_signature(&intent.institution, intent.kind);
-                disowned.key = Some(*key);
-                self.audit(disowned).await?;
-                Err(error)
-            }
-            _ => Err(error),
+            return Ok(Ending::Failed(Reason::Overdue.name()));
+        }
+        match failing(&error).filter(|_| another) {
+            Some(why) if moves => Err(SigningError::TokenFailed {
+                intent: intent.id,
+                cause: Box::new(error),
+                why,
+            }),
+            Some(_) => Ok(Ending::Failed(Reason::TokenFailed.name())),
+            None => Err(error),
         }
     }
 
@@ -187,13 +285,28 @@ impl RecordedSigner {
         let digest = semops_pki::algorithm::sha256(&intent.to_be_signed);
         let raw = self
             .hsm
-            .sign(&intent.institution, intent.key, digest, deadline)
+            .sign(&intent.institution, intent.id.key, digest, deadline)
             .await?;
         let signature = key
             .public
             .verify_raw(&intent.to_be_signed, &raw)
-            .map_err(|_| SigningError::FaultySignature(intent.key))?;
+            .map_err(|_| SigningError::FaultySignature(intent.id.key))?;
         artifact(intent, &signature)
+    }
+}
+
+/// Why the token did not sign, if it is the token, so that another one may.
+const fn failing(error: &SigningError) -> Option<Failing> {
+    match error {
+        SigningError::Hsm(error) => match error {
+            HsmError::QueueFull(_) => Some(Failing::Full),
+            HsmError::DeadlineExceeded => Some(Failing::Late),
+            HsmError::Unavailable(_) => Some(Failing::Unavailable),
+            HsmError::Rejected(_) => Some(Failing::Refused),
+            HsmError::Stopped => None,
+        },
+        SigningError::FaultySignature(_) => Some(Failing::Faulty),
+        _ => None,
     }
 }
 
@@ -211,7 +324,7 @@ const fn points(kind: Kind) -> [Point; 3] {
             Point::EnrollCompleted,
         ],
         Kind::Crl => [Point::CrlBegun, Point::CrlSigned, Point::CrlCompleted],
-        Kind::AuthorizationCertificate | Kind::CertificationRequest => [
+        Kind::AuthorizationCertificate | Kind::KeyCertificate | Kind::CertificationRequest => [
             Point::CreateKeyBegun,
             Point::CreateKeySigned,
             Point::CreateKeyCompleted,
@@ -246,6 +359,7 @@ fn artifact(intent: &Intent, signature: &Signature) -> Result<Vec<u8>, SigningEr
         Kind::DeviceCertificate
         | Kind::Crl
         | Kind::AuthorizationCertificate
+        | Kind::KeyCertificate
         | Kind::CertificationRequest => assemble(&intent.to_be_signed, signature),
     })
 }

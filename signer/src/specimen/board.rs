@@ -25,7 +25,7 @@ use crate::domain::ceremony::Ceremony;
 pub(crate) const SCHEME: &str = "semops.example";
 
 /// Three persons, two of whom are needed.
-const PERSONS: [&str; 3] = ["anna", "boris", "chloe"];
+pub(super) const PERSONS: [&str; 3] = ["anna", "boris", "chloe"];
 
 /// An institution's custodians with their approval keys.
 pub(crate) struct Board {
@@ -120,11 +120,11 @@ impl Board {
     }
 }
 
-fn seconds() -> u64 {
+pub(super) fn seconds() -> u64 {
     u64::try_from(NOW.seconds()).unwrap()
 }
 
-fn proposal(base: Base, operation: Operation, iat: u64) -> Proposal {
+pub(super) fn proposal(base: Base, operation: Operation, iat: u64) -> Proposal {
     let nonce = *Uuid::new_v4().as_bytes();
     Proposal::new(base, operation, nonce, iat, iat + 86_400).unwrap()
 }
@@ -156,7 +156,7 @@ fn attachment((kind, content): (DocumentKind, String)) -> Attachment {
     }
 }
 
-fn register(institution: &InstitutionId, version: u64, keys: &[LocalKey; 3]) -> String {
+pub(super) fn register(institution: &InstitutionId, version: u64, keys: &[LocalKey; 3]) -> String {
     let mut text = format!("institution = \"{institution}\"\nversion = {version}\nquorum = 2\n");
     for (person, key) in PERSONS.iter().zip(keys) {
         let pem = key.public_key().to_spki_pem();

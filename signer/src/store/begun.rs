@@ -8,8 +8,7 @@ use crate::{
     clock::Timestamp,
     domain::{
         actor::Origin,
-        key::KeyId,
-        operation::Kind,
+        operation::{IntentId, Kind},
         outcome::{Ending, Outcome},
         reason,
     },
@@ -18,14 +17,12 @@ use crate::{
 /// A durably recorded operation that has not ended. Made by the store alone.
 #[derive(Clone, Debug)]
 pub struct Intent {
-    /// The row.
-    pub(crate) id: i64,
+    /// The row and the key that is to sign.
+    pub(crate) id: IntentId,
     /// For whom.
     pub(crate) institution: InstitutionId,
     /// What kind it is.
     pub(crate) kind: Kind,
-    /// The key that is to sign.
-    pub(crate) key: KeyId,
     /// The recorded bytes; these and no others are signed.
     pub(crate) to_be_signed: Vec<u8>,
     /// No signature is stored at or after this moment.
@@ -35,8 +32,8 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// The row, as a [`Completion`] names it.
-    pub const fn id(&self) -> i64 {
+    /// Its name, as a [`Completion`] has it.
+    pub const fn id(&self) -> IntentId {
         self.id
     }
 }
@@ -80,6 +77,8 @@ pub enum Refusal {
     NotAccepted,
     /// The key is not active.
     KeyNotActive,
+    /// The key has signed as often as it may.
+    KeyWornOut,
     /// The public key is certified or reserved by another device.
     PublicKeyTaken,
     /// Another CRL took the number.
@@ -98,6 +97,7 @@ impl Refusal {
             Self::DeviceRevoked => reason::Reason::DeviceRevoked.name(),
             Self::NotAccepted => reason::Reason::DeviceNotAccepted.name(),
             Self::KeyNotActive => reason::Reason::KeyNotActive.name(),
+            Self::KeyWornOut => reason::Reason::KeyWornOut.name(),
             Self::PublicKeyTaken => reason::Reason::KeyNotAcceptable.name(),
             Self::CrlNumberTaken => "CRL_NUMBER_TAKEN",
             Self::NotLeader => "NOT_LEADER",
@@ -109,8 +109,8 @@ impl Refusal {
 /// One intent's end.
 #[derive(Clone, Debug)]
 pub struct Completion {
-    /// The intent's row.
-    pub intent: i64,
+    /// The intent. One whose row went over to another key since is not ended.
+    pub intent: IntentId,
     /// On whose behalf it ends.
     pub origin: Origin,
     /// How.

@@ -59,7 +59,8 @@ pub trait Changes: Send + Sync + 'static {
     /// how many.
     async fn expire(&self, limit: u32, origin: Origin, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// What is in force, with everything that it is proven by, in one read.
+    /// What is in force, with everything that it is proven by, in one read. A row that cannot be read is told with whose it
+    /// is, and is no reason not to read the others.
     async fn histories(&self) -> Result<Histories, StoreError>;
 
     /// A change of `institution` with what it encloses, in one read.
@@ -208,6 +209,17 @@ pub struct Histories {
     pub changes: Vec<StoredChange>,
     /// The certificates that changes brought along, DER.
     pub certificates: Vec<(KeyId, Vec<u8>)>,
+    /// The rows of all these that cannot be read.
+    pub damaged: Vec<DamagedRow>,
+}
+
+/// A row that cannot be read. Others can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedRow {
+    /// Whose it is, as far as that can be read.
+    pub institution: Option<InstitutionId>,
+    /// Which, and what is wrong with it.
+    pub row: String,
 }
 
 /// A change with what it encloses.

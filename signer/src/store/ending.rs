@@ -28,6 +28,14 @@ pub(super) struct Pending {
     pub(super) policy: Option<[u8; 32]>,
 }
 
+/// The end of a certificate that replaces another one, if the device is revoked by then: a signature is thrown away.
+pub(super) fn of_reissue(revoked: bool, ending: Ending) -> Ending {
+    match ending {
+        Ending::Signed(_) if revoked => Ending::Denied(Reason::DeviceRevoked.name()),
+        ending => ending,
+    }
+}
+
 /// How one ends.
 pub(super) struct End {
     pub(super) state: State,
@@ -77,6 +85,7 @@ impl End {
             Kind::DeviceCertificate
             | Kind::Crl
             | Kind::AuthorizationCertificate
+            | Kind::KeyCertificate
             | Kind::CertificationRequest => (State::Failed, Reason::Overdue.name()),
         };
         Self {

@@ -126,6 +126,12 @@ impl Group {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// How many begins and events wait that the writer has not taken.
+    #[cfg(test)]
+    pub(in crate::store) fn waiting(&self) -> usize {
+        self.shares.waiting()
+    }
+
     fn share(&self, institution: &InstitutionId) -> Result<Share, StoreError> {
         let full = || {
             let waiting = self.shares.waiting();
@@ -231,8 +237,9 @@ fn lock_order(operation: &Operation) -> (Option<crate::domain::device::DeviceId>
     match &operation.subject {
         Subject::Authorization(order) => (Some(order.device), order.jti.as_bytes().to_vec()),
         Subject::DeviceCertificate(device) => (None, device.request.to_vec()),
+        Subject::Reissue(device) => (Some(device.device), device.replaces.to_vec()),
         Subject::Crl(crl) => (None, crl.number.to_be_bytes().to_vec()),
-        Subject::AuthorizationCertificate(certificate) => {
+        Subject::AuthorizationCertificate(certificate) | Subject::KeyCertificate(certificate) => {
             (None, certificate.key.as_bytes().to_vec())
         }
         Subject::CertificationRequest(key) => (None, key.as_bytes().to_vec()),

@@ -31,11 +31,13 @@ mod changes;
 mod changing;
 mod columns;
 mod decision;
+mod destructions;
 mod ending;
 pub mod group;
 mod keys;
 mod new_keys;
 pub mod postgres;
+mod reissue;
 mod removal;
 mod restoration;
 pub mod sqlite;
@@ -46,11 +48,16 @@ mod contract;
 
 pub use self::begun::{Begun, Completion, Intent, Limit, Refusal};
 pub use self::changes::{
-    ChangeEnding, ChangeQuery, ChangeView, Changes, ChangesView, Decided, Execution, Histories,
-    KeyProjection, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
+    ChangeEnding, ChangeQuery, ChangeView, Changes, ChangesView, DamagedRow, Decided, Execution,
+    Histories, KeyProjection, NewChange, NewDecision, PENDING_CHANGES, Proposed, Stands,
 };
-pub use self::keys::{KeyRegistration, Keys, KeysView, RegisteredKey};
+pub use self::destructions::{Destroying, DestructionAsk, Destructions, StillValid, Why};
+pub use self::keys::{
+    KeyRegistration, Keys, KeysView, RegisteredKey, SETTLED_SECONDS, SignedPage, SignedPlace,
+    SignedQuery, SignedRow,
+};
 pub use self::new_keys::{Asked, KeyAsk, NewKeys};
+pub use self::reissue::{ReissueRecall, Reissues};
 pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
 pub use self::views::{
@@ -97,7 +104,7 @@ pub enum StoreError {
 
 /// The durable record.
 #[async_trait]
-pub trait Store: Changes + Keys + NewKeys {
+pub trait Store: Changes + Keys + NewKeys + Destructions + Reissues {
     /// Checks that the store can be read and written now, by a clock that agrees with its own if it has one. For health.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -176,11 +183,18 @@ pub trait Store: Changes + Keys + NewKeys {
     /// - the key (the recorded one if the same content is pending; a new one for its own request) is not active at `now` (for a CRL a deactivated one may
     ///   be), not the institution's or not for that kind, the device revoked or (for orders) not accepted by the institution: `Refused`; if the
     ///   same content is pending it is ended as `Denied` with that reason and answered as `Done`;
+    /// - the same content, pending as the very intent that the operation stands `instead_of`: an event tells that this one
+    ///   FAILED with reason `TOKEN_FAILED`, and its row, with what it has reserved, goes over to the operation's key, with a
+    ///   BEGUN event: `Recorded`; a new key that is not active by then, or a row that is not what it was, is `Refused(Stale)`;
     /// - the same content, pending: `Resumed`;
     /// - a limit: `OverLimit`. Money limits count the device's authorizations at the institution that are PENDING or
     ///   AUTHORIZED and were begun after now - 86,400 s (what a clock that was set back left ahead of `now` counts too);
     ///   subscribers' devices those that are pending, or certified and neither revoked nor expired at `now` (the moment
     ///   notAfter itself is within the validity, RFC 5280 s4.1.2.5);
+    /// - the key has as many signatures that are stored, or intents that are pending, as its lifetime allows: `Refused(KeyWornOut)`. A CRL is recorded
+    ///   all the same, and counts; what is pending already is resumed;
+    /// - the certificate of a device that replaces another one: if that is in force no longer, `Done` as the one that is was;
+    ///   the device is revoked, or another institution's: `Refused(DeviceRevoked)`;
     /// - the public key is reserved by another device anywhere in the deployment: `Refused(PublicKeyTaken)`;
     /// - the CRL's term is not that of the leader: `Refused(NotLeader)`;
     /// - the CRLNumber is not above every number begun for that key: `Refused(CrlNumberTaken)`;
@@ -196,8 +210,11 @@ pub trait Store: Changes + Keys + NewKeys {
     /// Ends intents, in one transaction. Each is a compare-and-set on PENDING with its event and its effect (a device's
     /// certificate, a CRL; the reservation of money, public key and subscriber's place is given back when it ends
     /// without a signature). A signature that is stored is counted with its key. At or after `expires_at` every ending
-    /// is recorded as `Expired` (orders, reason `ORDER_EXPIRED`) or `Failed` (the others, reason `OVERDUE`). An intent
-    /// that has ended keeps its outcome. Answers with what stands then. An intent that was never recorded is `Violated`.
+    /// is recorded as `Expired` (orders, reason `ORDER_EXPIRED`) or `Failed` (the others, reason `OVERDUE`). A certificate that
+    /// replaces another one takes its place with the signature, and the other one is revoked as superseded, with an event; of
+    /// a device that is revoked by then it is recorded as `Denied`. An intent that has ended keeps its outcome, and one whose
+    /// row went over to another key is not ended. Answers with what stands then. An intent that was never recorded is
+    /// `Violated`.
     async fn complete(
         &self,
         completions: Vec<Completion>,

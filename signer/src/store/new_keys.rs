@@ -24,7 +24,8 @@ pub trait NewKeys: Send + Sync + 'static {
     /// - another generation of documents: `Stale`;
     /// - [`NEW_KEYS`] others of the purpose that no change has taken up, made or asked for in the last
     ///   [`ASKED_SECONDS`](crate::domain::new_key::ASKED_SECONDS): `TooMany`, unless the key of this request is made;
-    /// - the request of the institution is recorded: for another purpose `Otherwise`, else `Asked` as it stands;
+    /// - the request of the institution is recorded: for another purpose `Otherwise`, and its key is to be destroyed `Discarded`, else `Asked` as it stands;
+    /// - programs may serve that know no keys of this purpose: `Early`;
     /// - else `Asked`.
     async fn ask_for_key(
         &self,
@@ -68,8 +69,12 @@ pub enum Asked {
     Asked(Box<NewKey>),
     /// The request asked for a key of another purpose before.
     Otherwise,
+    /// The key of the request was given up.
+    Discarded,
     /// Too many keys of the purpose wait for a change to take them up.
     TooMany,
+    /// Programs may serve yet that cannot read a key of this purpose.
+    Early,
     /// The documents moved.
     Stale,
 }
@@ -82,6 +87,8 @@ pub(super) struct Askable {
     pub(super) earlier: Option<(Purpose, NewKey)>,
     /// How many others of the purpose count.
     pub(super) others: u64,
+    /// Whether no program can serve that knows the purposes of the ceremony alone.
+    pub(super) all_know: bool,
 }
 
 impl Askable {
@@ -92,9 +99,19 @@ impl Askable {
         }
         match &self.earlier {
             Some((purpose, _)) if *purpose != ask.purpose => Some(Asked::Otherwise),
+            Some((_, key)) if key.discarded => Some(Asked::Discarded),
             Some((_, key)) if key.made.is_some() => Some(Asked::Asked(Box::new(key.clone()))),
+            _ if !self.all_know && !is_of_ceremony(ask.purpose) => Some(Asked::Early),
             _ => (self.others >= NEW_KEYS).then_some(Asked::TooMany),
         }
+    }
+}
+
+/// Whether every program knows keys of this purpose.
+const fn is_of_ceremony(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::DeviceCa | Purpose::SigningCa | Purpose::Authorization => true,
+        Purpose::Ocsp | Purpose::Audit | Purpose::Statement => false,
     }
 }
 
@@ -104,6 +121,7 @@ pub(super) fn asked(ask: &KeyAsk) -> Asked {
         request: ask.request,
         made: None,
         signed: None,
+        discarded: false,
     }))
 }
 

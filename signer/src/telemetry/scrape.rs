@@ -65,8 +65,8 @@ mod tests {
             operation::Kind,
         },
         metrics::{
-            Call, Ended, Export, KeyMoments, Metrics, Retried, Stage, Swept, TokenState, Turned,
-            UNKNOWN, Written, catalog,
+            Call, Ended, Export, KeyMoments, Metrics, Retried, RootMoments, Stage, Swept,
+            TokenState, Turned, UNKNOWN, Written, catalog,
         },
         telemetry::bounded,
     };
@@ -87,6 +87,7 @@ mod tests {
 
     fn token(institution: &InstitutionId) -> TokenState {
         TokenState {
+            token: "first".to_owned(),
             institution: institution.clone(),
             health: "SERVING",
             queue_depth: 1,
@@ -114,6 +115,7 @@ mod tests {
             ends: then,
             until: then,
             missing: false,
+            worn: Some((1, 2)),
             crl: Some((then, then)),
         }
     }
@@ -130,7 +132,7 @@ mod tests {
         metrics
             .flow(Kind::Authorization, of)
             .step(Stage::Prove, || ());
-        let meter = metrics.token(of);
+        let meter = metrics.token(of, "first");
         meter.waited(took);
         meter.called(Call::Sign, took);
         meter.called(Call::Random, took);
@@ -152,6 +154,8 @@ mod tests {
         metrics.leads(true);
         metrics.unapproved(of, "keys", true);
         metrics.recoveries(of, 1);
+        metrics.destructions(of, 1);
+        metrics.roots_not_taken(true);
     }
 
     /// The series by name, each with its labels.
@@ -177,7 +181,12 @@ mod tests {
         let _open = metrics.connected();
         record_all(&metrics, &alfa);
         let key = key(&alfa);
+        let root = ("device-root", key.key, key.until);
         metrics.observe_keys(move || vec![key.clone()]);
+        metrics.observe_roots(move || RootMoments {
+            change: 1,
+            crls: vec![root],
+        });
         metrics.observe_tokens(&["SERVING", "FATAL"], move || vec![token(&alfa)]);
         let export = Export {
             what: "traces",

@@ -10,6 +10,7 @@
 mod life;
 mod pairs;
 mod probe;
+mod several;
 mod signing;
 mod stage;
 mod tokens;

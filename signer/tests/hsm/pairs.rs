@@ -9,7 +9,7 @@ use signer::hsm::{Health, HsmError, Key, Settings, Signer};
 use uuid::Uuid;
 
 use crate::life::worker_processes;
-use crate::stage::{SAFE, play, soon, start, until};
+use crate::stage::{SAFE, play, soon, start, until, view};
 
 const LABEL: &str = "authorization";
 
@@ -48,7 +48,7 @@ fn a_pair_made_at_run_time_signs_once_it_is_taken_up() {
         let tokens = vec![stage.token("alfa", vec![first.clone()])];
         let (signer, keys, monitor) = start(settings, tokens).unwrap();
         let request = Uuid::new_v4();
-        let make = || keys.generate(alfa, request, Purpose::Authorization, soon());
+        let make = || keys.generate(alfa, None, request, Purpose::Authorization, soon());
         let public = make().await.unwrap();
         let key = named(&public, LABEL);
         signs_not(&signer, &key).await;
@@ -73,7 +73,7 @@ fn a_pair_made_at_run_time_signs_once_it_is_taken_up() {
             (Some(false), Some(true))
         );
         adopt().await.unwrap();
-        let listed: Vec<KeyId> = keys.list(alfa).iter().map(|key| key.id).collect();
+        let listed: Vec<KeyId> = keys.list(alfa).iter().map(|(_, key)| key.id).collect();
         assert_eq!(listed, [first.id, key.id]);
         // Whichever process and thread takes it.
         for _ in 0..8 {
@@ -81,7 +81,7 @@ fn a_pair_made_at_run_time_signs_once_it_is_taken_up() {
             let [a, b, c, d] = signed;
             tokio::join!(a, b, c, d);
         }
-        let gauges = monitor.watch().gauges(alfa).unwrap();
+        let gauges = view(&monitor.watch(), alfa).gauges;
         assert_eq!((gauges.failures, gauges.logins, gauges.replaced), (0, 2, 0));
         // Also those that are started later.
         for pid in worker_processes() {
@@ -106,7 +106,7 @@ fn one_request_has_one_pair() {
         let tokens = vec![stage.token("alfa", Vec::new())];
         let (_signer, keys, monitor) = start(stage.settings(1, 8), tokens).unwrap();
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let make = |request| keys.generate(alfa, request, Purpose::DeviceCa, soon());
+        let make = |request| keys.generate(alfa, None, request, Purpose::DeviceCa, soon());
         let first = make(one).await.unwrap();
         assert_eq!(make(one).await.unwrap(), first);
         let second = make(other).await.unwrap();
@@ -147,7 +147,7 @@ fn a_pair_named_by_half_is_named_whole() {
         let tokens = vec![stage.token("alfa", Vec::new())];
         let (signer, keys, monitor) = start(stage.settings(1, 8), tokens).unwrap();
         let request = Uuid::new_v4();
-        let public = keys.generate(alfa, request, Purpose::Authorization, soon());
+        let public = keys.generate(alfa, None, request, Purpose::Authorization, soon());
         let key = named(&public.await.unwrap(), LABEL);
         // Where a process may end between the two.
         stage.name_private("alfa", LABEL, &key);
@@ -165,7 +165,7 @@ fn a_pair_named_by_half_is_named_whole() {
             .unwrap();
         signs(&signer, &key).await;
         assert_eq!(stage.objects("alfa", LABEL), stage.pairs_of(&[&key]));
-        assert_eq!(monitor.watch().health(alfa), Health::Serving);
+        assert_eq!(view(&monitor.watch(), alfa).health, Health::Serving);
         monitor.stop(soon()).await.unwrap();
     });
 }
@@ -188,7 +188,7 @@ fn a_process_killed_while_it_makes_a_pair_leaves_one() {
             until(&monitor, "alfa", |g| g.replaced == 1).await;
             drop(lock);
         };
-        let make = keys.generate(alfa, request, Purpose::Authorization, soon());
+        let make = keys.generate(alfa, None, request, Purpose::Authorization, soon());
         let (public, ()) = tokio::join!(make, disturb);
         let made = named(&public.unwrap(), LABEL);
         keys.adopt(alfa, made.clone(), Some(request), soon())
@@ -228,7 +228,7 @@ fn what_is_not_as_it_must_be_is_not_taken_up() {
             signs_not(&signer, &key).await;
         }
         assert!(keys.list(alfa).is_empty());
-        assert_eq!(monitor.watch().health(alfa), Health::Serving);
+        assert_eq!(view(&monitor.watch(), alfa).health, Health::Serving);
         monitor.stop(soon()).await.unwrap();
     });
 }
@@ -256,7 +256,7 @@ fn a_destroyed_key_is_gone_and_the_others_go_on() {
         }
         until(&monitor, "alfa", |g| g.workers == 1 && g.replaced == 1).await;
         signs(&signer, &kept).await;
-        let listed: Vec<KeyId> = keys.list(alfa).iter().map(|key| key.id).collect();
+        let listed: Vec<KeyId> = keys.list(alfa).iter().map(|(_, key)| key.id).collect();
         assert_eq!(listed, [kept.id]);
         monitor.stop(soon()).await.unwrap();
     });

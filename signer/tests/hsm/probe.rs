@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use semops_objects::InstitutionId;
 use signer::hsm::{Settings, StartError, Token};
 
-use crate::stage::{Made, PIN, SAFE, Stage, play, soon, start};
+use crate::stage::{Made, PIN, SAFE, Stage, play, soon, start, view};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()
@@ -152,9 +152,9 @@ fn an_unknown_label_is_answered_with_those_there_are() {
 }
 
 #[test]
-fn labels_and_institutions_must_be_distinct() {
+fn labels_must_be_distinct() {
     play(
-        "probe::labels_and_institutions_must_be_distinct",
+        "probe::labels_must_be_distinct",
         &["alfa", "alfa"],
         async |stage| {
             let ambiguous = refused(&stage, vec![stage.token("alfa", Vec::new())]);
@@ -164,7 +164,7 @@ fn labels_and_institutions_must_be_distinct() {
             let twice = || stage.token("alfa", Vec::new());
             let shared = refused(&stage, vec![twice(), twice()]).to_string();
             assert!(
-                shared.contains("two institutions name the token \"alfa\""),
+                shared.contains("the token \"alfa\" is named twice"),
                 "{shared}"
             );
             let none = start(stage.settings(0, 1), Vec::new()).err().unwrap();
@@ -194,7 +194,7 @@ fn a_wrong_pin_is_refused_with_the_way_out() {
             // The module was finalised, so that a corrected PIN works at once.
             let tokens = vec![stage.token("alfa", Vec::new())];
             let (_signer, _keys, monitor) = start(stage.settings(1, 1), tokens).unwrap();
-            assert_eq!(monitor.watch().gauges(&alfa()).unwrap().logins, 1);
+            assert_eq!(view(&monitor.watch(), &alfa()).gauges.logins, 1);
             monitor.stop(soon()).await.unwrap();
         },
     );

@@ -9,7 +9,7 @@ use semops_pki::algorithm::sha256;
 use signer::domain::key::KeyId;
 use signer::hsm::{Health, HsmError};
 
-use crate::stage::{SAFE, play, soon, start, until};
+use crate::stage::{SAFE, play, soon, start, until, view};
 
 fn alfa() -> InstitutionId {
     "alfa".parse().unwrap()
@@ -42,10 +42,10 @@ fn every_signature_verifies_under_concurrency() {
             assert_eq!(signatures.len(), 400);
             for institution in institutions {
                 let institution = institution.parse().unwrap();
-                let gauges = monitor.watch().gauges(&institution).unwrap();
+                let gauges = view(&monitor.watch(), &institution).gauges;
                 assert_eq!((gauges.signatures, gauges.failures), (200, 0));
                 assert_eq!((gauges.threads, gauges.sessions, gauges.logins), (2, 2, 1));
-                assert_eq!(monitor.watch().health(&institution), Health::Serving);
+                assert_eq!(view(&monitor.watch(), &institution).health, Health::Serving);
             }
             monitor.stop(soon()).await.unwrap();
         },
@@ -74,9 +74,9 @@ fn only_the_institutions_own_configured_keys_sign() {
             let stranger = "gamma".parse().unwrap();
             let refused = signer.sign(&stranger, own.id, [1; 32], soon()).await;
             assert!(matches!(refused, Err(HsmError::Rejected(_))), "{refused:?}");
-            assert_eq!(monitor.watch().gauges(&alfa()).unwrap().signatures, 0);
+            assert_eq!(view(&monitor.watch(), &alfa()).gauges.signatures, 0);
             assert!(keys.list(&stranger).is_empty());
-            let listed: Vec<KeyId> = keys.list(&alfa()).iter().map(|key| key.id).collect();
+            let listed: Vec<KeyId> = keys.list(&alfa()).iter().map(|(_, key)| key.id).collect();
             assert_eq!(listed, [own.id]);
             monitor.stop(soon()).await.unwrap();
         },
@@ -135,7 +135,7 @@ fn an_expired_job_is_never_signed() {
             let gone = signer.sign(alfa, key.id, [3; 32], soon());
             let gone = tokio::time::timeout(Duration::from_millis(50), gone).await;
             assert!(gone.is_err());
-            assert_eq!(monitor.watch().gauges(alfa).unwrap().waiting, 2);
+            assert_eq!(view(&monitor.watch(), alfa).gauges.waiting, 2);
             drop(lock);
         };
         let (first, ()) = tokio::join!(first, others);
@@ -145,7 +145,7 @@ fn an_expired_job_is_never_signed() {
         // One that is late from the start is not even queued.
         let past = signer.sign(alfa, key.id, [4; 32], Instant::now()).await;
         assert_eq!(past, Err(HsmError::DeadlineExceeded));
-        assert_eq!(monitor.watch().gauges(alfa).unwrap().expired, 2);
+        assert_eq!(view(&monitor.watch(), alfa).gauges.expired, 2);
         monitor.stop(soon()).await.unwrap();
     });
 }

@@ -14,10 +14,13 @@ use cryptoki::object::{Attribute, AttributeType};
 use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 use secrecy::SecretString;
+use semops_objects::InstitutionId;
 use semops_objects::jwk::thumbprint;
 use semops_pki::algorithm::PublicKey;
 use signer::domain::key::KeyId;
-use signer::hsm::{self, Gauges, Key, Keys, Monitor, Settings, Signer, StartError, Token};
+use signer::hsm::{
+    self, Gauges, Key, Keys, Monitor, Settings, Signer, StartError, Token, TokenView, Watch,
+};
 use signer::metrics::Metrics;
 
 pub(crate) const PIN: &str = "pin-of-the-stage";
@@ -284,6 +287,11 @@ pub(crate) fn start(
     hsm::start(settings, tokens, &Metrics::none())
 }
 
+/// How the first token of an institution fares.
+pub(crate) fn view(watch: &Watch, institution: &InstitutionId) -> TokenView {
+    watch.of(institution).remove(0)
+}
+
 /// A deadline that no scene reaches.
 pub(crate) fn soon() -> Instant {
     Instant::now() + PATIENCE
@@ -295,10 +303,10 @@ pub(crate) async fn until(
     token: &str,
     wanted: impl Fn(&Gauges) -> bool,
 ) -> Gauges {
-    let institution = token.parse().unwrap();
+    let named = |view: &TokenView| view.label == token;
     let end = soon();
     loop {
-        let gauges = monitor.watch().gauges(&institution).unwrap();
+        let gauges = monitor.watch().views().find(named).unwrap().gauges;
         if wanted(&gauges) {
             return gauges;
         }

@@ -3,7 +3,7 @@
 /// Each top-level module of `signer` and the others that it may name. Deciding goes rpc, http, schedule -> authority ->
 /// policy, limits -> domain; acting goes authority -> signing -> store, hsm. `store` and `hsm` never see each other.
 pub(crate) const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["config", "hsm", "operator", "server"]),
+    ("main", &["clock", "config", "hsm", "operator", "server"]),
     ("clock", &[]),
     // Where a test has the process die; nothing in a release.
     ("fault", &[]),

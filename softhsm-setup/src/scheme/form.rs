@@ -20,7 +20,13 @@ pub(super) fn usable_id(text: &str) -> Result<InstitutionId, String> {
     if RESERVED.contains(&text) {
         return Err(format!("{text:?} is the name of a folder of the directory"));
     }
-    InstitutionId::from_str(text).map_err(|error| error.to_string())
+    let id = InstitutionId::from_str(text).map_err(|error| error.to_string())?;
+    if id.is_scheme() {
+        return Err(format!(
+            "{text:?} is the id under which the scheme itself is ruled"
+        ));
+    }
+    Ok(id)
 }
 
 /// A DNS label in lower case (RFC 1035 s2.3.1, RFC 1123 s2.1).

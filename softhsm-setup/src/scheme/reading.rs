@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use const_oid::ObjectIdentifier;
 use semops_objects::institution::InstitutionId;
-use semops_pki::profile::Oids;
 
 use super::form::{absolute_path, base_url, label, trust_domain, usable_id};
-use super::{Caller, Ground, Institution, Register, Scheme};
+use super::{Caller, Ground, Institution, Register, Scheme, oids};
 use crate::policy::Policy;
 use crate::reader::{Mistakes, Reader};
 
@@ -20,6 +18,7 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     let name = document.parse("scheme", mistakes, trust_domain);
     let operator = document.parse("operator", mistakes, usable_id);
     let server = document.parse("server", mistakes, label);
+    let register = Register::read(&mut document, mistakes);
     let public_base_url = document.parse("public_base_url", mistakes, base_url);
     let grpc = listen(&mut document, "grpc", mistakes);
     let http = listen(&mut document, "http", mistakes);
@@ -31,7 +30,7 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     });
     let oids = document
         .table("oids", mistakes)
-        .and_then(|oids| read_oids(oids, mistakes));
+        .and_then(|oids| oids::read(oids, mistakes));
     let institutions = read_institutions(&mut document, mistakes);
     document.finish(mistakes);
     if grpc.is_some() && grpc == http {
@@ -48,6 +47,7 @@ pub(super) fn read(mut document: Reader, mistakes: &mut Mistakes) -> Option<Sche
     };
     Some(Scheme {
         ground,
+        register: register?,
         http: http?,
         admin: admin?,
         institutions,
@@ -77,31 +77,6 @@ fn listen_here(document: &mut Reader, name: &str, mistakes: &mut Mistakes) -> Op
         mistakes.note(&format!("{name}.listen"), what);
     }
     Some(address)
-}
-
-fn read_oids(mut table: Reader, mistakes: &mut Mistakes) -> Option<Oids> {
-    // The X.509 library holds arcs of 32 bits, so a UUID as an arc (X.667) has no place here.
-    let mut oid = |name| {
-        table.parse(name, mistakes, |text| {
-            ObjectIdentifier::new(text)
-                .map_err(|error| format!("must be an OID with arcs below 2^32: {error}"))
-        })
-    };
-    let (device, authorization, policy) = (
-        oid("device_eku"),
-        oid("authorization_eku"),
-        oid("device_policy"),
-    );
-    if device.is_some() && device == authorization {
-        let what = "is the same as device_eku: a phone would pass for an authorization key";
-        mistakes.note(&table.at("authorization_eku"), what);
-    }
-    table.finish(mistakes);
-    Some(Oids {
-        device_eku: device?,
-        authorization_eku: authorization?,
-        device_policy: policy?,
-    })
 }
 
 /// Reads the institutions, and what none of them shows alone: ids that stand there twice, trust in one that does not,
@@ -281,7 +256,18 @@ mod tests {
             "operator = \"tokens\"",
             "operator: ",
         ),
+        (
+            "operator = \"operator\"",
+            "operator = \"scheme\"",
+            "operator: \"scheme\" is the id under which the scheme itself is ruled",
+        ),
         ("server = \"signer\"", "server = \"-\"", "server: "),
+        (
+            "\"vera-holm\", ",
+            "",
+            "custodians: must be at least 3: one more than the quorum",
+        ),
+        ("quorum = 2\n", "quorum = 1\n", "quorum: "),
         (
             "http://127.0.0.1:8080",
             "http://127.0.0.1:8080/",
@@ -298,6 +284,11 @@ mod tests {
             "32473.7.2\"",
             "32473.7.1\"",
             "oids.authorization_eku: is the same",
+        ),
+        (
+            "32473.7.5\"",
+            "32473.7.2\"",
+            "oids.statement_eku: is the same as authorization_eku",
         ),
         (
             "1.3.6.1.4.1.32473.7.3",

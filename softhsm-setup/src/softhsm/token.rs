@@ -92,6 +92,11 @@ impl Token {
         })
     }
 
+    /// Changes the PIN of the user, who is logged in.
+    pub(super) fn change_pin(&self, old: &AuthPin, new: &AuthPin) -> Result<(), TokenError> {
+        self.session.set_pin(old, new).map_err(call("C_SetPIN"))
+    }
+
     /// Another session of the same token: the login is the application's (PKCS#11 v3.0 s5.6).
     pub(super) fn another_session(&self) -> Result<Session, TokenError> {
         self.pkcs11

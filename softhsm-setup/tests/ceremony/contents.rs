@@ -42,8 +42,8 @@ fn secrets_are_in_one_file_each_and_for_the_owner_alone() {
             secrets += 1;
         }
     }
-    // 3 PINs, 3 of security officers, 3 roots, 4 TLS CAs, a server, 12 callers, 9 custodians.
-    assert_eq!(secrets, 35);
+    // 3 PINs, 3 of security officers, 3 roots, 4 TLS CAs, a server, 12 callers, 9 custodians, 3 of the scheme.
+    assert_eq!(secrets, 38);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(made.path()), 0o700);
     assert_eq!(mode(&made.tokens()), 0o700);

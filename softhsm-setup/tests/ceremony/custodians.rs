@@ -4,8 +4,9 @@
 use std::fs;
 
 use semops_objects::change::{
-    ChangeFile, Custodians, DocumentKind, DocumentName, MAX_VALIDITY, Standing,
+    ChangeFile, Custodians, DocumentKind, DocumentName, MAX_VALIDITY, SchemeStanding, Standing,
 };
+use semops_objects::institution::InstitutionId;
 use semops_objects::key::{KeyId, KeyState, Purpose};
 use semops_pki::local_key::LocalKey;
 use softhsm_setup::directory::{Directory, Hierarchy};
@@ -106,6 +107,44 @@ fn without_any_one_of_its_custodians_nothing_begins() {
     let mut other = file.clone();
     other.proposal = ceremony(shared(), "beta").proposal;
     assert!(begins(&other, file.proposal.iat()).is_err());
+}
+
+#[test]
+fn the_scheme_begins_with_its_custodians_and_the_roots_of_the_directory() {
+    let (made, scheme) = (shared(), scheme());
+    let of_scheme = InstitutionId::of_scheme();
+    let file = ceremony(made, "scheme");
+    let at = file.proposal.iat();
+    let stands =
+        |file: &ChangeFile| SchemeStanding::of(scheme.name(), std::slice::from_ref(file), at);
+    let standing = stands(&file).unwrap();
+    for (hierarchy, roots) in [
+        (Hierarchy::Device, standing.roots().device()),
+        (Hierarchy::Signing, standing.roots().signing()),
+    ] {
+        assert_eq!(roots, pem(&made.root(hierarchy)));
+    }
+    let register = standing.custodians();
+    assert_eq!(register.quorum(), scheme.register().quorum());
+    let persons: Vec<_> = register.persons().iter().map(|one| one.person()).collect();
+    let listed: Vec<_> = scheme.register().custodians().iter().collect();
+    assert_eq!(persons, listed);
+    for custodian in register.persons() {
+        let file = made.approval_key(&of_scheme, custodian.person());
+        let key = LocalKey::from_pkcs8_pem(&fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(custodian.approval_keys(), [key.public_key().clone()]);
+    }
+    for missing in 0..file.approvals.len() {
+        let mut without = file.clone();
+        without.approvals.remove(missing);
+        assert_eq!(stands(&without).unwrap_err().place, 1);
+    }
+    let config = fs::read_to_string(made.config()).unwrap();
+    assert!(config.contains("changes = [\"documents/scheme-ceremony.json\"]"));
+    let documents = [made.custodians(&of_scheme), made.scheme_roots()];
+    for (path, content) in documents.iter().zip(&file.attachments) {
+        assert_eq!(fs::read_to_string(path).unwrap(), content.content);
+    }
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod adding_tokens;
 mod additions;
 mod certifying;
 mod chains;
 mod contents;
 mod custodians;
+mod pins;
 mod refusals;
+mod root_crls;
 mod sign_loop;
 mod taken_back;
 mod tokens;

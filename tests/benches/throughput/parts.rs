@@ -15,6 +15,7 @@ use std::{
 use e2e::failure::Failure;
 use semops_pki::local_key::LocalKey;
 use serde::{Deserialize, Serialize};
+use signer::clock::Clock;
 use signer::config::{Config, Institution};
 
 use crate::{cpu, load};
@@ -109,7 +110,8 @@ pub(crate) fn measure(task: &Task, softhsm: &Path) -> Result<Rate, Failure> {
 /// The part fails.
 pub(crate) fn run(task: &str) -> Result<(), Failure> {
     let task: Task = serde_json::from_str(task)?;
-    let config = Config::load(&task.config).map_err(Failure::during("configuration"))?;
+    let config = Config::load(&task.config, Clock::system().now().seconds())
+        .map_err(Failure::during("configuration"))?;
     let rate = match &task.part {
         Part::Verify => verify(&task)?,
         Part::RawSign { threads } => token::raw(config, &task, *threads)?,

@@ -208,6 +208,15 @@ impl Scene {
                 logged: "change 2",
             },
             Forgery {
+                name: "an approval that cannot be read",
+                written: format!("UPDATE approval SET person = 'NOT A PERSON' {by_boris}"),
+                undone: format!(
+                    "UPDATE approval SET person = 'boris-chan' \
+                     WHERE change = {CHANGE} AND person = 'NOT A PERSON'"
+                ),
+                logged: "a row of approval",
+            },
+            Forgery {
                 name: "another proposal",
                 written: sets(
                     "change SET bytes",

@@ -25,18 +25,10 @@ const SOON: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn what_two_have_approved_rules_the_next_request_at_both_replicas() -> Result<(), Failure> {
     let cluster = Cluster::start()?;
-    let mut deployment = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
-    deployment.keep_record_in(&cluster).await?;
-    deployment.start().await?;
-    let replica = deployment.replica(|command| command).await?;
-    let desks = [
-        deployment.client("alfa", Role::Custodian).await?,
-        replica.client(&deployment, "alfa", Role::Custodian).await?,
-    ];
-    let banks = [
-        deployment.client("alfa", Role::Payments).await?,
-        replica.client(&deployment, "alfa", Role::Payments).await?,
-    ];
+    let prepared = Deployment::prepare(Scheme::EXAMPLE, &mut |_| {})?;
+    let (mut deployment, replica) = prepared.doubled(&cluster).await?;
+    let desks = replica.both(&deployment, "alfa", Role::Custodian).await?;
+    let banks = replica.both(&deployment, "alfa", Role::Payments).await?;
     let customer = Customer::of_alfa(&deployment).await?;
     proposed_at_one_and_approved_at_the_other(&deployment, &desks, &banks, &customer).await?;
     emergency::one_suspends_and_two_resume(&deployment, &desks, &banks, &customer).await?;

@@ -130,13 +130,38 @@ fn created(desk: &Desk<'_>) -> Result<(), Failure> {
     );
     let read = terminal.openssl(&format!("req -verify -in {request} -noout -subject"))?;
     assert!(read.contains("O = alfa, CN = device CA "), "{read}");
+    // The first key of a purpose follows none: it is added.
+    for purpose in ["ocsp", "audit", "statement"] {
+        let said = desk.table(ALFA_SECURITY, &create(purpose), 0)?;
+        assert!(said.contains("semopsctl change propose add-key"), "{said}");
+        let leaf = format!("new/{purpose}/chain.pem");
+        let read = terminal.openssl(&format!("x509 -in {leaf} -noout -subject"))?;
+        assert_eq!(read, format!("subject=O = alfa, CN = {purpose}\n"));
+        let plan = desk.json(ALFA_SECURITY, &format!("keys rotate {purpose}"), 0)?;
+        assert_eq!(
+            (&plan["signing"], &plan["verifiers"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert_eq!(
+            (&plan["next_key"], &plan["steps"][0]["state"]),
+            (
+                &desk.json(ALFA_SECURITY, &create(purpose), 0)?["key_id"],
+                &json!("done")
+            )
+        );
+        let propose = format!("add-key {purpose} --certificate");
+        assert!(
+            plan["steps"][1]["who"].as_str().unwrap().contains(&propose),
+            "{plan}"
+        );
+    }
     let listed = desk.table(ALFA_AUDIT, "keys", 0)?;
     let waits = |purpose: &str| {
         let mut lines = listed.lines().filter(|line| line.starts_with(purpose));
         lines.any(|line| line.contains("PRE_ACTIVATION"))
     };
     assert!(
-        waits("AUTHORIZATION") && waits("DEVICE_CA") && !waits("SIGNING_CA"),
+        waits("AUTHORIZATION") && waits("DEVICE_CA") && !waits("SIGNING_CA") && waits("OCSP"),
         "{listed}"
     );
 

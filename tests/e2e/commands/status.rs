@@ -39,12 +39,14 @@ async fn every_role_reads_how_the_service_fares() -> Result<(), Failure> {
             (&json!(1), &json!(4096))
         );
         assert_eq!(status["held_seconds"], 0);
+        assert_eq!(status["scheme"]["change"], 1);
         let mechanisms = status["token"]["mechanisms"].as_array().unwrap();
         assert!(mechanisms.contains(&json!("CKM_ECDSA")), "{status}");
         let said = desk.table(caller, "status", 0)?;
         for expected in [
             format!("\ncaller    {spiffe}\n"),
             "\nhealth    SERVING\n".to_owned(),
+            "\nscheme    ruled by its custodians, by change 1\n".to_owned(),
             "\npolicy            1  ".to_owned(),
         ] {
             assert!(said.contains(&expected), "{expected} in {said}");

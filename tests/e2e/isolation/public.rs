@@ -30,6 +30,7 @@ async fn crls_are_public_and_the_same_for_everybody() -> Result<(), Failure> {
     let of = |institution: &str, authority: v1::Authority| v1::GetCrlRequest {
         institution: institution.to_owned(),
         authority: authority.into(),
+        key_id: String::new(),
     };
     let mut named = vec![
         ("device-root".to_owned(), of("", v1::Authority::DeviceRoot)),

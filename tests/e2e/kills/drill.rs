@@ -127,6 +127,9 @@ impl Drill {
             | Point::CreateKeyBegun
             | Point::CreateKeySigned
             | Point::CreateKeyCompleted => return self.creation_dies_at(point).await,
+            Point::DestroyBegun | Point::DestroyGone | Point::DestroyRecorded => {
+                return self.discard_dies_at(point).await;
+            }
             // Once for each document that comes into force.
             Point::SnapshotRead | Point::SnapshotTaken => self.arm(point, 1),
             _ => self.arm(point, times),
@@ -226,6 +229,7 @@ impl Drill {
         let ask = v1::CreateKeyRequest {
             purpose: purpose.into(),
             request_id: Uuid::new_v4().to_string(),
+            token: String::new(),
         };
         self.arm(point, 1)?;
         let unanswered = custodian.create_key(ask.clone()).await;
@@ -243,6 +247,35 @@ impl Drill {
         let listed = custodian.list_keys(v1::ListKeysRequest {}).await?.keys;
         let held = token::private_keys(&self.deployment, institution)?;
         assert_eq!(held, listed.len(), "{}", point.name());
+        Ok(())
+    }
+
+    /// It dies while a custodian has a key destroyed that nothing uses. Asked again, it is gone.
+    async fn discard_dies_at(&mut self, point: Point) -> Result<(), Failure> {
+        let custodian = self.deployment.client("mobilis", Role::Custodian).await?;
+        let ask = v1::CreateKeyRequest {
+            purpose: v1::KeyPurpose::SigningCa.into(),
+            request_id: Uuid::new_v4().to_string(),
+            token: String::new(),
+        };
+        let made = custodian.create_key(ask).await?.key;
+        let key_id = made.ok_or_else(|| Failure::new("no key"))?.key_id;
+        let discard = v1::DiscardKeyRequest {
+            key_id: key_id.clone(),
+        };
+        self.arm(point, 1)?;
+        let unanswered = custodian.discard_key(discard.clone()).await;
+        assert!(unanswered.is_err(), "{}", point.name());
+        died_by_kill(self.deployment.server()?.wait().await?)?;
+        self.comes_back().await?;
+        for _ in 0..2 {
+            custodian.discard_key(discard.clone()).await?;
+        }
+        let id = URL_SAFE_NO_PAD.decode(&key_id)?;
+        let left = token::public_objects_with(&self.deployment, "mobilis", &id)?;
+        let listed = custodian.list_keys(v1::ListKeysRequest {}).await?.keys;
+        let held = token::private_keys(&self.deployment, "mobilis")?;
+        assert_eq!((left, held), (0, listed.len()), "{}", point.name());
         Ok(())
     }
 

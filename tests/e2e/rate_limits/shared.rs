@@ -33,14 +33,9 @@ const FLOOD: Duration = Duration::from_secs(3);
 const CUSTOMERS: usize = 4;
 
 async fn two(cluster: &Cluster) -> Result<(Deployment, Replica, [Client; 2]), Failure> {
-    let mut deployment = Deployment::prepare_limited(&scheme(&[]), &mut |_| {})?;
-    deployment.keep_record_in(cluster).await?;
-    deployment.start().await?;
-    let replica = deployment.replica(|command| command).await?;
-    let banks = [
-        deployment.client("alfa", Role::Payments).await?,
-        replica.client(&deployment, "alfa", Role::Payments).await?,
-    ];
+    let prepared = Deployment::prepare_limited(&scheme(&[]), &mut |_| {})?;
+    let (deployment, replica) = prepared.doubled(cluster).await?;
+    let banks = replica.both(&deployment, "alfa", Role::Payments).await?;
     Ok((deployment, replica, banks))
 }
 

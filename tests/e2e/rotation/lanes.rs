@@ -1,4 +1,4 @@
-//! Callers who pay without a pause, at both services by turns. To each of them a refusal is the end.
+//! Callers who pay or enrol without a pause, at both services by turns. To each of them a refusal is the end.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use e2e::{
     customer::{Customer, order},
-    deployment::Deployment,
+    deployment::{Deployment, unix_now},
     failure::Failure,
     until::until,
 };
@@ -19,16 +19,45 @@ use tokio::task::JoinHandle;
 
 use super::SOON;
 
-/// Of them at a time: more than the machine has cores.
-const LANES: usize = 8;
+/// Who pay at a time: more than the machine has cores.
+const PAYING: usize = 8;
+/// Who enrol besides.
+const ENROLLING: usize = 4;
 
-/// An order that was co-signed.
-pub(super) struct Paid {
-    /// The authorization.
-    pub(super) jws: String,
+/// What one caller does again and again.
+pub(crate) trait Lane: Send + 'static {
+    /// What comes of it.
+    type Answer: Send;
+
+    /// Does it once.
+    fn once(&mut self) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
+}
+
+/// A customer of alfa who pays.
+pub(crate) struct Payer {
+    bank: Client,
+    customer: Customer,
+}
+
+/// A mobile network operator that enrols phones, each of which pays once at its bank.
+pub(crate) struct Operator {
+    issuer: Client,
+    accepter: Client,
+    bank: Client,
+}
+
+/// Something that was done.
+pub(crate) struct Done<T> {
+    pub(crate) answer: T,
+    /// Between which seconds.
+    pub(crate) asked: u64,
+    pub(crate) answered: u64,
     phase: &'static str,
     took: Duration,
 }
+
+/// All that one lane did.
+type Outcome<L> = Result<Vec<Done<<L as Lane>::Answer>>, Failure>;
 
 struct Shared {
     over: AtomicBool,
@@ -37,39 +66,89 @@ struct Shared {
 }
 
 /// They run until they are told to end.
-pub(super) struct Lanes {
+pub(crate) struct Lanes<L: Lane> {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<Result<Vec<Paid>, Failure>>>,
+    tasks: Vec<JoinHandle<Outcome<L>>>,
 }
 
-impl Lanes {
+impl Lane for Payer {
+    /// The authorization.
+    type Answer = String;
+
+    async fn once(&mut self) -> Result<String, Failure> {
+        let ask = self.customer.asks(&order("0.01", "EUR")?)?;
+        Ok(self.bank.cosign_order(ask).await?.authorization_jws)
+    }
+}
+
+impl Lane for Operator {
+    type Answer = Customer;
+
+    async fn once(&mut self) -> Result<Customer, Failure> {
+        let customer = Customer::enrolled_by(&self.issuer).await?;
+        customer.accepted_by(&self.accepter).await?;
+        let ask = customer.asks(&order("0.01", "EUR")?)?;
+        self.bank.cosign_order(ask).await?;
+        Ok(customer)
+    }
+}
+
+impl Lanes<Payer> {
     /// Customers of alfa, each with a phone of its own.
-    pub(super) async fn paying(
+    pub(crate) async fn paying(
         deployment: &Deployment,
         banks: &[Client; 2],
     ) -> Result<Self, Failure> {
+        let mut lanes = Vec::new();
+        for bank in banks.iter().cycle().take(PAYING) {
+            lanes.push(Payer {
+                bank: bank.clone(),
+                customer: Customer::of_alfa(deployment).await?,
+            });
+        }
+        Ok(Self::of(lanes))
+    }
+}
+
+impl Lanes<Operator> {
+    /// Phones that one of `issuers` enrols, one of `accepters` accepts, and whose orders one of `banks` co-signs.
+    pub(crate) fn enrolling(
+        issuers: &[Client; 2],
+        accepters: &[Client; 2],
+        banks: &[Client; 2],
+    ) -> Self {
+        // The other service accepts what one has enrolled.
+        let others = accepters.iter().rev().zip(banks);
+        let turns = issuers.iter().zip(others).cycle().take(ENROLLING);
+        let lanes = turns.map(|(issuer, (accepter, bank))| Operator {
+            issuer: issuer.clone(),
+            accepter: accepter.clone(),
+            bank: bank.clone(),
+        });
+        Self::of(lanes)
+    }
+}
+
+impl<L: Lane> Lanes<L> {
+    fn of(lanes: impl IntoIterator<Item = L>) -> Self {
         let shared = Arc::new(Shared {
             over: AtomicBool::new(false),
             answered: AtomicUsize::new(0),
             phase: Mutex::new("before"),
         });
-        let mut tasks = Vec::new();
-        for bank in banks.iter().cycle().take(LANES) {
-            let customer = Customer::of_alfa(deployment).await?;
-            let (bank, shared) = (bank.clone(), Arc::clone(&shared));
-            tasks.push(tokio::spawn(pay(bank, customer, shared)));
-        }
-        Ok(Self { shared, tasks })
+        let begin = |lane| tokio::spawn(go(lane, Arc::clone(&shared)));
+        let tasks = lanes.into_iter().map(begin).collect();
+        Self { shared, tasks }
     }
 
     /// What is answered from now on is counted as of this phase.
-    pub(super) fn phase(&self, phase: &'static str) -> &Self {
+    pub(crate) fn phase(&self, phase: &'static str) -> &Self {
         *self.shared.phase.lock().unwrap() = phase;
         self
     }
 
     /// Waits for so many answers more.
-    pub(super) async fn more(&self, answers: usize) -> Result<(), Failure> {
+    pub(crate) async fn more(&self, answers: usize) -> Result<(), Failure> {
         let answered = || self.shared.answered.load(Ordering::Relaxed);
         let enough = answered() + answers;
         until("more answers", SOON, async || {
@@ -80,14 +159,14 @@ impl Lanes {
     }
 
     /// All that was answered; none was refused. Says how long answers took in each phase.
-    pub(super) async fn end(self) -> Result<Vec<Paid>, Failure> {
+    pub(crate) async fn end(self) -> Result<Vec<Done<L::Answer>>, Failure> {
         self.shared.over.store(true, Ordering::Relaxed);
-        let mut paid = Vec::new();
+        let mut all = Vec::new();
         for task in self.tasks {
-            paid.extend(task.await??);
+            all.extend(task.await??);
         }
         for phase in ["before", "during", "after"] {
-            let of_phase = paid.iter().filter(|one| one.phase == phase);
+            let of_phase = all.iter().filter(|one| one.phase == phase);
             let mut took: Vec<_> = of_phase.map(|one| one.took).collect();
             took.sort_unstable();
             let at = |percent: usize| took.get(took.len() * percent / 100).copied();
@@ -95,23 +174,24 @@ impl Lanes {
             let count = took.len();
             eprintln!("{phase}: {count} answers, p50 {half:?}, p99 {most:?}");
         }
-        Ok(paid)
+        Ok(all)
     }
 }
 
-async fn pay(bank: Client, customer: Customer, shared: Arc<Shared>) -> Result<Vec<Paid>, Failure> {
-    let mut paid = Vec::new();
+async fn go<L: Lane>(mut lane: L, shared: Arc<Shared>) -> Outcome<L> {
+    let mut done = Vec::new();
     while !shared.over.load(Ordering::Relaxed) {
-        let ask = customer.asks(&order("0.01", "EUR")?)?;
         let phase = *shared.phase.lock().unwrap();
-        let asked = Instant::now();
-        let answer = bank.cosign_order(ask).await?;
-        paid.push(Paid {
-            jws: answer.authorization_jws,
+        let (asked, begun) = (u64::try_from(unix_now()?)?, Instant::now());
+        let answer = lane.once().await?;
+        done.push(Done {
+            answer,
+            asked,
+            answered: u64::try_from(unix_now()?)?,
             phase,
-            took: asked.elapsed(),
+            took: begun.elapsed(),
         });
         shared.answered.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(paid)
+    Ok(done)
 }

@@ -1,6 +1,6 @@
 //! What the dashboard and the alerts ask for is there: every name, every label and every value that they name.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use e2e::{
     customer::{Customer, order},
@@ -11,9 +11,12 @@ use e2e::{
     recheck::recheck,
     refusal,
     story::Callers,
+    until::until,
 };
 use signer::error::Reason;
 use tonic::Code;
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// The names of google.rpc.Code; a healthy service shows few of them.
 const CODES: [&str; 17] = [
@@ -131,7 +134,15 @@ async fn what_the_dashboard_and_the_alerts_ask_for_is_there() -> Result<(), Fail
         "AMOUNT_OVER_POLICY",
     )?;
     let _no_tls = ask(deployment.scheme().grpc(), "GET", "/");
-    let numbers = Numbers::of(&deployment)?;
+    // What is shown only where policy limits the lifetime of keys.
+    let limited = |text: String| format!("{text}\n[key_lifetime]\nauthorization = 1000\n");
+    deployment.load_next("policy", "alfa", 2, limited)?;
+    let numbers = until("all that is observed", SOON, async || {
+        let numbers = Numbers::of(&deployment)?;
+        let there = numbers.sum("semops_key_lifetime_signatures", &[]).is_some();
+        Ok(there.then_some(numbers))
+    })
+    .await?;
 
     for query in queries()? {
         for selector in selectors(&query) {

@@ -103,6 +103,14 @@ fn id(role: Role) -> String {
     format!("spiffe://semops.example/alfa/{role}/{name}")
 }
 
+fn crl_of_alfa() -> v1::GetCrlRequest {
+    v1::GetCrlRequest {
+        institution: "alfa".into(),
+        authority: v1::Authority::DeviceCa.into(),
+        key_id: String::new(),
+    }
+}
+
 /// Every method that these callers may use, about a device of alfa and an order of it.
 async fn asks(deployment: &Deployment) -> Result<Vec<Ask>, Failure> {
     let mut phone = Phone::new()?;
@@ -135,10 +143,6 @@ async fn asks(deployment: &Deployment) -> Result<Vec<Ask>, Failure> {
     };
     let device = v1::GetDeviceRequest {
         device_id: device_id.clone(),
-    };
-    let crl = v1::GetCrlRequest {
-        institution: "alfa".into(),
-        authority: v1::Authority::DeviceCa.into(),
     };
     let ask = |role, path, message: &dyn Encoded| Ask {
         role,
@@ -194,7 +198,7 @@ async fn asks(deployment: &Deployment) -> Result<Vec<Ask>, Failure> {
         ask(
             Role::Payments,
             "/semops.signer.v1.TrustService/GetCrl",
-            &crl,
+            &crl_of_alfa(),
         ),
         ask(
             Role::Payments,

@@ -149,8 +149,9 @@ pub fn proposal(bytes: &[u8]) -> Verdict {
     assert_eq!(read["operation"]["name"], proposal.operation().name());
     let previous = proposal.previous().map(|id| Value::from(id.to_string()));
     assert_eq!(read.get("previous"), previous.as_ref());
-    let ceremony = matches!(proposal.operation(), Operation::Ceremony { .. });
-    assert_eq!(ceremony, proposal.sequence() == 1);
+    assert_eq!(proposal.operation().is_ceremony(), proposal.sequence() == 1);
+    let of_scheme = matches!(proposal.operation(), Operation::Scheme(_));
+    assert_eq!(of_scheme, proposal.institution().is_scheme());
     if let Ok(other) = Proposal::parse(&with_one_bit_changed(bytes)) {
         let parts = |one: &Proposal| {
             (

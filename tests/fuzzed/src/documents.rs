@@ -62,8 +62,8 @@ pub fn configuration(bytes: &[u8]) -> Verdict {
     let folder = Folder::new();
     let file = folder.0.join("signer.toml");
     fs::write(&file, bytes).unwrap();
-    let mistakes = Config::load(&file).unwrap_err().0;
-    let again = Config::load(&file).unwrap_err().0;
+    let mistakes = Config::load(&file, 0).unwrap_err().0;
+    let again = Config::load(&file, 0).unwrap_err().0;
     assert_eq!(mistakes, again);
     assert!(!mistakes.is_empty());
     for mistake in &mistakes {
@@ -73,6 +73,7 @@ pub fn configuration(bytes: &[u8]) -> Verdict {
         "ceremony",
         "certificate",
         "chain",
+        "changes",
         "client_root",
         "crl",
         "key",

@@ -50,6 +50,8 @@ pub fn oids() -> Oids {
     Oids {
         device_eku: under("1"),
         authorization_eku: under("2"),
+        audit_eku: Some(under("4")),
+        statement_eku: Some(under("5")),
         device_policy: under("3"),
     }
 }

@@ -68,6 +68,12 @@ pub const MESSAGES: &[(&str, Check)] = &[
     ("GetStatusResponse", one::<v1::GetStatusResponse>),
     ("CreateKeyRequest", one::<v1::CreateKeyRequest>),
     ("CreateKeyResponse", one::<v1::CreateKeyResponse>),
+    ("DiscardKeyRequest", one::<v1::DiscardKeyRequest>),
+    ("DiscardKeyResponse", one::<v1::DiscardKeyResponse>),
+    ("ListSignedRequest", one::<v1::ListSignedRequest>),
+    ("ListSignedResponse", one::<v1::ListSignedResponse>),
+    ("ReissueDeviceRequest", one::<v1::ReissueDeviceRequest>),
+    ("ReissueDeviceResponse", one::<v1::ReissueDeviceResponse>),
 ];
 
 /// A message of the kind that the first octet chooses.

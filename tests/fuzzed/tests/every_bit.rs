@@ -5,7 +5,7 @@ use fuzzed::changes;
 use fuzzed::material::{NOW, content, issuer, key, oids, public, signed};
 use fuzzed::objects::{KID, compact, sample};
 use semops_objects::authorization::AuthorizationJws;
-use semops_objects::change::{Approval, Judgement, Standing};
+use semops_objects::change::{Approval, Judgement, Moment, Standing};
 use semops_objects::order::OrderJws;
 use semops_pki::certificate::Certificate;
 use semops_pki::crl::{CertificateRevocationList, Reason};
@@ -79,7 +79,8 @@ fn of_an_approval() {
     no_bit_may_change(approval.compact().as_bytes(), |octets| {
         let read = str::from_utf8(octets).ok().map(Approval::parse);
         let read = read.and_then(Result::ok);
-        let judged = read.map(|read| standing.judge(&suspension, &[read], changes::TIME));
+        let judged =
+            read.map(|read| standing.judge(&suspension, &[read], Moment::of_taking(changes::TIME)));
         matches!(judged, Some(Ok(Judgement::Approved(_))))
     });
 }

@@ -151,19 +151,21 @@ impl Deployment {
 }
 
 /// What makes a record of the embedded store.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 7] = [
     include_str!("../../../signer/migrations/sqlite/0001_record.sql"),
     include_str!("../../../signer/migrations/sqlite/0002_lists.sql"),
     include_str!("../../../signer/migrations/sqlite/0003_restore.sql"),
     include_str!("../../../signer/migrations/sqlite/0004_retention.sql"),
     include_str!("../../../signer/migrations/sqlite/0005_changes.sql"),
+    include_str!("../../../signer/migrations/sqlite/0006_keys.sql"),
+    include_str!("../../../signer/migrations/sqlite/0007_purposes.sql"),
 ];
 
 /// Each table of the record with its columns there, and what they are here where that differs.
-const TABLES: [(&str, &str, &str); 18] = [
+const TABLES: [(&str, &str, &str); 19] = [
     (
         "key",
-        "id, institution, purpose, state, registered_at, active_from, active_until, signatures",
+        "id, institution, purpose, state, registered_at, active_from, active_until, destruction_begun_at, destroyed_at, signatures",
         "key JOIN key_use ON key_id = id",
     ),
     (
@@ -201,6 +203,11 @@ const TABLES: [(&str, &str, &str); 18] = [
         "revocation",
         "issuer_key, sequence, device, serial, not_after, reason, revoked_at",
         "revocation",
+    ),
+    (
+        "reissue",
+        "operation, device, replaces, serial, not_after, replaced_sha256, replaced_at",
+        "reissue",
     ),
     (
         "crl",

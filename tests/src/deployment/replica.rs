@@ -13,6 +13,7 @@ use semopsctl::{connection, profile::Profile};
 use softhsm_setup::scheme::Role;
 
 use crate::{
+    cluster::Cluster,
     deployment::{Deployment, START, address, process::Process},
     failure::Failure,
     numbers::Numbers,
@@ -31,6 +32,17 @@ pub struct Replica {
 }
 
 impl Deployment {
+    /// Has a deployment that never ran keep its record in a new database of `cluster`, and starts it with a replica.
+    ///
+    /// # Errors
+    /// A step failed.
+    pub async fn doubled(mut self, cluster: &Cluster) -> Result<(Self, Replica), Failure> {
+        self.keep_record_in(cluster).await?;
+        self.start().await?;
+        let replica = self.replica(|command| command).await?;
+        Ok((self, replica))
+    }
+
     /// Starts one and waits until it serves. `changed` changes its command.
     ///
     /// # Errors
@@ -104,6 +116,12 @@ impl Replica {
         run(program, &self.config)
     }
 
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// SIGTERM: drains, demands exit code 0, and leaves its place to another.
     ///
     /// # Errors
@@ -146,6 +164,22 @@ impl Replica {
         let profile = own.with_extension(format!("{}.toml", to.replace(':', "-")));
         fs::write(&profile, fs::read_to_string(&own)?.replace(from, to))?;
         Ok(connection::client(&Profile::load(&profile)?).await?)
+    }
+
+    /// The same caller at the deployment's own service, and at this one.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn both(
+        &self,
+        deployment: &Deployment,
+        institution: &str,
+        role: Role,
+    ) -> Result<[Client; 2], Failure> {
+        Ok([
+            deployment.client(institution, role).await?,
+            self.client(deployment, institution, role).await?,
+        ])
     }
 
     /// What it measures now.

@@ -33,11 +33,12 @@ const MEMBERS: [&str; 12] = [
     "result",
     "reason",
 ];
-const SIGNED: [&str; 5] = [
+const SIGNED: [&str; 6] = [
     "authorization",
     "device-certificate",
     "crl",
     "authorization-certificate",
+    "key-certificate",
     "certification-request",
 ];
 
@@ -116,7 +117,9 @@ fn read_events(record: &Record, findings: &mut Findings) -> (Intents, Done) {
 /// of others the record, may not be kept any longer.
 fn check_intents(record: &Record, mut intents: Intents, findings: &mut Findings) {
     for operation in record.operations.values() {
-        let events = intents.remove(&name(operation)).unwrap_or_default();
+        let name = name(operation);
+        check_former(&mut intents, operation, &name, findings);
+        let events = intents.remove(&name).unwrap_or_default();
         let expected: &[&str] = match operation.state.as_str() {
             "PENDING" => &["BEGUN"],
             state => &["BEGUN", state],
@@ -138,6 +141,29 @@ fn check_intents(record: &Record, mut intents: Intents, findings: &mut Findings)
             Rule::AuditPairs,
             format!("events {events:?} of {name:?}, which is not in the record"),
         );
+    }
+}
+
+/// An order whose token failed went over to another key in the same row: of each former key it was begun with, it ended as
+/// FAILED.
+fn check_former(
+    intents: &mut Intents,
+    operation: &Operation,
+    name: &Name,
+    findings: &mut Findings,
+) {
+    let (last, same) = (name.len() - 1, &name[..name.len() - 1]);
+    let is_former = |other: &Name| other[..last] == *same && other[last] != name[last];
+    let moves = operation.kind == "authorization";
+    let former = intents.keys().filter(|other| moves && is_former(other));
+    for former in former.cloned().collect::<Vec<_>>() {
+        let events = intents.remove(&former).unwrap_or_default();
+        findings.must(Rule::AuditPairs, events == ["BEGUN", "FAILED"], || {
+            format!(
+                "{operation} has the events {events:?} with the former key {}",
+                former[last]
+            )
+        });
     }
 }
 
@@ -167,6 +193,7 @@ fn check_changes(record: &Record, done: &Done, findings: &mut Findings) {
     }
     check_acceptances(record, done, findings);
     check_revocations(record, done, findings);
+    check_reissues(record, done, findings);
     check_documents(record, done, findings);
     check_new_keys(record, done, findings);
     check_proposals(record, done, findings);
@@ -234,17 +261,44 @@ fn check_acceptances(record: &Record, done: &Done, findings: &mut Findings) {
 
 fn check_revocations(record: &Record, done: &Done, findings: &mut Findings) {
     for revocation in &record.revocations {
-        let device = record.device(&revocation.device);
+        // What was replaced is told otherwise.
+        let Some(id) = &revocation.device else {
+            continue;
+        };
+        let device = record.device(id);
         let issuer = device
             .map(|device| device.issuer.as_str())
             .unwrap_or_default();
-        let events = done.count("revoke", issuer, &device_name(&revocation.device));
+        let events = done.count("revoke", issuer, &device_name(id));
         let gone = events == 0 && revocation.revoked_at < record.gone.prefix.before;
         findings.must(Rule::AuditPairs, events == 1 || gone, || {
-            format!(
-                "the revocation of {} has {events} events",
-                device_name(&revocation.device)
-            )
+            format!("the revocation of {} has {events} events", device_name(id))
+        });
+    }
+}
+
+/// As many certificates of a device were replaced as are told.
+fn check_reissues(record: &Record, done: &Done, findings: &mut Findings) {
+    for reissue in &record.reissues {
+        let Some(at) = reissue.replaced_at else {
+            continue;
+        };
+        let device = record.device(&reissue.device);
+        let issuer = device.map(|device| device.issuer.as_str());
+        let told = done.count(
+            "supersede",
+            issuer.unwrap_or_default(),
+            &device_name(&reissue.device),
+        );
+        let of_device = record
+            .reissues
+            .iter()
+            .filter(|one| one.device == reissue.device && one.replaced_at.is_some());
+        let times = i64::try_from(of_device.count()).unwrap_or(i64::MAX);
+        let gone = told < times && at < record.gone.prefix.before;
+        findings.must(Rule::AuditPairs, told == times || gone, || {
+            let device = device_name(&reissue.device);
+            format!("{times} certificates of {device} were replaced, and {told} are told")
         });
     }
 }

@@ -8,20 +8,23 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::jwk;
-use semops_pki::{certificate::Certificate, crl::CertificateRevocationList};
+use semops_pki::{certificate::Certificate, crl::CertificateRevocationList, profile::Oids};
 use softhsm_setup::directory::Hierarchy;
 
 use super::{Findings, Rule, record::Record};
 use crate::{deployment::Deployment, failure::Failure};
 
+/// id-kp-OCSPSigning (RFC 6960 s4.2.2.2).
+const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
+
 /// A key in a token.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pub(super) institution: String,
-    /// `device-ca`, `signing-ca` or `authorization`.
+    /// The word of its purpose.
     pub(super) purpose: &'static str,
     pub(super) certificate: Certificate,
-    /// CRLNumber of the CRL that the ceremony made; none for an authorization key.
+    /// CRLNumber of the CRL that the ceremony made, of a CA.
     pub(super) first_crl: Option<u64>,
     /// Its certificate's file, for openssl.
     pub(super) file: PathBuf,
@@ -34,6 +37,7 @@ pub struct Authorities {
     pub(super) device_root: PathBuf,
     signing_root: PathBuf,
     pub(super) runs: usize,
+    oids: Oids,
 }
 
 impl Authorities {
@@ -75,6 +79,7 @@ impl Authorities {
             device_root: directory.root(Hierarchy::Device),
             signing_root: directory.root(Hierarchy::Signing),
             runs: deployment.runs(),
+            oids: *deployment.scheme().oids(),
         })
     }
 
@@ -128,8 +133,30 @@ impl Authorities {
                 return Ok(Some(purpose));
             }
         }
-        let mut cas = self.keys.values().filter(|key| key.purpose == "signing-ca");
+        let Some((purpose, by)) = self.usage(certificate) else {
+            return Ok(None);
+        };
+        let mut cas = self.keys.values().filter(|key| key.purpose == by);
         let issued = cas.any(|ca| certificate.verify_issued_by(&ca.certificate).is_ok());
-        Ok(issued.then_some("authorization"))
+        Ok(issued.then_some(purpose))
+    }
+
+    /// What the one extended key usage of a certificate lets its key sign, and whose keys may say so.
+    pub(super) fn usage(&self, certificate: &Certificate) -> Option<(&'static str, &'static str)> {
+        let usages = certificate.extended_key_usages();
+        let only = |oid| usages == [oid];
+        if only(self.oids.authorization_eku) {
+            return Some(("authorization", "signing-ca"));
+        }
+        if self.oids.audit_eku.is_some_and(only) {
+            return Some(("audit", "signing-ca"));
+        }
+        if self.oids.statement_eku.is_some_and(only) {
+            return Some(("statement", "signing-ca"));
+        }
+        let [only] = usages else {
+            return None;
+        };
+        (only.to_string() == OCSP_SIGNING).then_some(("ocsp", "device-ca"))
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
 use semops_objects::{
-    change::{Approval, Decision, DocumentKind, Judgement, Proposal, Standing},
+    change::{Approval, Decision, DocumentKind, Judgement, Moment, Proposal, Standing},
     key::{KeyId, KeyState},
 };
 use semops_pki::algorithm::sha256;
 
 use super::{
     Findings, MICROS, Rule,
+    destructions::check_ends,
     record::{Record, all},
 };
 
@@ -43,12 +44,14 @@ pub(super) struct Decided {
 /// A key as it stands in the record.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
-    id: Vec<u8>,
-    institution: String,
+    pub(super) id: Vec<u8>,
+    pub(super) institution: String,
     purpose: String,
-    state: String,
+    pub(super) state: String,
     active_from: Option<i64>,
     active_until: Option<i64>,
+    pub(super) destruction_begun_at: Option<i64>,
+    pub(super) destroyed_at: Option<i64>,
 }
 
 impl Key {
@@ -101,7 +104,8 @@ pub(super) fn read_changes(c: &Connection) -> rusqlite::Result<Vec<Change>> {
 }
 
 pub(super) fn read_keys(c: &Connection) -> rusqlite::Result<Vec<Key>> {
-    let keys = "SELECT id, institution, purpose, state, active_from, active_until FROM key";
+    let keys = "SELECT id, institution, purpose, state, active_from, active_until, \
+                destruction_begun_at, destroyed_at FROM key";
     all(c, keys, |r| {
         Ok(Key {
             id: r.get(0)?,
@@ -110,6 +114,8 @@ pub(super) fn read_keys(c: &Connection) -> rusqlite::Result<Vec<Key>> {
             state: r.get(3)?,
             active_from: r.get(4)?,
             active_until: r.get(5)?,
+            destruction_begun_at: r.get(6)?,
+            destroyed_at: r.get(7)?,
         })
     })
 }
@@ -130,7 +136,10 @@ pub(super) fn check(record: &Record, now: i64, findings: &mut Findings) {
     }
     for (institution, history) in histories {
         match fold(record, &history) {
-            Ok(standing) => check_in_force(record, &standing, &history, now, findings),
+            Ok(standing) => {
+                check_in_force(record, &standing, &history, now, findings);
+                check_ends(record, &standing, findings);
+            }
             Err(why) => findings.add(Rule::Approved, format!("history of {institution}: {why}")),
         }
     }
@@ -205,7 +214,8 @@ fn step(record: &Record, standing: Option<&Standing>, change: &Change) -> Result
     if approving.count() == 0 {
         return Err("nobody approved it".to_owned());
     }
-    match standing.judge(&proposal, &approvals, at) {
+    let taken_at = u64::try_from(change.proposed_at / MICROS).unwrap_or_default();
+    match standing.judge(&proposal, &approvals, Moment { taken_at, now: at }) {
         Ok(Judgement::Approved(approved)) => standing
             .after(&approved, register)
             .map_err(|e| e.to_string()),

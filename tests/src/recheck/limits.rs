@@ -10,6 +10,7 @@ use super::{
     Findings, MICROS, Rule,
     orders::device_name,
     record::{Device, Operation, Order, Record},
+    reissues,
 };
 
 /// (now - 86,400 s, now].
@@ -138,23 +139,20 @@ fn subscribers(record: &Record, policies: &BTreeMap<Vec<u8>, Policy>, findings: 
         .values()
         .flat_map(|devices| devices.iter().map(move |device| (*device, devices)));
     for (device, devices) in of_a_subscriber {
-        let Some(operation) = record
-            .operations
-            .get(&device.operation)
-            .filter(|o| o.signed().is_some())
-        else {
+        let enrolment = reissues::enrolment(record, device);
+        let Some(operation) = enrolment.filter(|o| o.signed().is_some()) else {
             continue;
         };
         let then = operation.begun_at;
         let counted = devices.iter().filter(|other| {
-            let certified = record.operations.get(&other.operation);
+            let certified = reissues::enrolment(record, other);
             let by_then = certified.is_some_and(|o| {
                 o.signed().is_some() && (o.begun_at, o.id) <= (then, operation.id)
             });
             let revoked = record
                 .revocations
                 .iter()
-                .any(|r| r.device == other.id && r.revoked_at <= then);
+                .any(|r| r.device.as_ref() == Some(&other.id) && r.revoked_at <= then);
             by_then && !revoked && other.not_after >= then
         });
         let count = counted.count();

@@ -76,10 +76,12 @@ fn check_count(record: &Record, findings: &mut Findings) {
 }
 
 fn check_order(record: &Record, order: &Order, operation: &Operation) -> Result<(), String> {
-    let device = record.device(&order.device);
-    let certificate = device
-        .and_then(|device| record.certificate(device))
-        .ok_or("its device has no certificate")?;
+    let kid = header(&order.jws)?["kid"].clone();
+    let of_kid = |der: &&[u8]| kid == URL_SAFE_NO_PAD.encode(sha256(der));
+    let certificate = record
+        .certificates(&order.device, operation.begun_at)
+        .find(of_kid)
+        .ok_or("its device had no such certificate")?;
     let certificate = Certificate::from_der(certificate).map_err(|e| e.to_string())?;
     verify_compact(&order.jws, certificate.public_key())?;
     let claims = payload(&order.jws)?;
@@ -90,10 +92,6 @@ fn check_order(record: &Record, order: &Order, operation: &Operation) -> Result<
     let amount = amount.map_err(|e| e.to_string())?;
     let jti = Uuid::parse_str(text(&claims, "/jti")).map_err(|e| e.to_string())?;
     all([
-        (
-            "kid",
-            header(&order.jws)?["kid"] == URL_SAFE_NO_PAD.encode(certificate.sha256()),
-        ),
         (
             "aud",
             claims["aud"] == order.institution.as_str()

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, Row, types::FromSql};
 use super::{
     Checked,
     changes::{self, Change, Key},
+    reissues,
     removed::Gone,
 };
 use crate::failure::Failure;
@@ -75,7 +76,8 @@ pub(super) struct Device {
 pub(super) struct Revocation {
     pub(super) issuer_key: Vec<u8>,
     pub(super) sequence: i64,
-    pub(super) device: Vec<u8>,
+    /// Nothing, if its certificate was replaced and the device is not revoked.
+    pub(super) device: Option<Vec<u8>>,
     pub(super) serial: Vec<u8>,
     pub(super) not_after: i64,
     pub(super) revoked_at: i64,
@@ -118,6 +120,7 @@ pub(super) struct Record {
     /// Where a device stands among them, by its id.
     by_id: BTreeMap<Vec<u8>, usize>,
     pub(super) revocations: Vec<Revocation>,
+    pub(super) reissues: Vec<reissues::Reissue>,
     pub(super) crls: Vec<Crl>,
     /// Issuing key and serial number of what a restore found in a published CRL and nowhere else.
     pub(super) listed: Vec<(Vec<u8>, Vec<u8>)>,
@@ -175,6 +178,7 @@ impl Record {
             by_id: devices.iter().map(|d| d.id.clone()).zip(0..).collect(),
             devices,
             revocations: all(c, revocations, revocation)?,
+            reissues: reissues::read(c)?,
             crls: all(c, crls, crl)?,
             listed: pairs(c, "SELECT issuer_key, serial FROM listed")?,
             counters: pairs(c, "SELECT id, signatures FROM key")?,
@@ -201,6 +205,22 @@ impl Record {
         self.operations
             .get(&device.operation)
             .and_then(Operation::signed)
+    }
+
+    /// The certificates of a device that were in force at a moment, or are now. What was read before one was replaced may be
+    /// begun a little after.
+    pub(super) fn certificates(&self, device: &[u8], at: i64) -> impl Iterator<Item = &[u8]> {
+        const REQUEST_MICROS: i64 = 10_000_000;
+        let now = self
+            .device(device)
+            .and_then(|device| self.certificate(device));
+        let before = self.reissues.iter().filter(move |reissue| {
+            let replaced_at = reissue.replaced_at.unwrap_or(i64::MIN);
+            reissue.device == device && at <= replaced_at.saturating_add(REQUEST_MICROS)
+        });
+        let before = before.filter_map(|reissue| reissue.replaces);
+        let before = before.filter_map(|id| self.operations.get(&id)?.signed());
+        now.into_iter().chain(before)
     }
 
     /// Intents that should have ended.

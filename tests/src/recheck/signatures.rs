@@ -66,7 +66,32 @@ fn check_signature(
             key.purpose, key.institution
         ));
     }
-    verify(operation, artifact, key)
+    verify(operation, artifact, key)?;
+    if operation.kind == "key-certificate" {
+        return check_usage(record, authorities, operation, artifact);
+    }
+    Ok(())
+}
+
+/// Of the key that was asked for, by whoever certifies keys of its purpose, and for that purpose alone.
+fn check_usage(
+    record: &Record,
+    authorities: &Authorities,
+    operation: &Operation,
+    artifact: &[u8],
+) -> Result<(), String> {
+    let certificate = Certificate::from_der(artifact).map_err(|e| e.to_string())?;
+    let mut made = record.new_keys.iter();
+    let made = made.find(|new| new.operation == Some(operation.id));
+    let made = made.ok_or("certifies a key that was not made for it")?;
+    let by = authorities.keys.get(&operation.key).map(|key| key.purpose);
+    let of = Some(thumbprint(certificate.public_key()).to_vec()) == made.key;
+    let usage = authorities.usage(&certificate);
+    let right =
+        usage.is_some_and(|(purpose, issuer)| purpose == made.purpose && by == Some(issuer));
+    (of && right)
+        .then_some(())
+        .ok_or_else(|| "certifies another key, or for another purpose".to_owned())
 }
 
 /// Nothing was begun before the key's time, or after it.
@@ -120,7 +145,8 @@ fn may_sign(purpose: &str, kind: &str) -> bool {
         "authorization" => purpose == "authorization",
         "device-certificate" => purpose == "device-ca",
         "authorization-certificate" => purpose == "signing-ca",
-        _ => purpose != "authorization",
+        "key-certificate" | "crl" => ["device-ca", "signing-ca"].contains(&purpose),
+        _ => false,
     }
 }
 
@@ -132,7 +158,7 @@ fn verify(operation: &Operation, artifact: &[u8], key: &Key) -> Result<(), Strin
             let input = verify_compact(compact, key.certificate.public_key())?;
             same_bytes(input.as_bytes() == to_be_signed)
         }
-        "device-certificate" | "authorization-certificate" => {
+        "device-certificate" | "authorization-certificate" | "key-certificate" => {
             let certificate = Certificate::from_der(artifact).map_err(|e| e.to_string())?;
             certificate
                 .verify_issued_by(&key.certificate)
@@ -157,7 +183,7 @@ fn verify_request(record: &Record, operation: &Operation, artifact: &[u8]) -> Re
     let request = CertificationRequest::parse(artifact).map_err(|e| e.to_string())?;
     let own = Some(request.public_key().sec1()) == made.public.as_deref()
         && thumbprint(request.public_key()).as_slice() == operation.key;
-    if !own || made.institution != operation.institution || made.purpose == "authorization" {
+    if !own || made.institution != operation.institution || !made.purpose.ends_with("-ca") {
         return Err("is of another key, institution or purpose".to_owned());
     }
     same_bytes(wraps(artifact, &operation.to_be_signed))

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How a change is said to stand.
-fn said(change: Option<v1::Change>) -> String {
+pub(super) fn said(change: Option<v1::Change>) -> String {
     let change = change.unwrap_or_default();
     let state = change.state().as_str_name();
     let state = state.trim_start_matches("CHANGE_STATE_");
@@ -147,12 +147,16 @@ fn asks(phone: &Phone, order: &Order) -> Result<v1::CosignOrderRequest, Failure>
 }
 
 fn of_key(deployment: &Deployment, operation: KeyOperation) -> Result<Motion, Failure> {
+    let key = first_key(deployment)?;
+    deployment.motion("alfa", Operation::Key { operation, key })
+}
+
+/// alfa's authorization key of the ceremony.
+pub(super) fn first_key(deployment: &Deployment) -> Result<KeyId, Failure> {
     let alfa = "alfa".parse().map_err(Failure::during("alfa"))?;
     let chain = std::fs::read_to_string(deployment.directory().authorization_chain(&alfa))?;
     let chain = Certificate::chain_from_pem(&chain)?;
-    let certificate = chain
-        .first()
-        .ok_or_else(|| Failure::new("an empty chain"))?;
-    let key = KeyId::of(certificate.public_key());
-    deployment.motion("alfa", Operation::Key { operation, key })
+    let certificate = chain.first();
+    let certificate = certificate.ok_or_else(|| Failure::new("an empty chain"))?;
+    Ok(KeyId::of(certificate.public_key()))
 }

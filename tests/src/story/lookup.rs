@@ -55,6 +55,7 @@ async fn crl(
     let ask = v1::GetCrlRequest {
         institution: institution.to_owned(),
         authority: authority.into(),
+        key_id: String::new(),
     };
     Ok(client.get_crl(ask).await?.crl)
 }

@@ -98,3 +98,30 @@ print("authorization.jws: alfa guarantees", claims["amount"]["currency"], claims
 PYTHON
 #> jwks.json: each key is that of a certificate of alfa below signing-root.pem
 #> authorization.jws: alfa guarantees CNY 23.72 to BEST TRANSPORT at beta
+
+# Later two custodians of alfa had another key follow, while its customers went on paying. Its certificate leads to the same
+# root, and what it signed says with its `kid` which of alfa's keys that was: not the one before.
+IAT=$IAT /usr/bin/python3 - <<'PYTHON'
+import json, os, subprocess
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from jwcrypto import jwk, jws
+token, before = jws.JWS(), json.load(open("jwks.json"))["keys"]
+token.allowed_algs = ["ES256"]
+token.deserialize(open("rotated-authorization.jws").read())
+certificate = x509.load_pem_x509_certificate(open("rotated-signing-chain.pem", "rb").read())
+assert [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)] == ["alfa"]
+key = jwk.JWK.from_pem(certificate.public_bytes(Encoding.PEM))
+token.verify(key)
+claims = json.loads(token.payload)
+assert token.jose_header["kid"] == key.thumbprint() and key.thumbprint() not in [old["kid"] for old in before]
+assert token.jose_header["typ"] == "semops-authorization-v1+jwt"
+assert claims["iss"] == "alfa" and claims["aud"] == "beta" and int(os.environ["IAT"]) < claims["iat"] < claims["exp"]
+subprocess.run(["openssl", "verify", "-crl_check_all", "-attime", str(claims["iat"]), "-CAfile", "signing-root.pem",
+    "-untrusted", "rotated-signing-chain.pem", "-CRLfile", "signing-root-crl.der", "-CRLfile", "signing-ca-crl.der",
+    "rotated-signing-chain.pem"], check=True)
+print("rotated-authorization.jws: signed by the key of rotated-signing-chain.pem")
+PYTHON
+#> rotated-signing-chain.pem: OK
+#> rotated-authorization.jws: signed by the key of rotated-signing-chain.pem

@@ -4,17 +4,19 @@
 mod approve;
 mod export;
 mod list;
-mod propose;
+pub(super) mod propose;
 mod show;
 mod view;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(super) use propose::{WAITS, span};
+
 use clap::Subcommand;
 use semops_objects::{
     change::{
-        Approval, BadChangeId, ChangeId, CustodianState, Decision, PersonId, Proposal, RECOVERY,
-        Recovery, Standing,
+        Approval, BadChangeId, ChangeId, CustodianState, Custodians, Decision, PersonId, Proposal,
+        RECOVERY, Recovery,
     },
     key::KeyId,
 };
@@ -66,7 +68,8 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn now(&self) -> u64 {
+    /// Unix seconds.
+    pub(super) fn now(&self) -> u64 {
         let since = (self.clock)().duration_since(UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs())
     }
@@ -106,9 +109,15 @@ pub async fn run(
     }
 }
 
-/// Whose approval key it is, by the register in force; the recovery key is nobody's.
-fn person(approver: &Approver, standing: &Standing) -> Result<PersonId, Failure> {
-    let register = standing.custodians();
+/// Where the custodians of an institution read who they are.
+const REGISTER: &str = "semopsctl custodians show";
+
+/// Whose approval key it is, by the register in force, which a command shows; the recovery key is nobody's.
+pub(super) fn person(
+    approver: &Approver,
+    register: &Custodians,
+    shown_by: &str,
+) -> Result<PersonId, Failure> {
     let kid = KeyId::of(approver.public_key());
     let recovery = register.recovery().map(Recovery::approval_key);
     if recovery == Some(approver.public_key()) {
@@ -117,20 +126,20 @@ fn person(approver: &Approver, standing: &Standing) -> Result<PersonId, Failure>
     let (owner, _) = register.holder(kid).ok_or_else(|| {
         Failure::usage(
             format!("no custodian has the approval key {kid}"),
-            "use the key that stands in the register in force (semopsctl custodians show), or have yours put there",
+            &format!("use the key that stands in the register in force ({shown_by}), or have yours put there"),
         )
     })?;
     match owner.state() {
         CustodianState::Active => Ok(owner.person().clone()),
         CustodianState::Suspended => Err(Failure::usage(
             format!("{} is suspended in the register in force", owner.person()),
-            "another custodian must do this; the register says who is active: semopsctl custodians show",
+            &format!("another custodian must do this; the register says who is active: {shown_by}"),
         )),
     }
 }
 
 /// The approval, signed.
-fn decide(
+pub(super) fn decide(
     approver: &Approver,
     person: &PersonId,
     proposal: &Proposal,

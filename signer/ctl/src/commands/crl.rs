@@ -33,6 +33,14 @@ pub struct Args {
         required_if_eq_any([("authority", "device-ca"), ("authority", "signing-ca")])
     )]
     institution: Option<String>,
+    /// Id of the CA's key, of one that issues no more or not yet; left out for the one that issues now
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "institution",
+        allow_hyphen_values = true
+    )]
+    key: Option<String>,
     /// Save the CRL here, in DER
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -69,6 +77,7 @@ pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
     let request = GetCrlRequest {
         institution: args.institution.clone().unwrap_or_default(),
         authority: v1::Authority::from(args.authority).into(),
+        key_id: args.key.clone().unwrap_or_default(),
     };
     let answer = client.get_crl(request).await?;
     let crl = CertificateRevocationList::from_der(&answer.crl)

@@ -3,7 +3,10 @@
 //! A key is named by the RFC 7638 thumbprint of its public half; the name is computed again here, and the certificate, or
 //! the request for one, must be that key's.
 
+pub(in crate::commands) mod compromise;
 mod create;
+mod discard;
+mod due;
 mod rotate;
 mod show;
 
@@ -14,31 +17,34 @@ use std::{
 
 use clap::Subcommand;
 use der::pem::{LineEnding, encode_string};
+use due::Due;
 use semops_objects::key::KeyId;
 use semops_pki::{algorithm::PublicKey, certificate::Certificate, request::CertificationRequest};
 use semops_proto::{
     client::Client,
-    v1::{self, ListKeysRequest},
+    v1::{self, KeyPurpose, ListKeysRequest},
 };
 use serde_json::{Value, json};
 
-use super::{device::name_of, enroll::parse_chain};
+use super::{change::Desk, device::name_of, enroll::parse_chain};
 use crate::{
     failure::Failure,
     files,
     output::{
         Report,
         table::{Column, Table},
-        text::{date, span},
+        text::span,
     },
     profile::Profile,
+    progress::Progress,
 };
 
-const JSON: &str = "JSON: {\"keys\": [{\"key_id\", \"purpose\": \"DEVICE_CA\" | \"SIGNING_CA\" | \"AUTHORIZATION\", \"state\": \
-    \"PRE_ACTIVATION\" | \"ACTIVE\" | \"SUSPENDED\" | \"DEACTIVATED\", \"active_since\", \"active_until\" (0 without a \
+const JSON: &str = "JSON: {\"keys\": [{\"key_id\", \"purpose\": \"DEVICE_CA\" | \"SIGNING_CA\" | \"AUTHORIZATION\" | \"OCSP\" | \"AUDIT\" | \"STATEMENT\", \"state\": \
+    \"PRE_ACTIVATION\" | \"ACTIVE\" | \"SUSPENDED\" | \"DEACTIVATED\" | \"COMPROMISED\" | \"DESTROYED\", \"active_since\", \"active_until\" (0 without a \
     certificate), \"registered_at\" or null, \"signatures\", \"public_key\", \"chain\" (PEM), \"certification_request\" (PEM) or \
-    null, \"attributes\": {name: true, false or null}}]}; times are Unix \
-    seconds";
+    null, \"activates_at\", \"retires_at\", \"destruction_at\", \"signs_until\", \"signatures_left\" (each may be null), \"due\": {\"what\": \"activates\" | \
+    \"retires\" | \"signs until\" | \"destroyed\", \"at\"} or null, \"token\" (the label of the one that has it) or null, \"attributes\": {name: true, false or null}}], \"to_rotate\": \
+    [purposes of which no key signs for 60 days more (OCSP: 30), or has a tenth of its signatures left]}; times are Unix seconds";
 
 /// Which key; all of them if none is named.
 #[derive(Debug, clap::Args)]
@@ -54,11 +60,15 @@ enum Command {
     Show(show::Args),
     /// Have a new key made in the token, for a rotation (role custodian)
     Create(create::Args),
+    /// Have a new key destroyed that no change has taken up (role custodian)
+    Discard(discard::Args),
     /// Show how far a rotation has come, what comes next, and what verifiers need by when
     Rotate(rotate::Args),
+    /// Do what is to be done when others may know a key: suspend, list, rotate, certify anew (role custodian)
+    Compromise(Box<compromise::Args>),
 }
 
-/// Lists the keys, or shows one. `now` tells their age.
+/// Lists the keys, or shows one. `clock` tells their age.
 ///
 /// # Errors
 /// [`Failure`].
@@ -66,16 +76,22 @@ pub async fn run(
     args: &Args,
     client: &Client,
     profile: &Profile,
-    now: SystemTime,
+    progress: &Progress,
+    clock: fn() -> SystemTime,
 ) -> Result<Report, Failure> {
-    let now = unix(now);
+    let now = unix(clock());
+    let desk = Desk {
+        profile,
+        client,
+        progress,
+        clock,
+    };
     match &args.command {
         Some(Command::Show(args)) => show::run(args, client, now).await,
-        Some(Command::Create(args)) => create::run(args, client).await,
-        Some(Command::Rotate(args)) => {
-            let now = u64::try_from(now).unwrap_or_default();
-            rotate::run(args, client, profile, now).await
-        }
+        Some(Command::Create(args)) => create::run(args, client, now).await,
+        Some(Command::Discard(args)) => discard::run(args, client).await,
+        Some(Command::Rotate(args)) => rotate::run(args, &desk).await,
+        Some(Command::Compromise(args)) => compromise::run(args, &desk).await,
         None => Ok(list(&all(client).await?, now)),
     }
 }
@@ -92,20 +108,35 @@ fn list(keys: &[Key], now: i64) -> Report {
         Column::whole("STATE"),
         Column::long("KEY"),
         Column::number("AGE"),
-        Column::whole("UNTIL"),
+        Column::whole("DUE"),
         Column::number("SIGNED"),
     ]);
+    let due = due::to_rotate(keys.iter().map(|key| &key.sent), now);
     let table = keys
         .iter()
-        .fold(table, |table, key| table.row(key.cells(now)));
-    let json: Vec<Value> = keys.iter().map(Key::json).collect();
-    let report = Report::new(json!({ "keys": json }));
+        .fold(table, |table, key| table.row(key.cells(&due, now)));
+    let json: Vec<Value> = keys.iter().map(|key| key.json(now)).collect();
+    let names = due.iter().map(|one| purpose_name(*one));
+    let names: Vec<&str> = names.collect();
+    let report = Report::new(json!({ "keys": json, "to_rotate": names }));
     if keys.is_empty() {
         return report.row("keys", "0");
     }
-    report.table(table).next(
-        "one of them whole: semopsctl keys show KEY (its purpose, or the beginning of its id)",
-    )
+    let next = match names.first() {
+        Some(name) => format!(
+            "no {name} key lasts, in time or in signatures; plan the next one: semopsctl keys rotate {}",
+            name.to_ascii_lowercase().replace('_', "-")
+        ),
+        None => {
+            "one of them whole: semopsctl keys show KEY (its purpose, or the beginning of its id)"
+                .to_owned()
+        }
+    };
+    report.table(table).next(next)
+}
+
+fn purpose_name(purpose: KeyPurpose) -> &'static str {
+    name_of(purpose.as_str_name(), "KEY_PURPOSE_")
 }
 
 /// The files that a key is saved in.
@@ -154,22 +185,32 @@ impl Key {
     }
 
     fn purpose(&self) -> &'static str {
-        name_of(self.sent.purpose().as_str_name(), "KEY_PURPOSE_")
+        purpose_name(self.sent.purpose())
     }
 
     fn state(&self) -> &'static str {
         name_of(self.sent.state().as_str_name(), "KEY_STATE_")
     }
 
-    fn cells(&self, now: i64) -> [String; 6] {
+    fn cells(&self, to_rotate: &[KeyPurpose], now: i64) -> [String; 6] {
         [
             self.purpose().to_owned(),
             self.state().to_owned(),
             self.sent.key_id.clone(),
             self.certified(span(now.saturating_sub(self.sent.active_since))),
-            self.certified(date(self.sent.active_until)),
+            self.due(to_rotate, now),
             self.sent.signatures.to_string(),
         ]
+    }
+
+    /// What happens to it next; marked if nobody planned what comes then.
+    fn due(&self, to_rotate: &[KeyPurpose], now: i64) -> String {
+        let due = Due::next(&self.sent, now).map_or_else(|| "-".to_owned(), Due::text);
+        let marked = due::is_in_use(&self.sent) && to_rotate.contains(&self.sent.purpose());
+        if marked {
+            return format!("{due}, rotate");
+        }
+        due
     }
 
     /// What is only said of a key that has a certificate.
@@ -184,7 +225,8 @@ impl Key {
         self.chain.iter().map(Certificate::to_pem).collect()
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, now: i64) -> Value {
+        let due = Due::next(&self.sent, now);
         let attributes = self.sent.attributes.iter();
         let attributes =
             attributes.map(|attribute| (attribute.name.clone(), json!(attribute.value)));
@@ -199,6 +241,13 @@ impl Key {
             "public_key": self.public_key,
             "chain": self.chain_pem(),
             "certification_request": self.request,
+            "activates_at": self.sent.activates_at,
+            "retires_at": self.sent.retires_at,
+            "destruction_at": self.sent.destruction_at,
+            "signs_until": self.sent.signs_until,
+            "signatures_left": due::left(&self.sent),
+            "due": due.map(|due| json!({"what": due.what, "at": due.at})),
+            "token": Some(&self.sent.token).filter(|label| !label.is_empty()),
             "attributes": attributes.collect::<serde_json::Map<_, _>>(),
         })
     }
@@ -252,24 +301,35 @@ mod tests {
             key_id: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
             purpose: KeyPurpose::Authorization.into(),
             state: KeyState::Active.into(),
-            active_until: 86_400 * 365,
+            signs_until: Some(86_400 * 365),
             signatures: 1_234_567,
             ..v1::Key::default()
         };
-        let key = Key {
+        let keys = [Key {
             sent,
             public_key: String::new(),
             chain: Vec::new(),
             request: None,
-        };
-        let shown = list(&[key], 86_400 * 12).render(Form::Lines { columns: 80 });
-        let lines: Vec<_> = shown.lines().collect();
+        }];
+        let shown = |days: i64| list(&keys, 86_400 * days).render(Form::Lines { columns: 80 });
+        let said = shown(12);
+        let lines: Vec<_> = said.lines().collect();
         assert_eq!(
             lines.get(..2).unwrap(),
             [
-                "PURPOSE        STATE   KEY                              AGE  UNTIL        SIGNED",
-                "AUTHORIZATION  ACTIVE  NzbLsXh8uDCcd-6…ZAfHkxZsRGC9Xs  12 d  1971-01-01  1234567",
+                "PURPOSE        STATE   KEY                  AGE  DUE                      SIGNED",
+                "AUTHORIZATION  ACTIVE  NzbLsXh8u…ZsRGC9Xs  12 d  signs until 1971-01-01  1234567",
             ]
+        );
+        assert!(!said.contains("keys rotate"));
+        let said = shown(305);
+        assert!(
+            said.contains("signs until 1971-01-01, rotate  1234567\n"),
+            "{said}"
+        );
+        assert!(
+            said.contains("semopsctl keys rotate authorization"),
+            "{said}"
         );
     }
 

@@ -1,7 +1,12 @@
 //! `status`: how the service fares, as far as it concerns the caller's institution.
 
+mod clocks;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clocks::{Clocks, SECOND};
+
+use semops_objects::change::ChangeId;
 use semops_proto::{
     client::Client,
     v1::{DocumentVersion, GetStatusRequest, GetStatusResponse, RateLimit, Token, TokenHealth},
@@ -25,10 +30,10 @@ const JSON: &str = "JSON: {\"version\", \"started_at\" (Unix seconds), \"clock\"
     ahead), \"round_trip_micros\", \"differs\" (by more than a second, for certain)}, \"caller\", \"token\": {\"label\", \
     \"description\", \"library\", \"health\": \"SERVING\" | \"FAILING\" | \"REPLACING\" | \"STUCK\" | \"FATAL\", \
     \"health_detail\", \"workers\", \"workers_replaced\", \"sessions\", \"session_limit\" or null, \"waiting\", \"waiting_limit\", \"mechanisms\": \
-    []}, \"documents\": [{\"document\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}], \"limits\": \
+    []}, \"further_tokens\": [as \"token\"], \"documents\": [{\"document\", \"version\", \"sha256\" (hexadecimal), \"loaded_at\" (Unix seconds)}], \"limits\": \
     [{\"scope\", \"burst\", \"requests\", \"seconds\", \"left\"}], \"in_flight\", \"in_flight_limit\", \"held_seconds\" (no order is \
-    co-signed for so long, after a restore; 0 at all other times)}";
-const SECOND: i64 = 1_000_000;
+    co-signed for so long, after a restore; 0 at all other times), \"scheme\": {\"change\", \"change_id\"} (by which the \
+    roots are in force) or null (nobody approved them)}";
 
 /// Nothing to choose.
 #[derive(Debug, clap::Args)]
@@ -44,55 +49,6 @@ pub async fn run(client: &Client, clock: fn() -> SystemTime) -> Result<Report, F
     let answer = client.get_status(GetStatusRequest {}).await?;
     let after = micros(clock());
     report(&answer, &Clocks::compare(before, answer.now_micros, after))
-}
-
-/// The service's clock beside this machine's, in microseconds.
-struct Clocks {
-    difference: i64,
-    round_trip: i64,
-}
-
-impl Clocks {
-    /// The service looked at its clock at some moment between `before` and `after`; halfway is the best guess.
-    fn compare(before: i64, service: i64, after: i64) -> Self {
-        let round_trip = after.saturating_sub(before).max(0);
-        Self {
-            difference: service
-                .saturating_sub(before)
-                .saturating_sub(round_trip / 2),
-            round_trip,
-        }
-    }
-
-    /// Whether they differ by more than a second, whenever the service looked.
-    fn differ(&self) -> bool {
-        self.difference
-            .saturating_abs()
-            .saturating_sub(self.round_trip / 2)
-            > SECOND
-    }
-
-    fn text(&self) -> String {
-        let direction = if self.difference < 0 {
-            "behind"
-        } else {
-            "ahead of"
-        };
-        format!(
-            "{} {direction} this machine's (give or take {})",
-            short_span(self.difference.saturating_abs()),
-            short_span(self.round_trip / 2 + 1000)
-        )
-    }
-}
-
-/// Microseconds in milliseconds, or in seconds from ten on.
-fn short_span(micros: i64) -> String {
-    if micros < 10 * SECOND {
-        format!("{} ms", micros / 1000)
-    } else {
-        format!("{} s", micros / SECOND)
-    }
 }
 
 fn micros(time: SystemTime) -> i64 {
@@ -121,16 +77,28 @@ fn report(answer: &GetStatusResponse, clocks: &Clocks) -> Result<Report, Failure
         .row("clock", clocks.text())
         .row_if("warning", warning)
         .row_if("hold", hold(answer.held_seconds))
-        .row("caller", &answer.caller);
-    let report = token_rows(report, token);
+        .row("caller", &answer.caller)
+        .row("scheme", scheme(answer));
+    let mut tokens = std::iter::once(token).chain(&answer.further_tokens);
+    let report = tokens.clone().fold(report, token_rows);
     let report = report
         .table(documents(answer))
         .table(limits(answer))
         .words("mechanisms", &token.mechanisms);
-    Ok(match token.health() {
-        TokenHealth::Serving => report,
-        _ => report.next("tell the operator of the service what ails the token"),
+    let serves = |token: &Token| token.health() == TokenHealth::Serving;
+    Ok(if tokens.all(serves) {
+        report
+    } else {
+        report.next("tell the operator of the service what ails the token")
     })
+}
+
+/// Who rules the roots.
+fn scheme(answer: &GetStatusResponse) -> String {
+    match answer.scheme_change {
+        0 => "nobody approved its roots".to_owned(),
+        number => format!("ruled by its custodians, by change {number}"),
+    }
 }
 
 /// After a restore, how long it takes until orders are co-signed again.
@@ -236,11 +204,17 @@ fn members(answer: &GetStatusResponse, token: &Token, clocks: &Clocks) -> Value 
         },
         "caller": answer.caller,
         "token": token_members(token),
+        "further_tokens": answer.further_tokens.iter().map(token_members).collect::<Vec<_>>(),
         "documents": documents.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
         "in_flight": answer.in_flight,
         "in_flight_limit": answer.in_flight_limit,
         "held_seconds": answer.held_seconds,
+        "scheme": (answer.scheme_change > 0).then(|| {
+            let id = <[u8; 32]>::try_from(answer.scheme_change_id.as_slice());
+            let id = id.ok().map(|id| ChangeId::new(id).to_string());
+            json!({"change": answer.scheme_change, "change_id": id})
+        }),
     })
 }
 
@@ -304,6 +278,9 @@ mod tests {
             in_flight: 1,
             in_flight_limit: 256,
             held_seconds: 0,
+            further_tokens: Vec::new(),
+            scheme_change: 2,
+            scheme_change_id: vec![0xab; 32],
         }
     }
 
@@ -314,6 +291,7 @@ mod tests {
         let shown = report.render(LINES);
         for said in [
             "service   0.1.0, up 2 h, since 1970-01-01T00:00:00Z\n",
+            "\nscheme    ruled by its custodians, by change 2\n",
             "sessions  0 (the token names no limit)\n",
             "\n            CKM_ECDSA, CKM_ECDSA",
             "\npolicy          2  1970-01-01T00:01:00Z  cdcd",
@@ -362,27 +340,8 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_said_to_differ_only_when_it_is_certain() {
-        let cases = [
-            ((0, 0, 0), 0, false),
-            ((0, 1_000_000, 0), 1_000_000, false),
-            ((0, 1_000_001, 0), 1_000_001, true),
-            ((0, -1_000_001, 0), -1_000_001, true),
-            // The reply took four seconds: the service may have looked at any moment of them.
-            ((0, 3_900_000, 4_000_000), 1_900_000, false),
-            ((0, 5_000_001, 4_000_000), 3_000_001, true),
-            ((0, -1_000_001, 4_000_000), -3_000_001, true),
-        ];
-        for ((before, service, after), difference, differ) in cases {
-            let clocks = Clocks::compare(before, service, after);
-            assert_eq!(clocks.difference, difference, "{service}");
-            assert_eq!(clocks.differ(), differ, "{service}");
-        }
+    fn a_clock_that_differs_is_warned_of() {
         let behind = Clocks::compare(0, -3_000_000, 2_000);
-        assert_eq!(
-            behind.text(),
-            "3001 ms behind this machine's (give or take 2 ms)"
-        );
         let shown = report(&answer(TokenHealth::Serving), &behind).unwrap();
         assert!(
             shown

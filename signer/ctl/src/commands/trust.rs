@@ -1,5 +1,8 @@
 //! `trust`: what the caller's institution trusts, shown, or saved as the files that openssl and JOSE libraries read; and
-//! the document that says it.
+//! the document that says it, as it is and as it may be next.
+
+pub(in crate::commands) mod edit;
+mod next;
 
 use std::{
     fmt::Display,
@@ -19,6 +22,7 @@ use crate::{
     failure::Failure,
     files,
     output::{Report, path_json, text::hexadecimal},
+    profile::Profile,
 };
 
 const JSON: &str = "JSON: {\"version\", \"sha256\" (hexadecimal), \"device_root\", \"signing_root\" (PEM), \"institutions\": \
@@ -29,12 +33,20 @@ const JSON: &str = "JSON: {\"version\", \"sha256\" (hexadecimal), \"device_root\
 #[command(after_help = JSON)]
 pub struct Args {
     #[command(subcommand)]
-    document: Option<document::Command>,
+    command: Option<Command>,
     /// Save it in this folder: device-root.pem, signing-root.pem, signing-root-crl.der, and for each institution
     /// INSTITUTION-signing-chain.pem, INSTITUTION-signing-ca-crl.der, INSTITUTION-jwks.json (from the second of a kind
     /// on with -2, -3 ... before the dot)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Document(document::Command),
+    /// Make the next one: with a certificate more beside the old one, or with one less
+    Next(next::Args),
 }
 
 /// A file of the bundle.
@@ -60,14 +72,17 @@ struct Institution {
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
-    match (&args.document, &args.out) {
-        (Some(command), None) => return command.run(DocumentKind::Trust, client).await,
+pub async fn run(args: &Args, client: &Client, profile: &Profile) -> Result<Report, Failure> {
+    match (&args.command, &args.out) {
+        (Some(Command::Document(command)), None) => {
+            return command.run(DocumentKind::Trust, client).await;
+        }
+        (Some(Command::Next(args)), None) => return next::run(args, client, profile).await,
         // clap could refuse it, but then --profile in the same place as well.
         (Some(_), Some(_)) => {
             return Err(Failure::usage(
-                "--out before `show`, `versions` or `diff` saves the bundle, not the document",
-                "put --out FILE behind `show`, or leave the subcommand out",
+                "--out before `show`, `versions`, `diff` or `next` saves the bundle, not the document",
+                "put --out FILE behind `show` or `next`, or leave the subcommand out",
             ));
         }
         (None, _) => {}

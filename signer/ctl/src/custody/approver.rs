@@ -12,12 +12,7 @@ use crate::{failure::Failure, files, profile::Profile};
 #[derive(Debug, clap::Args)]
 pub struct ApprovalArgs {
     /// Your approval key: PKCS#8 PEM in a file that you alone can read
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "approval_token",
-        conflicts_with = "approval_token"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "approval_token")]
     approval_key: Option<PathBuf>,
     /// Or the label of the PKCS#11 token that holds it
     #[arg(long, value_name = "LABEL", requires_all = ["module", "pin_file", "key_label"])]
@@ -48,7 +43,22 @@ impl ApprovalArgs {
     /// # Errors
     /// [`Failure::Usage`].
     pub fn open(&self, profile: &Profile) -> Result<Approver, Failure> {
-        let approver = match self {
+        let approver = self.open_alone()?;
+        if *approver.public_key() == connection_key(profile)? {
+            return Err(Failure::usage(
+                "the approval key is the key of the TLS connection: whoever steals one has both",
+                "make an approval key of its own: semopsctl custodian new-key FILE",
+            ));
+        }
+        Ok(approver)
+    }
+
+    /// Opens the key where there is no connection.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`].
+    pub fn open_alone(&self) -> Result<Approver, Failure> {
+        Ok(match self {
             Self {
                 approval_key: Some(path),
                 ..
@@ -69,14 +79,7 @@ impl ApprovalArgs {
                     "name --approval-key FILE, or --approval-token, --module, --pin-file and --key-label",
                 ));
             }
-        };
-        if *approver.public_key() == connection_key(profile)? {
-            return Err(Failure::usage(
-                "the approval key is the key of the TLS connection: whoever steals one has both",
-                "make an approval key of its own: semopsctl custodian new-key FILE",
-            ));
-        }
-        Ok(approver)
+        })
     }
 }
 

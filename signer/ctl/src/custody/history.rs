@@ -57,7 +57,7 @@ impl History {
         };
         let standing = self.standing();
         let judged = standing
-            .judge(&told.proposal, &told.approvals, told.ended_at)
+            .judge(&told.proposal, &told.approvals, told.moment(told.ended_at))
             .map_err(|refusal| untrue(&refusal))?;
         let Judgement::Approved(change) = judged else {
             return Err(untrue(&"it was not approved by as many as it needs"));

@@ -1,7 +1,7 @@
 //! What a change is worth by the verified history: where it stands, who decided, what is missing. What the service says of
 //! it must fit.
 
-use semops_objects::change::{Decision, Judgement, PersonId, Standing};
+use semops_objects::change::{Decision, Judgement, Operation, PersonId, Standing};
 use semops_proto::v1::ChangeState;
 
 use super::{Untrue, history::History, told::Told};
@@ -85,8 +85,13 @@ impl Review {
         // Of an expired one too it is told who decided.
         let moment = now.min(told.proposal.exp().saturating_sub(1));
         let judged = base
-            .judge(&told.proposal, &told.approvals, moment)
+            .judge(&told.proposal, &told.approvals, told.moment(moment))
             .map_err(|refusal| untrue(refusal.to_string()))?;
+        let judged = match judged {
+            // The service looks once a second, by its own clock, for those whose delay has passed.
+            Judgement::Approved(_) if recovers(&told) => Judgement::Waits { until: now },
+            other => other,
+        };
         let followed = base.sequence() < history.standing().sequence();
         let outcome = outcome(&told, &judged, followed, now).map_err(untrue)?;
         Ok(Self {
@@ -156,10 +161,15 @@ fn outcome(told: &Told, judged: &Judgement, followed: bool, now: u64) -> Result<
     }
 }
 
+fn recovers(told: &Told) -> bool {
+    let operation = told.proposal.operation();
+    matches!(operation, Operation::RecoverCustodians { .. })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-    use semops_objects::change::{DocumentKind, KeyOperation, Operation};
+    use semops_objects::change::{ChangeFile, DocumentKind, KeyOperation};
 
     use super::*;
     use crate::custody::specimen::{World, document, key_id, name};
@@ -205,6 +215,59 @@ mod tests {
         );
         assert_eq!(review.persons(Decision::Approve).len(), 2);
         assert_eq!(review.base.unwrap().sequence(), 1);
+    }
+
+    /// However old the recovery key says its approval is, and also in the moments before the service has executed it or
+    /// after custodians have called it off, it is told where it stands.
+    #[test]
+    fn a_recovery_waits_from_when_it_was_taken() {
+        const DAY: u64 = 86_400;
+        let mut world = World::lived();
+        let told = world.recovery(3_600);
+        let until = told.proposed_at + DAY;
+        let stands = |world: &World, told: &Told, now| {
+            Review::of(told.clone(), &world.history(), now).map(|review| review.outcome)
+        };
+        for now in [told.proposed_at, until - 3_600, until - 1] {
+            assert_eq!(stands(&world, &told, now), Ok(Outcome::Waits { until }));
+        }
+        for now in [until, until + 1] {
+            let due = Outcome::Waits { until: now };
+            assert_eq!(stands(&world, &told, now), Ok(due));
+        }
+        // Shown as executed before, it is a lie; afterwards it may be.
+        let kept = Told::of_file(&ChangeFile {
+            proposal: told.proposal.clone(),
+            approvals: told.approvals.clone(),
+            attachments: Vec::new(),
+        });
+        for (ended_at, believed) in [(until - 1, false), (until, true), (kept.ended_at, true)] {
+            let mut shown = world.told.clone();
+            shown.push(Told {
+                state: ChangeState::Executed,
+                ended_at,
+                ..told.clone()
+            });
+            let verified = History::verify(&world.ceremony, shown, &world.registers);
+            let said = verified.unwrap_err().to_string();
+            let noticed = if believed {
+                "named and not sent"
+            } else {
+                "as many as it needs"
+            };
+            assert!(said.contains(noticed), "{said}");
+        }
+        let next = world.proposal(Operation::Document(name(&document(
+            DocumentKind::Trust,
+            2,
+            "",
+        ))));
+        world.executed(next, &[0, 1]);
+        let off = Told {
+            state: ChangeState::Superseded,
+            ..told
+        };
+        assert_eq!(stands(&world, &off, until), Ok(Outcome::Superseded));
     }
 
     #[test]

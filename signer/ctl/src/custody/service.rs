@@ -28,7 +28,11 @@ pub struct BaseArgs {
 }
 
 impl BaseArgs {
-    fn path<'a>(&'a self, profile: &'a Profile) -> Result<&'a Path, Failure> {
+    /// The ceremony file.
+    ///
+    /// # Errors
+    /// None is named.
+    pub fn path<'a>(&'a self, profile: &'a Profile) -> Result<&'a Path, Failure> {
         let named = self.ceremony.as_deref().or(profile.ceremony());
         named.ok_or_else(|| {
             Failure::usage(
@@ -169,7 +173,7 @@ pub fn documents(attachments: &[Attachment]) -> Vec<v1::ChangeDocument> {
             kind: kind(of).into(),
             content: attachment.content.clone().into_bytes(),
         }),
-        AttachmentKind::Certificate => None,
+        AttachmentKind::Certificate | AttachmentKind::Roots => None,
     };
     attachments.iter().filter_map(document).collect()
 }

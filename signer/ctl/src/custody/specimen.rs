@@ -5,7 +5,7 @@
 use semops_objects::{
     change::{
         Approval, Attachment, AttachmentKind, Base, CeremonyKey, ChangeFile, Decision,
-        DocumentKind, DocumentName, KeyOperation, Operation, Proposal,
+        DocumentKind, DocumentName, KeyOperation, Operation, Proposal, RECOVERY,
     },
     jws,
     key::{KeyId, Purpose},
@@ -21,7 +21,7 @@ use super::{
 /// When the ceremony was.
 pub(crate) const BEGAN: u64 = 1_800_000_000;
 /// How long proposals wait.
-const WAITS: u64 = 86_400;
+const WAITS: u64 = 3 * 86_400;
 const PERSONS: [&str; 3] = ["anna-berg", "boris-chan", "chloe-diaz"];
 const KINDS: [DocumentKind; 4] = [
     DocumentKind::Custodians,
@@ -135,17 +135,32 @@ impl World {
         person: usize,
         decision: Decision,
     ) -> Approval {
-        let key = &self.keys[person];
-        let input = Approval::signing_input(
-            KeyId::of(key.public_key()),
-            &PERSONS[person].parse().unwrap(),
-            proposal.institution(),
-            proposal.id(),
-            decision,
-            proposal.iat() + 5,
+        signed(&self.keys[person], PERSONS[person], proposal, decision)
+    }
+
+    /// A register that names a recovery key with a delay of a day, in force, and what that key asks for, taken so many
+    /// seconds after it was made.
+    pub(crate) fn recovery(&mut self, taken_after: u64) -> Told {
+        let sealed = LocalKey::generate().unwrap();
+        let pem = sealed.public_key().to_spki_pem();
+        let version = self.history().standing().custodians().version() + 1;
+        let register = format!(
+            "{}[recovery]\napproval_key = \"\"\"\n{pem}\"\"\"\ndelay_hours = 24\n",
+            persons(&self.keys)
         );
-        let signature = key.sign_raw(input.as_bytes()).unwrap();
-        Approval::parse(&jws::compact(&input, &signature)).unwrap()
+        let register = document(DocumentKind::Custodians, version, &register);
+        self.execute(&[0, 1], vec![register]);
+        let proposal = self.proposal(Operation::RecoverCustodians {
+            version: version + 1,
+            sha256: [1; 32],
+        });
+        let approval = signed(&sealed, RECOVERY, &proposal, Decision::Approve);
+        let told = self.pending(proposal, &[]);
+        Told {
+            approvals: vec![approval],
+            proposed_at: told.proposed_at + taken_after,
+            ..told
+        }
     }
 
     /// A change as it is shown before it ended.
@@ -179,6 +194,19 @@ impl World {
             ..told
         });
     }
+}
+
+fn signed(key: &LocalKey, person: &str, proposal: &Proposal, decision: Decision) -> Approval {
+    let input = Approval::signing_input(
+        KeyId::of(key.public_key()),
+        &person.parse().unwrap(),
+        proposal.institution(),
+        proposal.id(),
+        decision,
+        proposal.iat() + 5,
+    );
+    let signature = key.sign_raw(input.as_bytes()).unwrap();
+    Approval::parse(&jws::compact(&input, &signature)).unwrap()
 }
 
 fn persons(keys: &[LocalKey]) -> String {

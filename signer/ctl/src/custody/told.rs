@@ -1,8 +1,8 @@
 //! A change as the service, or a file, shows it: taken apart strictly, nothing of it verified yet.
 
 use semops_objects::change::{
-    Approval, Attachment, AttachmentKind, ChangeFile, ChangeId, Decision, DocumentKind, PersonId,
-    Proposal,
+    Approval, Attachment, AttachmentKind, ChangeFile, ChangeId, Decision, DocumentKind, Moment,
+    Operation, PersonId, Proposal,
 };
 use semops_proto::v1::{self, ChangeState};
 
@@ -49,10 +49,23 @@ impl Told {
         })
     }
 
-    /// A change file's: executed, as far as a file can tell, when the last of its approvals was made.
+    /// As of when it is judged, if that is `now`.
+    #[must_use]
+    pub const fn moment(&self, now: u64) -> Moment {
+        Moment {
+            taken_at: self.proposed_at,
+            now,
+        }
+    }
+
+    /// A change file's: executed, as far as a file can tell, when the last of its approvals was made; a recovery at the end of
+    /// its time, for how long it waited stands in no file.
     #[must_use]
     pub fn of_file(file: &ChangeFile) -> Self {
-        let last = file.approvals.iter().map(Approval::iat).max();
+        let last = match file.proposal.operation() {
+            Operation::RecoverCustodians { .. } => file.proposal.exp().checked_sub(1),
+            _ => file.approvals.iter().map(Approval::iat).max(),
+        };
         Self {
             proposal: file.proposal.clone(),
             approvals: file.approvals.clone(),

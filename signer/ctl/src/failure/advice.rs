@@ -22,7 +22,16 @@ const BY_REASON: &[(&str, &str)] = &[
     ),
     (
         "TOO_MANY_NEW_KEYS",
-        "take one of the keys that wait: `semopsctl keys` lists them as PRE_ACTIVATION",
+        "take one of the keys that wait, `semopsctl keys` lists them as PRE_ACTIVATION, or discard one: `semopsctl keys discard KEY`",
+    ),
+    ("KEY_DISCARDED", "give the new key a folder of its own"),
+    (
+        "OLD_PROGRAMS_MAY_SERVE",
+        "have the operator replace every replica, and then run `signer --config FILE migrate --contract`",
+    ),
+    (
+        "USAGE_NOT_NAMED",
+        "have the operator name audit_eku or statement_eku in [oids] of signer.toml, the same in every service of the scheme",
     ),
     (
         "SUBSCRIBER_DEVICE_LIMIT",
@@ -137,6 +146,14 @@ const BY_REASON: &[(&str, &str)] = &[
         "the phone must sign a new order; your security team looks at the keys with `semopsctl keys`",
     ),
     (
+        "TOKEN_FAILED",
+        "the phone must sign a new order; `semopsctl status` shows how each token fares",
+    ),
+    (
+        "CA_REVOKED",
+        "your security team looks at the keys with `semopsctl keys`, and has the root certify another CA",
+    ),
+    (
         "KEY_NOT_ACTIVE",
         "your security team looks at the key's state and end with `semopsctl keys`, and has it replaced",
     ),
@@ -219,6 +236,10 @@ const BY_REASON: &[(&str, &str)] = &[
     (
         "DOCUMENT_MISMATCH",
         "propose the document with the version that comes next",
+    ),
+    (
+        "ROOT_NOT_APPROVED",
+        "name roots that the scheme's custodians have put in force; what they approve is shown by `semopsctl scheme verify`",
     ),
     (
         "KEY_STATE",

@@ -1,5 +1,7 @@
 //! A refusal of the service, read out of its status and the google.rpc details in it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -101,6 +103,12 @@ impl Refusal {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// When the service takes the same call again, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.wait()?).ok()
     }
 
     pub(super) fn headline(&self) -> String {

@@ -85,6 +85,7 @@ async fn look(issuer: &Issuer, seen: &mut Seen) -> Option<(GetCrlResponse, Optio
     let ask = GetCrlRequest {
         institution: issuer.institution.to_string(),
         authority: v1::Authority::DeviceCa.into(),
+        key_id: String::new(),
     };
     let answer = issuer.enrolment.next().get_crl(ask).await.ok()?;
     let wrong = seen.take(&issuer.institution, answer.crl_number, &answer.crl);

@@ -128,12 +128,33 @@ impl KeyService for Service {
         Ok(Response::new(v1::ListKeysResponse { keys }))
     }
 
+    async fn discard_key(
+        &self,
+        _: Request<v1::DiscardKeyRequest>,
+    ) -> Result<Response<v1::DiscardKeyResponse>, Status> {
+        Ok(Response::new(v1::DiscardKeyResponse {}))
+    }
+
     async fn create_key(
         &self,
         _: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
         let key = self.0.keys.first().cloned();
         Ok(Response::new(v1::CreateKeyResponse { key }))
+    }
+
+    async fn list_signed(
+        &self,
+        _: Request<v1::ListSignedRequest>,
+    ) -> Result<Response<v1::ListSignedResponse>, Status> {
+        Err(not_here())
+    }
+
+    async fn reissue_device(
+        &self,
+        _: Request<v1::ReissueDeviceRequest>,
+    ) -> Result<Response<v1::ReissueDeviceResponse>, Status> {
+        Err(not_here())
     }
 
     async fn get_key(

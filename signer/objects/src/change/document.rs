@@ -153,6 +153,8 @@ pub enum AttachmentKind {
     Document(DocumentKind),
     /// The certificate of the key to which a rotation goes.
     Certificate,
+    /// The roots of the scheme.
+    Roots,
 }
 
 impl AttachmentKind {
@@ -161,6 +163,7 @@ impl AttachmentKind {
         match self {
             Self::Document(kind) => kind.name(),
             Self::Certificate => "certificate",
+            Self::Roots => "roots",
         }
     }
 }
@@ -169,15 +172,16 @@ impl FromStr for AttachmentKind {
     type Err = Rule;
 
     fn from_str(word: &str) -> Result<Self, Rule> {
-        if word == Self::Certificate.name() {
-            return Ok(Self::Certificate);
+        let others = [Self::Certificate, Self::Roots];
+        if let Some(found) = others.into_iter().find(|kind| kind.name() == word) {
+            return Ok(found);
         }
-        let rule = Rule::OneOf("policy, trust, callers, custodians, certificate");
+        let rule = Rule::OneOf("policy, trust, callers, custodians, certificate, roots");
         word.parse().map(Self::Document).map_err(|_| rule)
     }
 }
 
-/// What a proposal names by its digest and is sent along with it: TOML of a document, PEM of a certificate.
+/// What a proposal names by its digest and is sent along with it: TOML of a document or of roots, PEM of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// What it is.
@@ -225,6 +229,7 @@ mod tests {
             assert_eq!(kind.name().parse(), Ok(AttachmentKind::Document(kind)));
         }
         assert_eq!("certificate".parse(), Ok(AttachmentKind::Certificate));
+        assert_eq!("roots".parse(), Ok(AttachmentKind::Roots));
         assert!("Policy".parse::<DocumentKind>().is_err());
         assert!("certificate".parse::<DocumentKind>().is_err());
     }

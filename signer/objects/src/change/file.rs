@@ -99,9 +99,13 @@ impl ChangeFile {
 
     /// The bytes of a document in it.
     pub fn document(&self, kind: DocumentKind) -> Option<&[u8]> {
-        let kind = AttachmentKind::Document(kind);
-        let found = self.attachments.iter().find(|one| one.kind == kind);
+        let found = self.attachment(AttachmentKind::Document(kind));
         found.map(|one| one.content.as_bytes())
+    }
+
+    /// What accompanies it of this kind.
+    pub(super) fn attachment(&self, kind: AttachmentKind) -> Option<&Attachment> {
+        self.attachments.iter().find(|one| one.kind == kind)
     }
 }
 
@@ -126,7 +130,17 @@ impl Proposal {
     fn check_attachment(&self, attachment: &Attachment) -> Result<(), ChangeRefusal> {
         let names = match self.operation() {
             Operation::Ceremony { documents, .. } => documents.to_vec(),
-            Operation::RotateKey(rotation) => return rotation.certificate_in(attachment).map(drop),
+            Operation::RotateKey(_) | Operation::AddKey(_) => {
+                let published = self.operation().publication();
+                let published = published.map(|key| key.certificate_in(attachment).map(drop));
+                return published.unwrap_or(Ok(()));
+            }
+            Operation::Scheme(operation) => {
+                if let (Some(roots), AttachmentKind::Roots) = (operation.roots(), attachment.kind) {
+                    return roots.read(self.scheme(), attachment).map(drop);
+                }
+                operation.custodians().into_iter().collect()
+            }
             other => other.document().into_iter().collect(),
         };
         let of_kind = |kind| AttachmentKind::Document(kind) == attachment.kind;

@@ -7,8 +7,24 @@ use semops_pki::algorithm::PublicKey;
 use super::approval::{Approval, Decision};
 use super::custodians::{CustodianState, Custodians, Recovery};
 use super::person::PersonId;
-use super::proposal::Proposal;
+use super::proposal::{Base, Proposal};
 use super::{CLOCK_SKEW, ChangeRefusal};
+
+/// As of when a proposal is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When the service took the proposal, in Unix seconds: its own `iat`, and that of an approval, can be dated back.
+    pub taken_at: u64,
+    /// Now, or when it was executed, in Unix seconds.
+    pub now: u64,
+}
+
+impl Moment {
+    /// Of a proposal that is taken at this very time.
+    pub const fn of_taking(now: u64) -> Self {
+        Self { taken_at: now, now }
+    }
+}
 
 /// What decisions make of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +72,22 @@ impl ApprovedChange {
     pub fn at(&self) -> u64 {
         self.at
     }
+}
+
+/// The proposal is made on `base`: in that scheme, of whom it rules, after all that was executed.
+pub(super) fn check_base(base: &Base, proposal: &Proposal) -> Result<(), ChangeRefusal> {
+    if proposal.scheme() != base.scheme {
+        return Err(ChangeRefusal::OtherScheme(proposal.scheme().to_owned()));
+    }
+    if *proposal.institution() != base.institution {
+        let other = proposal.institution().clone();
+        return Err(ChangeRefusal::OtherInstitution(other));
+    }
+    if proposal.base() != base {
+        let next = base.sequence;
+        return Err(ChangeRefusal::BaseMoved { next });
+    }
+    Ok(())
 }
 
 /// The proposal's own time.
@@ -192,7 +224,7 @@ pub(super) fn judge_recovery(
     recovery: &Recovery,
     proposal: &Proposal,
     decisions: &[Approval],
-    now: u64,
+    Moment { taken_at, now }: Moment,
 ) -> Result<Judgement, ChangeRefusal> {
     let decision = match decisions {
         [] => {
@@ -218,7 +250,8 @@ pub(super) fn judge_recovery(
     if decision.decision() == Decision::Reject {
         return Ok(Judgement::Rejected);
     }
-    let until = decision.iat().saturating_add(recovery.delay());
+    let begins = decision.iat().max(taken_at);
+    let until = begins.saturating_add(recovery.delay());
     if until >= proposal.exp() {
         return Err(ChangeRefusal::RecoveryTooLate { until });
     }

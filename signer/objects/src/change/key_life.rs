@@ -10,8 +10,8 @@
 //!
 //! Whatever is not in the table is refused. From destroyed nothing leads anywhere.
 
-use super::DESTRUCTION_WINDOW;
-use super::operation::Rotation;
+use super::operation::{Publication, Rotation};
+use super::{DESTRUCTION_WINDOW, KEYS_OF_A_PURPOSE};
 use crate::key::{KeyId, KeyState, Purpose};
 
 const ROTATE: &str = "rotate-key";
@@ -105,6 +105,9 @@ pub enum ImpossibleKeyChange {
         /// The earliest time, in Unix seconds.
         earliest: u64,
     },
+    /// As many keys of the purpose sign, or are to, as may.
+    #[error("{KEYS_OF_A_PURPOSE} {} keys sign or are to sign: rotate or deactivate one of them", .0.name())]
+    TooMany(Purpose),
     /// The new key stands there with another purpose.
     #[error("the key stands for {} already", .0.name())]
     Purpose(Purpose),
@@ -123,8 +126,8 @@ enum Phase {
 enum Activation {
     /// With the ceremony.
     Ceremony,
-    /// At a time, in the place of another key.
-    At { at: u64, replaces: KeyId },
+    /// At a time, in the place of another key or beside the others.
+    At { at: u64, replaces: Option<KeyId> },
     /// That was called off.
     CalledOff,
 }
@@ -165,12 +168,12 @@ impl KeyLife {
         self.purpose
     }
 
-    /// SHA-256 of the DER of its certificate, if a rotation named it. The ceremony names none.
+    /// SHA-256 of the DER of its certificate, if a rotation or an addition named it. The ceremony names none.
     pub fn certificate(&self) -> Option<&[u8; 32]> {
         self.certificate.as_ref()
     }
 
-    /// When it begins to sign; nothing for a key of the ceremony, and for one whose rotation was called off.
+    /// When it begins to sign; nothing for a key of the ceremony, and for one whose rotation or addition was called off.
     pub fn activates_at(&self) -> Option<u64> {
         match self.activation {
             Activation::At { at, .. } => Some(at),
@@ -271,12 +274,13 @@ impl KeyLife {
         }
     }
 
-    /// That of the key to which a rotation goes, from its publication at `now` on. `before` is its life so far: that of a
-    /// key whose rotation was called off.
+    /// That of a key from its publication at `now` on, by `operation`. `before` is its life so far: that of a key whose
+    /// rotation or addition was called off.
     pub(super) fn published(
         before: Option<&Self>,
-        rotation: &Rotation,
+        publication: &Publication,
         purpose: Purpose,
+        operation: &'static str,
         now: u64,
     ) -> Result<Self, ImpossibleKeyChange> {
         if let Some(before) = before {
@@ -284,21 +288,30 @@ impl KeyLife {
                 && before.phase == Phase::Usable
                 && before.destruction_at.is_none();
             if !unused {
-                return Err(before.refused_in_state(ROTATE, now));
+                return Err(before.refused_in_state(operation, now));
             }
             if before.purpose != purpose {
                 return Err(ImpossibleKeyChange::Purpose(before.purpose));
             }
         }
         Ok(Self {
-            certificate: Some(rotation.certificate),
+            certificate: Some(publication.certificate),
             // No key was active before the change that made it so.
             activation: Activation::At {
-                at: rotation.activate_at.max(now),
-                replaces: rotation.from,
+                at: publication.activate_at.max(now),
+                replaces: publication.replaces,
             },
             ..Self::of_ceremony(purpose)
         })
+    }
+
+    /// Whether it signs at `now` or may come to sign later.
+    pub(super) fn counts(&self, now: u64) -> bool {
+        match self.state(now) {
+            KeyState::PreActivation => self.activates_at().is_some(),
+            KeyState::Active | KeyState::Suspended => true,
+            KeyState::Deactivated | KeyState::Compromised | KeyState::Destroyed => false,
+        }
     }
 
     /// That of the key from which a rotation goes: one that may sign retires in its time.
@@ -326,8 +339,11 @@ impl KeyLife {
         }
     }
 
-    /// Its life once it is not to be activated after all, and the key that it was to replace.
-    pub(super) fn called_off(&self, now: u64) -> Result<(Self, KeyId), ImpossibleKeyChange> {
+    /// Its life once it is not to be activated after all, and the key that it was to replace, if there is one.
+    pub(super) fn called_off(
+        &self,
+        now: u64,
+    ) -> Result<(Self, Option<KeyId>), ImpossibleKeyChange> {
         let operation = "call-off-rotation";
         match self.activation {
             Activation::At { at, replaces } if now < at => {

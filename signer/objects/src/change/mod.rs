@@ -22,6 +22,11 @@
 //! | `rotate-key` | `from`, `to`, `certificate`, `activate_at`, `retire_at` | the quorum |
 //! | `call-off-rotation` | `to` | the quorum |
 //! | `recover-custodians` | `version`, `sha256` | the recovery key, after its delay |
+//! | `scheme-ceremony` | `custodians`, `roots`, each an object of `version`, `sha256` | every active person of its own register |
+//! | `scheme-roots`, `scheme-custodians` | `version`, `sha256` | the quorum |
+//!
+//! The last two rows rule the scheme itself, and no institution: their `institution` is `scheme`, which is the id of none,
+//! and theirs alone. That history is kept in files; what stands by it is [`SchemeStanding`].
 //!
 //! An **approval** is a compact JWS by a person's own approval key, with `typ` `semops-approval-v1+jwt`; `kid` is the
 //! RFC 7638 thumbprint of that key:
@@ -47,6 +52,15 @@
 //! delay_hours = 72                 # 24 to 720
 //! ```
 //!
+//! The **roots document** names the offline roots on which a scheme stands, one to four of a hierarchy:
+//!
+//! ```toml
+//! scheme = "semops.example"
+//! version = 1
+//! device_roots = ["-----BEGIN CERTIFICATE-----..."]
+//! signing_roots = ["-----BEGIN CERTIFICATE-----..."]  # no key twice in the whole document
+//! ```
+//!
 //! A **change file** carries a proposal, its approvals and what accompanies it: a document as its text, a certificate as
 //! PEM.
 //!
@@ -63,10 +77,14 @@ mod document;
 mod file;
 mod judgement;
 mod key_life;
+mod members;
 mod operation;
 mod person;
 mod proposal;
 mod refusal;
+mod roots;
+mod scheme;
+mod scheme_standing;
 mod standing;
 
 pub use approval::{APPROVAL_TYP, Approval, Decision, MAX_APPROVAL};
@@ -76,12 +94,15 @@ pub use custodians::{
 };
 pub use document::{Attachment, AttachmentKind, DocumentKind, DocumentName, MAX_DOCUMENT};
 pub use file::{ChangeFile, MAX_CHANGE_FILE};
-pub use judgement::{ApprovedChange, Judgement};
+pub use judgement::{ApprovedChange, Judgement, Moment};
 pub use key_life::{ImpossibleKeyChange, KeyLife, KeyOperation};
-pub use operation::{CeremonyKey, Operation, Rotation};
+pub use operation::{Addition, CeremonyKey, Operation, Publication, Rotation};
 pub use person::{PersonId, Quorum, QuorumTooSmall};
 pub use proposal::{BadChangeId, Base, ChangeId, MAX_PROPOSAL, Proposal};
 pub use refusal::ChangeRefusal;
+pub use roots::{MAX_ROOTS, Roots, RootsError};
+pub use scheme::{SchemeOperation, SchemeVersion};
+pub use scheme_standing::{NotInForce, SchemeHistoryError, SchemeStanding};
 pub use standing::Standing;
 
 /// How far clocks may differ, in seconds.
@@ -99,6 +120,8 @@ pub const MAX_RECOVERY_VALIDITY: u64 = MAX_VALIDITY + 30 * DAY;
 /// How long a destruction can be called off, in seconds, counted from the execution of the change that schedules it. One
 /// scheduled for a week after its proposal's `exp` fits whenever it is approved.
 pub const DESTRUCTION_WINDOW: u64 = 7 * DAY;
+/// So many keys of a purpose may sign beside each other: one in each token that an institution may have.
+pub const KEYS_OF_A_PURPOSE: usize = 4;
 
 /// The `iss` of approvals by the recovery key. No person has this id.
 pub const RECOVERY: &str = "recovery";

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use semops_pki::algorithm::sha256;
 use serde::Serialize;
 
-use super::operation::{self, Operation};
+use super::members;
+use super::operation::Operation;
 use super::{MAX_RECOVERY_VALIDITY, MAX_VALIDITY, MIN_VALIDITY};
 use crate::base64url;
 use crate::error::{ObjectError, Rule};
@@ -97,7 +98,7 @@ struct Members<'a> {
     sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
-    operation: operation::Members,
+    operation: members::Members,
     nonce: String,
     iat: u64,
     exp: u64,
@@ -138,7 +139,10 @@ impl Proposal {
         let operation = Operation::from_members(members.object("operation")?)?;
         let nonce = members.octets("nonce")?;
         let (iat, exp) = times(&mut members, &operation)?;
-        let ceremony = matches!(operation, Operation::Ceremony { .. });
+        if base.institution.is_scheme() != matches!(operation, Operation::Scheme(_)) {
+            return Err(members.blame("institution", Rule::SchemesOperation));
+        }
+        let ceremony = operation.is_ceremony();
         if (base.sequence == 1) != ceremony || base.previous.is_none() != ceremony {
             return Err(members.blame("sequence", Rule::Sequence));
         }

@@ -4,6 +4,7 @@ use super::custodians::CustodiansError;
 use super::document::{AttachmentKind, DocumentKind};
 use super::key_life::ImpossibleKeyChange;
 use super::person::PersonId;
+use super::roots::RootsError;
 use crate::error::ObjectError;
 use crate::institution::InstitutionId;
 use crate::key::KeyId;
@@ -112,7 +113,7 @@ pub enum ChangeRefusal {
         /// Why.
         why: String,
     },
-    /// The certificate of a rotation cannot be used.
+    /// The certificate of a new key cannot be used.
     #[error("the certificate is not accepted: {0}")]
     Certificate(String),
     /// Something that the proposal names did not come with it.
@@ -124,9 +125,25 @@ pub enum ChangeRefusal {
     /// The new register is none.
     #[error(transparent)]
     Custodians(#[from] CustodiansError),
-    /// An operation that is defined, and that no service carries out yet.
-    #[error("{0} is not carried out by this version of the service")]
-    NotCarriedOut(&'static str),
+    /// The roots of the scheme that come with it are none.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// A trust document with a root of somebody's own.
+    #[error("{member} {root} is none of the scheme's roots in force")]
+    RootNotApproved {
+        /// Which member of the document.
+        member: &'static str,
+        /// The root: SHA-256 of its certificate, hexadecimal.
+        root: String,
+    },
+    /// What a CA's key issued would be valid without anybody who could revoke it.
+    #[error("key {key} is still needed when it would be destroyed: {why}")]
+    StillNeeded {
+        /// Which key.
+        key: KeyId,
+        /// For what.
+        why: String,
+    },
     /// No such key.
     #[error("the institution has no key {0}")]
     KeyNotFound(KeyId),
@@ -144,7 +161,7 @@ impl ChangeRefusal {
     /// A stable word for it.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Object(_) | Self::NotCarriedOut(_) => "CHANGE_MALFORMED",
+            Self::Object(_) => "CHANGE_MALFORMED",
             Self::OtherScheme(_) => "OTHER_SCHEME",
             Self::OtherInstitution(_) => "OTHER_INSTITUTION",
             Self::BaseMoved { .. } => "BASE_MOVED",
@@ -166,8 +183,11 @@ impl ChangeRefusal {
             Self::Certificate(_) => "CERTIFICATE_INVALID",
             Self::AttachmentMissing(_) | Self::AttachmentUnexpected(_) => "ATTACHMENT_MISMATCH",
             Self::Custodians(error) => error.reason(),
+            Self::Roots(error) => error.reason(),
+            Self::RootNotApproved { .. } => "ROOT_NOT_APPROVED",
             Self::KeyNotFound(_) => "KEY_NOT_FOUND",
             Self::Key { .. } => "KEY_STATE",
+            Self::StillNeeded { .. } => "KEY_NEEDED",
         }
     }
 }

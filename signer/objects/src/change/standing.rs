@@ -3,14 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::ChangeRefusal;
 use super::approval::Approval;
 use super::custodians::Custodians;
 use super::document::{DocumentKind, DocumentName};
-use super::judgement::{ApprovedChange, Count, Judgement, check_time, judge_recovery};
+use super::judgement::{
+    ApprovedChange, Count, Judgement, Moment, check_base, check_time, judge_recovery,
+};
 use super::key_life::{ImpossibleKeyChange, KeyLife};
-use super::operation::{CeremonyKey, Operation, Rotation};
+use super::operation::{Addition, CeremonyKey, Operation, Rotation};
 use super::proposal::{Base, ChangeId, Proposal};
+use super::{ChangeRefusal, KEYS_OF_A_PURPOSE};
 use crate::institution::InstitutionId;
 use crate::key::{KeyId, KeyState, Purpose};
 
@@ -94,15 +96,16 @@ impl Standing {
         })
     }
 
-    /// What these decisions make of a proposal at `now`. A decision that does not count is refused, and so is a proposal
+    /// What these decisions make of a proposal at that moment. A decision that does not count is refused, and so is a proposal
     /// that could not be executed on what stands.
     pub fn judge(
         &self,
         proposal: &Proposal,
         decisions: &[Approval],
-        now: u64,
+        moment: Moment,
     ) -> Result<Judgement, ChangeRefusal> {
-        self.check_base(proposal)?;
+        let now = moment.now;
+        check_base(&self.base(), proposal)?;
         check_time(proposal, now)?;
         let operation = proposal.operation();
         if let Some(name) = operation.document() {
@@ -112,7 +115,7 @@ impl Standing {
         if matches!(operation, Operation::RecoverCustodians { .. }) {
             let recovery = self.custodians.recovery();
             let recovery = recovery.ok_or(ChangeRefusal::NoRecovery)?;
-            return judge_recovery(recovery, proposal, decisions, now);
+            return judge_recovery(recovery, proposal, decisions, moment);
         }
         let count = Count::new(&self.custodians, proposal, decisions, now)?;
         let needed = operation.threshold(self.custodians.quorum());
@@ -127,7 +130,7 @@ impl Standing {
         custodians: Option<&[u8]>,
     ) -> Result<Self, ChangeRefusal> {
         let proposal = change.proposal();
-        self.check_base(proposal)?;
+        check_base(&self.base(), proposal)?;
         let mut next = self.clone();
         next.keys = self.keys_after(proposal.operation(), change.at())?;
         if let Some(name) = proposal.operation().document() {
@@ -141,22 +144,6 @@ impl Standing {
         next.sequence = proposal.sequence();
         next.last = proposal.id();
         Ok(next)
-    }
-
-    fn check_base(&self, proposal: &Proposal) -> Result<(), ChangeRefusal> {
-        let base = self.base();
-        if proposal.scheme() != base.scheme {
-            return Err(ChangeRefusal::OtherScheme(proposal.scheme().to_owned()));
-        }
-        if *proposal.institution() != base.institution {
-            let other = proposal.institution().clone();
-            return Err(ChangeRefusal::OtherInstitution(other));
-        }
-        if *proposal.base() != base {
-            let next = base.sequence;
-            return Err(ChangeRefusal::BaseMoved { next });
-        }
-        Ok(())
     }
 
     fn check_version(&self, name: &DocumentName) -> Result<(), ChangeRefusal> {
@@ -180,19 +167,25 @@ impl Standing {
         let mut keys = self.keys.clone();
         match operation {
             Operation::Ceremony { .. } => return Err(ChangeRefusal::NoCeremony),
+            Operation::Scheme(_) => {
+                return Err(ChangeRefusal::OtherInstitution(InstitutionId::of_scheme()));
+            }
             Operation::Document(_) | Operation::RecoverCustodians { .. } => {}
             Operation::Key { operation, key } => {
                 let life = self.life(*key)?.after(*operation, now);
                 keys.insert(*key, life.map_err(|why| refused(*key, why))?);
             }
-            Operation::RotateKey(rotation) => self.rotate(&mut keys, rotation, now)?,
+            Operation::RotateKey(rotation) => self.rotate(&mut keys, rotation, operation, now)?,
+            Operation::AddKey(addition) => self.add(&mut keys, addition, operation, now)?,
             Operation::CallOffRotation { to } => {
                 let (life, replaced) = self
                     .life(*to)?
                     .called_off(now)
                     .map_err(|why| refused(*to, why))?;
                 keys.insert(*to, life);
-                keys.insert(replaced, self.life(replaced)?.staying(*to));
+                if let Some(replaced) = replaced {
+                    keys.insert(replaced, self.life(replaced)?.staying(*to));
+                }
             }
         }
         Ok(keys)
@@ -202,14 +195,45 @@ impl Standing {
         &self,
         keys: &mut BTreeMap<KeyId, KeyLife>,
         rotation: &Rotation,
+        operation: &Operation,
         now: u64,
     ) -> Result<(), ChangeRefusal> {
-        let Rotation { from, to, .. } = *rotation;
+        let from = rotation.from;
         let old = self.life(from)?;
         let retiring = old.retiring(rotation, now);
-        let published = KeyLife::published(self.keys.get(&to), rotation, old.purpose(), now);
         keys.insert(from, retiring.map_err(|why| refused(from, why))?);
-        keys.insert(to, published.map_err(|why| refused(to, why))?);
+        self.publish(keys, old.purpose(), operation, now)
+    }
+
+    fn add(
+        &self,
+        keys: &mut BTreeMap<KeyId, KeyLife>,
+        addition: &Addition,
+        operation: &Operation,
+        now: u64,
+    ) -> Result<(), ChangeRefusal> {
+        let lives = self.keys.values();
+        let beside = lives.filter(|life| life.purpose() == addition.purpose && life.counts(now));
+        if beside.count() >= KEYS_OF_A_PURPOSE {
+            let why = ImpossibleKeyChange::TooMany(addition.purpose);
+            return Err(refused(addition.key, why));
+        }
+        self.publish(keys, addition.purpose, operation, now)
+    }
+
+    fn publish(
+        &self,
+        keys: &mut BTreeMap<KeyId, KeyLife>,
+        purpose: Purpose,
+        operation: &Operation,
+        now: u64,
+    ) -> Result<(), ChangeRefusal> {
+        if let Some(publication) = operation.publication() {
+            let key = publication.key;
+            let before = self.keys.get(&key);
+            let life = KeyLife::published(before, &publication, purpose, operation.name(), now);
+            keys.insert(key, life.map_err(|why| refused(key, why))?);
+        }
         Ok(())
     }
 
@@ -282,7 +306,7 @@ fn refused(key: KeyId, why: ImpossibleKeyChange) -> ChangeRefusal {
 }
 
 /// The register with these bytes, if they are those that are named.
-fn register_named(
+pub(super) fn register_named(
     name: &DocumentName,
     institution: &InstitutionId,
     bytes: &[u8],

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use semops_objects::change::{
     Approval, Base, ChangeRefusal, Custodians, Decision, DocumentKind, DocumentName, Judgement,
-    Operation, Proposal, Standing,
+    Moment, Operation, Proposal, Standing,
 };
 use semops_objects::jws;
 use semops_objects::key::KeyId;
@@ -218,7 +218,9 @@ fn an_executed_proposal_is_not_executed_again() {
     let moved = Err(ChangeRefusal::BaseMoved { next: 3 });
     assert_eq!(world.standing.after(&change, None), moved);
     let approvals = ["anna", "boris"].map(|name| world.approve(name, change.proposal()));
-    let judged = world.standing.judge(change.proposal(), &approvals, NOW);
+    let judged = world
+        .standing
+        .judge(change.proposal(), &approvals, Moment::of_taking(NOW));
     assert_eq!(judged, Err(ChangeRefusal::BaseMoved { next: 3 }));
 }
 

@@ -2,10 +2,11 @@
 
 use semops_objects::change::{
     Attachment, AttachmentKind, ChangeRefusal, Custodians, DocumentKind, DocumentName, Judgement,
-    KeyOperation, Operation,
+    KeyOperation, Operation, Quorum,
 };
 use semops_objects::key::{KeyId, KeyState, Purpose};
 
+use crate::rotations::{NEXT, addition, rotation};
 use crate::world::{
     self, ACTIVE, AUTHORIZATION, DAY, DEVICE_CA, NOW, SIGNING_CA, World, custodians_change, digest,
     named, next_policy, person,
@@ -84,6 +85,33 @@ fn two_of_three_approve_and_two_of_three_reject() {
         };
         assert_eq!((change.by(), change.at()), (&persons(by)[..], NOW));
         assert_eq!(change.proposal(), &proposal);
+    }
+}
+
+/// Nothing that gives a key something to sign, takes one away for good or calls that off is one person's.
+#[test]
+fn whatever_is_done_to_keys_beside_a_suspension_needs_the_quorum() {
+    let of_key = |operation| Operation::Key {
+        operation,
+        key: AUTHORIZATION,
+    };
+    let all = [
+        of_key(KeyOperation::Resume),
+        of_key(KeyOperation::Deactivate),
+        of_key(KeyOperation::MarkCompromised),
+        of_key(KeyOperation::ScheduleDestruction { at: NOW + 8 * DAY }),
+        of_key(KeyOperation::CallOffDestruction),
+        rotation(AUTHORIZATION, NEXT, NOW, NOW),
+        addition(NEXT, NOW),
+        Operation::CallOffRotation { to: NEXT },
+        next_policy(),
+    ];
+    for quorum in [2, 3] {
+        let needed = Quorum::try_from(quorum).unwrap();
+        for operation in &all {
+            assert_eq!(operation.threshold(needed), quorum, "{operation:?}");
+        }
+        assert_eq!(of_key(KeyOperation::Suspend).threshold(needed), 1);
     }
 }
 

@@ -6,7 +6,7 @@ use semops_objects::change::{
 };
 use semops_objects::key::{KeyId, KeyState, Purpose};
 
-use crate::rotations::{NEXT, rotation};
+use crate::rotations::{NEXT, addition_for, rotation};
 use crate::world::{AUTHORIZATION, DAY, NOW, World};
 
 fn of_ceremony() -> KeyLife {
@@ -214,6 +214,8 @@ fn operations() -> impl Strategy<Value = Operation> {
         3 => (key(), key(), time(), 0..3_u64)
             .prop_filter("to another key", |(from, to, ..)| from != to)
             .prop_map(|(from, to, at, days)| rotation(from, to, at, at + days * DAY)),
+        2 => (prop::sample::select(Purpose::ALL.to_vec()), key(), time())
+            .prop_map(|(purpose, key, at)| addition_for(purpose, key, at)),
         1 => key().prop_map(|to| Operation::CallOffRotation { to }),
     ]
 }
@@ -278,6 +280,10 @@ proptest! {
                     (Some(_), None) => prop_assert!(false, "a key is forgotten"),
                     (None, _) => {}
                 }
+            }
+            for (key, life) in stood.keys() {
+                let then = world.standing.key(key).map(KeyLife::purpose);
+                prop_assert_eq!(then, Some(life.purpose()), "a key has another purpose");
             }
             holds_from_now_on(&world.standing, now)?;
         }

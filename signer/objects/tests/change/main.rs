@@ -15,4 +15,5 @@ mod parsing;
 mod recovery;
 mod registers;
 mod rotations;
+mod scheme;
 mod world;

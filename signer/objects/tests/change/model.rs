@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use semops_objects::change::{
-    Approval, ChangeRefusal, Custodians, Decision, Judgement, PersonId, Proposal, Standing,
+    Approval, ChangeRefusal, Custodians, Decision, Judgement, Moment, PersonId, Proposal, Standing,
 };
 use semops_pki::local_key::LocalKey;
 
@@ -240,12 +240,12 @@ proptest! {
             let approvals: Vec<_> =
                 made.iter().map(|one| one.approval(&proposal, &other)).collect();
             let expected = model(&register, &made);
-            prop_assert_eq!(&judged(standing.judge(&proposal, &approvals, NOW)), &expected);
+            prop_assert_eq!(&judged(standing.judge(&proposal, &approvals, Moment::of_taking(NOW))), &expected);
             let mut shuffled = approvals.clone();
             shuffled.sort_by_cached_key(|one| digest(&format!("{order}{}", one.compact())));
-            prop_assert_eq!(&judged(standing.judge(&proposal, &shuffled, NOW)), &expected);
+            prop_assert_eq!(&judged(standing.judge(&proposal, &shuffled, Moment::of_taking(NOW))), &expected);
             shuffled.reverse();
-            prop_assert_eq!(&judged(standing.judge(&proposal, &shuffled, NOW)), &expected);
+            prop_assert_eq!(&judged(standing.judge(&proposal, &shuffled, Moment::of_taking(NOW))), &expected);
         }
     }
 }

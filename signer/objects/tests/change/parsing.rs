@@ -1,8 +1,8 @@
 //! Proposals have one spelling.
 
 use semops_objects::change::{
-    Base, CeremonyKey, ChangeId, DocumentKind, KeyOperation, MAX_PROPOSAL, Operation, Proposal,
-    Rotation,
+    Addition, Base, CeremonyKey, ChangeId, DocumentKind, KeyOperation, MAX_PROPOSAL, Operation,
+    Proposal, Rotation,
 };
 use semops_objects::key::{KeyId, Purpose};
 use semops_pki::algorithm::sha256;
@@ -73,6 +73,17 @@ fn each() -> Vec<(Operation, String)> {
             }),
             format!(
                 r#"{{"name":"rotate-key","from":"{ONES}","to":"{to}","certificate":"{ONES}","activate_at":5,"retire_at":6}}"#
+            ),
+        ),
+        (
+            Operation::AddKey(Addition {
+                purpose: Purpose::Authorization,
+                key: to,
+                certificate: [1; 32],
+                activate_at: 5,
+            }),
+            format!(
+                r#"{{"name":"add-key","purpose":"authorization","key":"{to}","certificate":"{ONES}","activate_at":5}}"#
             ),
         ),
         (

@@ -1,8 +1,8 @@
 //! The sealed recovery key: it replaces custodians alone, after its delay, and nobody else can use it or be it.
 
 use semops_objects::change::{
-    Approval, ChangeRefusal, Decision, DocumentKind, Judgement, Operation, Proposal, RECOVERY,
-    Standing,
+    Approval, ChangeRefusal, Decision, DocumentKind, Judgement, Moment, Operation, Proposal,
+    RECOVERY, Standing,
 };
 
 use crate::world::{self, DAY, NOW, Signed, World, digest, next_policy, person};
@@ -30,9 +30,14 @@ fn recovery(world: &World, register: &str, days: u64) -> Proposal {
     .unwrap()
 }
 
+/// Taken when it was made.
+fn taken(now: u64) -> Moment {
+    Moment { taken_at: NOW, now }
+}
+
 fn judge(standing: &Standing, proposal: &Proposal, by: &Approval, now: u64) -> Judgement {
     standing
-        .judge(proposal, std::slice::from_ref(by), now)
+        .judge(proposal, std::slice::from_ref(by), taken(now))
         .unwrap()
 }
 
@@ -62,7 +67,9 @@ fn it_waits_and_then_replaces_the_custodians() {
         assert!(world.standing.after(&change, None).is_err());
     }
     let sealed = [sealed];
-    let expired = world.standing.judge(&proposal, &sealed, NOW + 10 * DAY);
+    let expired = world
+        .standing
+        .judge(&proposal, &sealed, taken(NOW + 10 * DAY));
     assert_eq!(
         expired,
         Err(ChangeRefusal::Expired {
@@ -73,7 +80,7 @@ fn it_waits_and_then_replaces_the_custodians() {
 
 /// A history with an earlier `executed_at` than the delay allows does not verify.
 #[test]
-fn the_delay_counts_from_the_signature() {
+fn the_delay_counts_from_the_signature_and_from_its_taking() {
     let world = World::new();
     let proposal = recovery(&world, &next(&world), 10);
     let late = Signed::by(RECOVERY)
@@ -88,9 +95,19 @@ fn the_delay_counts_from_the_signature() {
     let early = [Signed::by(RECOVERY).at(NOW - 31).of(&world.keys, &proposal)];
     let refused = world
         .standing
-        .judge(&proposal, &early, NOW + DELAY)
+        .judge(&proposal, &early, taken(NOW + DELAY))
         .unwrap_err();
     assert_eq!(refused.reason(), "APPROVAL_INVALID");
+    // A thief of the key who dates both back gains nothing: it counts from when the service took it.
+    let sealed = [Signed::by(RECOVERY).of(&world.keys, &proposal)];
+    let (taken_at, now) = (NOW + 5 * DAY, NOW + 5 * DAY + DELAY - 1);
+    let at = |now| {
+        world
+            .standing
+            .judge(&proposal, &sealed, Moment { taken_at, now })
+    };
+    assert_eq!(at(now), Ok(Judgement::Waits { until: now + 1 }));
+    assert!(matches!(at(now + 1), Ok(Judgement::Approved(_))));
     // One that could never be executed is refused at once.
     let short = recovery(&world, &next(&world), 3);
     let sealed = Signed::by(RECOVERY).of(&world.keys, &short);
@@ -150,7 +167,9 @@ fn nobody_else_recovers_and_it_does_nothing_else() {
             "OTHER_PROPOSAL",
         ),
     ] {
-        let judged = world.standing.judge(&proposal, &decisions, NOW + DELAY);
+        let judged = world
+            .standing
+            .judge(&proposal, &decisions, taken(NOW + DELAY));
         assert_eq!(judged.unwrap_err().reason(), reason, "{what}");
     }
     let pending = Judgement::Pending {
@@ -177,7 +196,7 @@ fn a_change_by_the_custodians_moves_its_base() {
     let proposal = recovery(&world, &next(&world), 10);
     let sealed = [Signed::by(RECOVERY).of(&world.keys, &proposal)];
     world.execute(next_policy(), NOW + DAY).unwrap();
-    let judged = world.standing.judge(&proposal, &sealed, NOW + DELAY);
+    let judged = world.standing.judge(&proposal, &sealed, taken(NOW + DELAY));
     assert_eq!(judged, Err(ChangeRefusal::BaseMoved { next: 3 }));
 }
 

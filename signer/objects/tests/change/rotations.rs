@@ -1,7 +1,9 @@
 //! From one key to the next: the overlap, the calling off, the certificate.
 
 use const_oid::ObjectIdentifier;
-use semops_objects::change::{Attachment, AttachmentKind, KeyOperation, Operation, Rotation};
+use semops_objects::change::{
+    Addition, Attachment, AttachmentKind, KEYS_OF_A_PURPOSE, KeyOperation, Operation, Rotation,
+};
 use semops_objects::key::{KeyId, KeyState, Purpose};
 use semops_pki::certificate::Certificate;
 use semops_pki::issuer::Content;
@@ -43,6 +45,8 @@ fn certificate() -> Certificate {
     let oids = Oids {
         device_eku: under("1"),
         authorization_eku: under("2"),
+        audit_eku: Some(under("4")),
+        statement_eku: Some(under("5")),
         device_policy: under("3"),
     };
     let tbs = semops_pki::issuer::root(&content, "root", &oids).unwrap();
@@ -228,4 +232,80 @@ fn a_rotation_comes_with_the_certificate_of_its_key() {
         good.check_attachments(&[]).unwrap_err().reason(),
         "ATTACHMENT_MISMATCH"
     );
+}
+
+pub(crate) fn addition(key: KeyId, activate_at: u64) -> Operation {
+    addition_for(Purpose::Authorization, key, activate_at)
+}
+
+pub(crate) fn addition_for(purpose: Purpose, key: KeyId, activate_at: u64) -> Operation {
+    Operation::AddKey(Addition {
+        purpose,
+        key,
+        certificate: [5; 32],
+        activate_at,
+    })
+}
+
+/// A key beside the others replaces none, and may be called off until it signs.
+#[test]
+fn a_key_is_added_beside_the_others() {
+    use KeyState as S;
+    let mut world = World::new();
+    let activate = NOW + DAY;
+    world.execute(addition(NEXT, activate), NOW).unwrap();
+    for (at, new, signs) in [
+        (NOW, S::PreActivation, vec![AUTHORIZATION]),
+        (activate - 1, S::PreActivation, vec![AUTHORIZATION]),
+        (activate, S::Active, vec![NEXT, AUTHORIZATION]),
+        (activate + 900 * DAY, S::Active, vec![NEXT, AUTHORIZATION]),
+    ] {
+        let states = [AUTHORIZATION, NEXT].map(|key| state(&world, key, at));
+        assert_eq!(states, [S::Active, new]);
+        assert_eq!(world.standing.active_at(Purpose::Authorization, at), signs);
+    }
+    let life = |world: &World, key| world.standing.key(key).unwrap().clone();
+    assert_eq!(life(&world, NEXT).certificate(), Some(&[5; 32]));
+    assert_eq!(life(&world, AUTHORIZATION).retires_at(), None);
+    let refused = world.approved(addition(NEXT, activate), NOW).unwrap_err();
+    assert_eq!(refused.reason(), "KEY_STATE");
+
+    let call_off = || Operation::CallOffRotation { to: NEXT };
+    assert!(world.approved(call_off(), activate).is_err());
+    let before = life(&world, AUTHORIZATION);
+    world.execute(call_off(), activate - 1).unwrap();
+    assert_eq!(state(&world, NEXT, activate), S::PreActivation);
+    assert_eq!(life(&world, AUTHORIZATION), before);
+    // What was called off may be added again, or rotated to; the key beside it may then be rotated.
+    world.execute(addition(NEXT, NOW), NOW).unwrap();
+    assert_eq!(state(&world, NEXT, NOW), S::Active);
+    let later = KeyId::new([6; 32]);
+    world.execute(rotation(NEXT, later, NOW, NOW), NOW).unwrap();
+    let both = [AUTHORIZATION, later];
+    let mut active = world.standing.active_at(Purpose::Authorization, NOW);
+    active.sort_unstable();
+    assert_eq!(active, both);
+}
+
+#[test]
+fn no_more_keys_are_added_than_there_may_be_tokens() {
+    let mut world = World::new();
+    let key = |octet: usize| KeyId::new([u8::try_from(octet + 10).unwrap(); 32]);
+    for one in 1..KEYS_OF_A_PURPOSE {
+        world.execute(addition(key(one), NOW + DAY), NOW).unwrap();
+    }
+    let refused = |world: &World| world.approved(addition(key(9), NOW), NOW).unwrap_err();
+    assert_eq!(refused(&world).reason(), "KEY_STATE");
+    assert!(refused(&world).to_string().contains("4 authorization keys"));
+    // One that is called off, or that may sign no more, makes room.
+    let call_off = Operation::CallOffRotation { to: key(1) };
+    world.execute(call_off, NOW).unwrap();
+    world.execute(addition(key(8), NOW + DAY), NOW).unwrap();
+    assert_eq!(refused(&world).reason(), "KEY_STATE");
+    let deactivate = Operation::Key {
+        operation: KeyOperation::Deactivate,
+        key: AUTHORIZATION,
+    };
+    world.execute(deactivate, NOW).unwrap();
+    world.execute(addition(key(9), NOW), NOW).unwrap();
 }

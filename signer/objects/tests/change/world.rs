@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use semops_objects::change::{
     Approval, ApprovedChange, AttachmentKind, Base, CeremonyKey, ChangeRefusal, Decision,
-    DocumentKind, DocumentName, Judgement, Operation, PersonId, Proposal, Standing,
+    DocumentKind, DocumentName, Judgement, Moment, Operation, PersonId, Proposal, Standing,
 };
 use semops_objects::institution::InstitutionId;
 use semops_objects::jws;
@@ -111,7 +111,8 @@ impl World {
         proposal: &Proposal,
         decisions: &[Approval],
     ) -> Result<Judgement, ChangeRefusal> {
-        self.standing.judge(proposal, decisions, NOW)
+        self.standing
+            .judge(proposal, decisions, Moment::of_taking(NOW))
     }
 
     /// The reason why it is refused.
@@ -130,7 +131,9 @@ impl World {
     ) -> Result<ApprovedChange, ChangeRefusal> {
         let proposal = self.propose(operation, now);
         let approvals = ["anna", "boris"].map(|name| self.approve(name, &proposal));
-        match self.standing.judge(&proposal, &approvals, now)? {
+        let taken_at = proposal.iat();
+        let at = Moment { taken_at, now };
+        match self.standing.judge(&proposal, &approvals, at)? {
             Judgement::Approved(change) => Ok(change),
             other => panic!("{other:?}"),
         }

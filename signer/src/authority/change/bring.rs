@@ -4,20 +4,19 @@
 use std::collections::BTreeMap;
 
 use semops_objects::{
-    change::{ChangeFile, ChangeId, ChangeRefusal, DocumentName, Judgement, Operation, Standing},
+    change::{
+        ChangeFile, ChangeId, ChangeRefusal, DocumentName, Judgement, Moment, Operation, Standing,
+    },
     institution::InstitutionId,
 };
 
 use crate::{
     authority::{
-        change::{
-            ChangeError, Registry, contents, decide::waits_until, execution::execution, recorded,
-            seconds,
-        },
+        change::{ChangeError, Registry, contents, execution::execution, recorded, seconds},
         gather_keys::{Grounds, gather},
         history::{BadHistory, History},
     },
-    clock::Clock,
+    clock::{Clock, Timestamp},
     domain::{actor::Origin, ceremony::Ceremony, change::ChangeState},
     store::{ChangeEnding, Histories, NewChange, Proposed, Store, StoreError},
 };
@@ -173,7 +172,7 @@ impl Bringing<'_> {
         if changes.any(|change| change.institution == *institution) {
             return self.verified(histories).map(|_| true);
         }
-        contents::check(proposal, &file.attachments, self.rules.grounds.oids)?;
+        contents::check(proposal, &file.attachments, self.rules.grounds)?;
         let custodians = self.ceremony.custodians()?;
         let at = seconds(now);
         let after = Standing::begin(self.rules.scheme, proposal, &file.approvals, custodians, at)?;
@@ -214,51 +213,54 @@ impl Bringing<'_> {
             keyring: &keyring,
             generation: histories.generation,
         };
-        if let Operation::RecoverCustodians { .. } = file.proposal.operation() {
-            return self.wait(&registry, id).await;
-        }
-        match standing.judge(&file.proposal, &file.approvals, seconds(now))? {
-            Judgement::Approved(_) => {}
+        let view = self.store.change(registry.institution, id).await?;
+        let taken = view.change.as_ref().map(|change| change.proposed_at);
+        let moment = Moment {
+            taken_at: seconds(taken.unwrap_or(now)),
+            now: seconds(now),
+        };
+        match standing.judge(&file.proposal, &file.approvals, moment)? {
+            Judgement::Approved(_) if self.recovers() => Err(BringError::Waits(moment.now)),
+            Judgement::Approved(_) if taken.is_some() => self.decide(&registry, id).await,
+            Judgement::Approved(_) => self.propose(&registry, now).await,
+            Judgement::Waits { until } => {
+                if taken.is_none() {
+                    self.propose(&registry, now).await?;
+                }
+                Err(BringError::Waits(until))
+            }
             Judgement::Pending {
                 approved, needed, ..
             } => {
                 let approved = approved.len();
-                return Err(BringError::Undecided { approved, needed });
+                Err(BringError::Undecided { approved, needed })
             }
-            Judgement::Waits { until } => return Err(BringError::Waits(until)),
-            Judgement::Rejected => return Err(BringError::Rejected),
+            Judgement::Rejected => Err(BringError::Rejected),
         }
-        self.execute(&registry, id).await.map(|()| false)
     }
 
-    /// Records a recovery, which takes effect when its delay has passed and nobody has called it off.
-    async fn wait(&self, registry: &Registry<'_>, id: ChangeId) -> Result<bool, BringError> {
-        let now = self.clock.now();
-        registry
-            .propose(self.file, self.origin.clone(), now)
-            .await?;
-        let view = self.store.change(registry.institution, id).await?;
-        let change = view.change.ok_or(ChangeError::NotFound)?;
-        let until = waits_until(registry.standing, &self.file.proposal, &change);
-        Err(BringError::Waits(seconds(until.unwrap_or(now))))
+    /// Whether the service alone executes it, after its delay.
+    fn recovers(&self) -> bool {
+        let operation = self.file.proposal.operation();
+        matches!(operation, Operation::RecoverCustodians { .. })
     }
 
-    /// Records what the file has of decisions. One that is pending already is decided by them.
-    async fn execute(&self, registry: &Registry<'_>, id: ChangeId) -> Result<(), BringError> {
-        let origin = &self.origin;
-        let view = self.store.change(registry.institution, id).await?;
-        if view.change.is_none() {
-            let proposed = registry.propose(self.file, origin.clone(), self.clock.now());
-            return Ok(proposed.await?);
-        }
+    /// Records it, with what the file has of decisions.
+    async fn propose(&self, registry: &Registry<'_>, now: Timestamp) -> Result<bool, BringError> {
+        let proposed = registry.propose(self.file, self.origin.clone(), now);
+        Ok(proposed.await.map(|()| false)?)
+    }
+
+    /// Has what is pending decided by what the file has of decisions.
+    async fn decide(&self, registry: &Registry<'_>, id: ChangeId) -> Result<bool, BringError> {
         for approval in &self.file.approvals {
-            let decided = registry.decide(id, approval, origin, || self.clock.now());
+            let decided = registry.decide(id, approval, &self.origin, || self.clock.now());
             match decided.await {
-                Err(ChangeError::Ended(ChangeState::Executed)) => return Ok(()),
+                Err(ChangeError::Ended(ChangeState::Executed)) => break,
                 decided => decided?,
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn verified(&self, histories: &Histories) -> Result<History, BringError> {

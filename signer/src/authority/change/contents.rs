@@ -6,13 +6,14 @@ use std::sync::Arc;
 use semops_objects::{
     change::{
         Attachment, AttachmentKind, ChangeRefusal, Custodians, DocumentKind, DocumentName,
-        KeyOperation, Operation, Proposal, Rotation,
+        Operation, Proposal, Publication,
     },
     trust::TrustDocument,
 };
-use semops_pki::{certificate::Certificate, profile::Oids};
+use semops_pki::certificate::Certificate;
 
 use crate::{
+    authority::gather_keys::Grounds,
     domain::change::Enclosed,
     policy::{Policy, Register},
 };
@@ -31,11 +32,11 @@ pub(in crate::authority) enum Content {
 }
 
 impl Content {
-    /// Reads a document.
+    /// Reads a document. What a trust document rests on is the scheme's.
     pub(in crate::authority) fn parse(
         kind: DocumentKind,
         bytes: &[u8],
-        oids: &Oids,
+        grounds: Grounds<'_>,
     ) -> Result<Self, ChangeRefusal> {
         let refused = |why: &dyn std::fmt::Display| ChangeRefusal::DocumentForm {
             kind,
@@ -47,7 +48,8 @@ impl Content {
                 Self::Policy(Arc::new(policy))
             }
             DocumentKind::Trust => {
-                let trust = TrustDocument::parse(bytes, oids).map_err(|e| refused(&e))?;
+                let trust = TrustDocument::parse(bytes, grounds.oids).map_err(|e| refused(&e))?;
+                grounds.roots.check_trust(&trust)?;
                 Self::Trust(Arc::new(trust))
             }
             DocumentKind::Callers => {
@@ -74,38 +76,26 @@ pub(super) fn named(operation: &Operation) -> Vec<DocumentName> {
 pub(super) fn check(
     proposal: &Proposal,
     attachments: &[Attachment],
-    oids: &Oids,
+    grounds: Grounds<'_>,
 ) -> Result<(), ChangeRefusal> {
-    carried_out(proposal.operation())?;
     proposal.check_attachments(attachments)?;
     for Attachment { kind, content } in attachments {
         if let AttachmentKind::Document(kind) = kind {
-            Content::parse(*kind, content.as_bytes(), oids)?;
+            Content::parse(*kind, content.as_bytes(), grounds)?;
         }
     }
     Ok(())
 }
 
-/// No key would be said to be destroyed whose private half is still in its token.
-fn carried_out(operation: &Operation) -> Result<(), ChangeRefusal> {
-    match operation {
-        Operation::Key {
-            operation: KeyOperation::ScheduleDestruction { .. } | KeyOperation::CallOffDestruction,
-            ..
-        } => Err(ChangeRefusal::NotCarriedOut(operation.name())),
-        _ => Ok(()),
-    }
-}
-
-/// The certificate of the key to which a rotation goes.
+/// The certificate of the key that a change publishes.
 pub(super) fn certificate(
     attachments: &[Attachment],
-    rotation: &Rotation,
+    publication: &Publication,
 ) -> Result<Certificate, ChangeRefusal> {
     let mut all = attachments.iter();
     let attached = all.find(|one| one.kind == AttachmentKind::Certificate);
     let missing = ChangeRefusal::AttachmentMissing(AttachmentKind::Certificate);
-    rotation.certificate_in(attached.ok_or(missing)?)
+    publication.certificate_in(attached.ok_or(missing)?)
 }
 
 /// The bytes of the register of custodians, if it is among them.
@@ -129,6 +119,8 @@ pub(super) fn stored(
                 .map_err(|e| ChangeRefusal::Certificate(e.to_string()))?;
             Ok((Enclosed::Certificate, certificate.der().to_vec()))
         }
+        // What rules the scheme is kept in files, and in no institution's record.
+        AttachmentKind::Roots => Err(ChangeRefusal::AttachmentUnexpected(one.kind)),
     });
     stored.collect()
 }

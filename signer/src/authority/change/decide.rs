@@ -1,6 +1,6 @@
 //! Owns one person's decision about a change: it is approved or rejected, and ends with the decision that settles it.
 
-use semops_objects::change::{Approval, Judgement, Operation, Proposal, Standing};
+use semops_objects::change::{Approval, Judgement, Moment, Proposal};
 
 use crate::{
     authority::{
@@ -71,7 +71,7 @@ impl Registry<'_> {
 
             // 2 judge, 3 record
             let now = now();
-            let decided = self.judged(&view, change, Some(approval), now)?;
+            let decided = self.judged(&view, change, Some(approval), now).await?;
             match self.store.decide(decided, origin.clone(), now).await? {
                 Stands::Done | Stands::Known => return Ok(()),
                 Stands::Ended(state) => return Err(ChangeError::Ended(state)),
@@ -84,7 +84,7 @@ impl Registry<'_> {
     }
 
     /// What is to be recorded of a change by what was decided about it, and by one decision more.
-    pub(super) fn judged(
+    pub(super) async fn judged(
         &self,
         view: &ChangeView,
         change: &StoredChange,
@@ -99,40 +99,25 @@ impl Registry<'_> {
             .collect::<Result<_, _>>()
             .map_err(|e| unreadable(&e))?;
         decisions.extend(more.cloned());
-        let judgement = self.standing.judge(&proposal, &decisions, seconds(now))?;
-        let waits = waits_until(self.standing, &proposal, change).filter(|until| now < *until);
+        let moment = Moment {
+            taken_at: seconds(change.proposed_at),
+            now: seconds(now),
+        };
+        let judgement = self.standing.judge(&proposal, &decisions, moment)?;
         let attachments =
             contents::attachments(view.enclosed.clone()).map_err(|e| unreadable(&e))?;
         if matches!(judgement, Judgement::Approved(_)) {
-            self.check(&proposal, &attachments)?;
+            self.check(&proposal, &attachments).await?;
         }
         Ok(Decided {
             institution: self.institution.clone(),
             change: change.id,
             decision: more.map(recorded),
             seen: u64::try_from(change.decisions.len()).unwrap_or(u64::MAX),
-            ending: match waits {
-                Some(_) => None,
-                None => ending(self.standing, &judgement, &attachments)?,
-            },
+            ending: ending(self.standing, &judgement, &attachments)?,
             generation: self.generation,
         })
     }
-}
-
-/// Until when a recovery waits: its delay counts from when it was recorded, however old its approval says it is. Nothing of
-/// any other change.
-pub(in crate::authority) fn waits_until(
-    standing: &Standing,
-    proposal: &Proposal,
-    change: &StoredChange,
-) -> Option<Timestamp> {
-    let Operation::RecoverCustodians { .. } = proposal.operation() else {
-        return None;
-    };
-    let delay = standing.custodians().recovery()?.delay();
-    let delay = i64::try_from(delay).unwrap_or(i64::MAX);
-    Some(change.proposed_at.plus_seconds(delay))
 }
 
 /// Whether the person has decided so before.

@@ -47,16 +47,16 @@ pub(super) fn execution(
     }
 }
 
-/// The certificate of the key to which a rotation goes.
+/// The certificate of the key that a change publishes.
 fn certificate(
     operation: &Operation,
     attachments: &[Attachment],
 ) -> Result<Option<(KeyId, Vec<u8>)>, ChangeRefusal> {
-    let Operation::RotateKey(rotation) = operation else {
+    let Some(publication) = operation.publication() else {
         return Ok(None);
     };
-    let certificate = contents::certificate(attachments, rotation)?;
-    Ok(Some((rotation.to, certificate.der().to_vec())))
+    let certificate = contents::certificate(attachments, &publication)?;
+    Ok(Some((publication.key, certificate.der().to_vec())))
 }
 
 /// A key's life as the record holds it. A key whose activation is planned stands as active from then on, so that nothing has

@@ -14,26 +14,32 @@ mod show;
 mod tests;
 
 use semops_objects::{
-    change::{Approval, Attachment, ChangeRefusal, Operation, Proposal, Standing},
+    change::{
+        Approval, Attachment, ChangeRefusal, ImpossibleKeyChange, KeyOperation, Operation,
+        Proposal, Standing,
+    },
     institution::InstitutionId,
 };
+use semops_pki::certificate::Certificate;
 
+pub(super) use self::contents::Content;
+use self::propose::expiry;
 pub use self::{
     bring::{BringError, BroughtIn, Rules, bring_change},
     decide::Deciding,
     show::{ChangeShown, Listing},
 };
-pub(super) use self::{contents::Content, decide::waits_until};
 
 use crate::{
     authority::{
         Authority, Context, Refused,
-        gather_keys::{Grounds, check_rotation},
+        gather_keys::{Grounds, check_publication},
     },
     clock::Timestamp,
     domain::{
         change::{ChangeId, ChangeState, Decision},
-        keyring::Keyring,
+        key::{KeyId, KeyState, Purpose},
+        keyring::{Held, Keyring},
     },
     error::{Error, Reason},
     store::{NewDecision, Store, StoreError},
@@ -111,7 +117,7 @@ impl Authority {
     fn registry<'a>(&'a self, ctx: &'a Context) -> Result<Registry<'a>, Error> {
         Ok(Registry {
             store: self.store.as_ref(),
-            grounds: self.setup.grounds(),
+            grounds: self.setup.grounds(ctx.snapshot.roots()),
             institution: &ctx.institution,
             standing: ctx.snapshot.standing(&ctx.institution)?,
             keyring: ctx.snapshot.keyring(&ctx.institution)?,
@@ -144,19 +150,89 @@ impl Authority {
 
 impl Registry<'_> {
     /// Refuses what accompanies a proposal unless it is all that it names, and says what it should.
-    fn check(&self, proposal: &Proposal, attachments: &[Attachment]) -> Result<(), ChangeRefusal> {
-        contents::check(proposal, attachments, self.grounds.oids)?;
-        let Operation::RotateKey(rotation) = proposal.operation() else {
+    async fn check(
+        &self,
+        proposal: &Proposal,
+        attachments: &[Attachment],
+    ) -> Result<(), ChangeError> {
+        contents::check(proposal, attachments, self.grounds)?;
+        let operation = proposal.operation();
+        if let Operation::Key {
+            operation: KeyOperation::ScheduleDestruction { at },
+            key,
+        } = operation
+        {
+            return self.check_destruction(*key, expiry(*at)).await;
+        }
+        let published = operation.publication().zip(self.purpose(operation)?);
+        let Some((publication, purpose)) = published else {
             return Ok(());
         };
-        let certificate = contents::certificate(attachments, rotation)?;
-        check_rotation(
+        let certificate = contents::certificate(attachments, &publication)?;
+        self.check_is_there(publication.key, operation.name())
+            .await?;
+        check_publication(
             self.grounds,
             self.standing,
             self.keyring,
-            rotation,
+            &publication,
+            purpose,
             certificate,
-        )
+        )?;
+        Ok(())
+    }
+
+    /// Refuses a key whose destruction has begun.
+    async fn check_is_there(&self, key: KeyId, operation: &'static str) -> Result<(), ChangeError> {
+        let keys = self.store.keys(self.institution).await?.keys;
+        let mut begun = keys.iter().filter(|one| one.destruction_begun_at.is_some());
+        if begun.all(|one| one.id != key) {
+            return Ok(());
+        }
+        let why = ImpossibleKeyChange::State {
+            state: KeyState::Destroyed,
+            operation,
+        };
+        Err(ChangeRefusal::Key { key, why }.into())
+    }
+
+    /// Refuses the destruction of a CA's key while something that it issued is valid: nobody could revoke it, and without a
+    /// CRL nobody could trust it (RFC 5280 s6.3).
+    async fn check_destruction(&self, key: KeyId, at: Timestamp) -> Result<(), ChangeError> {
+        let Some(ca) = self.keyring.get(key).filter(|held| held.answers(at)) else {
+            return Ok(());
+        };
+        let own = ca.record().chain.first();
+        let own = own.map(Certificate::subject_key_identifier);
+        let certified = |held: &&Held| {
+            let certificate = held.record().chain.first();
+            certificate.map(Certificate::authority_key_identifier) == own
+        };
+        let mut certified = self.keyring.keys().iter().filter(certified);
+        let why = if let Some(held) = certified.find(|held| held.is_needed(at)) {
+            let id = held.record().id;
+            format!("the key {id}, which it certified, may sign then")
+        } else {
+            let valid = self.store.valid_after(key, at).await?;
+            let Some(until) = valid.until else {
+                return Ok(());
+            };
+            let (count, until) = (valid.count, until.seconds());
+            format!("{count} device certificates by it are valid then, the last until {until}")
+        };
+        Err(ChangeRefusal::StillNeeded { key, why }.into())
+    }
+
+    /// Of the key that the operation publishes, if it publishes one.
+    fn purpose(&self, operation: &Operation) -> Result<Option<Purpose>, ChangeRefusal> {
+        let from = match operation {
+            Operation::AddKey(addition) => return Ok(Some(addition.purpose)),
+            Operation::RotateKey(rotation) => rotation.from,
+            _ => return Ok(None),
+        };
+        let life = self.standing.key(from);
+        let life = life.ok_or(ChangeRefusal::KeyNotFound(from))?;
+        Ok(Some(life.purpose()))
     }
 }
 

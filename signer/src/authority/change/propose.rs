@@ -1,6 +1,6 @@
 //! Owns the bringing of a proposal before the custodians, with its proposer's own approval.
 
-use semops_objects::change::{ChangeFile, Operation};
+use semops_objects::change::{ChangeFile, Moment};
 
 use crate::{
     authority::{
@@ -54,17 +54,12 @@ impl Registry<'_> {
         let proposal = &ask.proposal;
 
         // 2 judge
-        let judgement = self
-            .standing
-            .judge(proposal, &ask.approvals, seconds(now))?;
+        let moment = Moment::of_taking(seconds(now));
+        let judgement = self.standing.judge(proposal, &ask.approvals, moment)?;
 
         // 3 read what accompanies it
-        self.check(proposal, &ask.attachments)?;
-        let ending = match proposal.operation() {
-            // Its delay counts from now, however old its approval says it is.
-            Operation::RecoverCustodians { .. } => None,
-            _ => ending(self.standing, &judgement, &ask.attachments)?,
-        };
+        self.check(proposal, &ask.attachments).await?;
+        let ending = ending(self.standing, &judgement, &ask.attachments)?;
         fault::point(Point::LoadChecked);
 
         // 4 record

@@ -28,25 +28,39 @@ impl Authority {
     /// work. Answers how many it executed. An institution whose register names no recovery key costs nothing.
     pub async fn recover(&self) -> Result<u64, Error> {
         let snapshot = self.current().await?;
-        let mut executed = 0_u64;
+        let (mut executed, mut failed) = (0_u64, None);
         for institution in self.setup.ceremonies.keys() {
-            let Ok(standing) = snapshot.standing(institution) else {
-                continue;
-            };
-            if standing.custodians().recovery().is_none() {
-                self.metrics.recoveries(institution, 0);
-                continue;
+            match self.recover_one(&snapshot, institution).await {
+                Ok(more) => executed = executed.saturating_add(more),
+                // What cannot be read of one is no reason to leave the others.
+                Err(error) => failed = Some(error),
             }
-            let waiting = self.recoveries(institution).await?;
-            let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
-            self.metrics.recoveries(institution, count);
-            if waiting.is_empty() || self.store.lead(self.replica).await?.is_none() {
-                continue;
-            }
-            for change in waiting {
-                if self.execute_due(&snapshot, institution, &change).await? {
-                    executed = executed.saturating_add(1);
-                }
+        }
+        failed.map_or(Ok(executed), Err)
+    }
+
+    async fn recover_one(
+        &self,
+        snapshot: &Snapshot,
+        institution: &InstitutionId,
+    ) -> Result<u64, Error> {
+        let Ok(standing) = snapshot.standing(institution) else {
+            return Ok(0);
+        };
+        if standing.custodians().recovery().is_none() {
+            self.metrics.recoveries(institution, 0);
+            return Ok(0);
+        }
+        let waiting = self.recoveries(institution).await?;
+        let count = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        self.metrics.recoveries(institution, count);
+        if waiting.is_empty() || self.store.lead(self.replica).await?.is_none() {
+            return Ok(0);
+        }
+        let mut executed = 0_u64;
+        for change in waiting {
+            if self.execute_due(snapshot, institution, &change).await? {
+                executed = executed.saturating_add(1);
             }
         }
         Ok(executed)
@@ -76,14 +90,14 @@ impl Authority {
         let now = self.clock.now();
         let registry = Registry {
             store: self.store.as_ref(),
-            grounds: self.setup.grounds(),
+            grounds: self.setup.grounds(snapshot.roots()),
             institution,
             standing: snapshot.standing(institution)?,
             keyring: snapshot.keyring(institution)?,
             generation: snapshot.generation(),
         };
         let view = self.store.change(institution, change.id).await?;
-        let decided = match registry.judged(&view, change, None, now) {
+        let decided = match registry.judged(&view, change, None, now).await {
             Ok(decided) => decided,
             // It has expired, or its base has moved: the sweep ends it.
             Err(ChangeError::Refused(_)) => return Ok(false),

@@ -8,10 +8,14 @@
     reason = "tests"
 )]
 
+mod destruction;
 mod recovery;
+mod roots;
 mod rotation;
 mod unapproved;
 mod world;
+
+use std::sync::Arc;
 
 use semops_objects::change::{Decision, DocumentKind, KeyOperation};
 
@@ -176,19 +180,6 @@ async fn an_operator_adds_no_authority() {
 }
 
 #[tokio::test]
-async fn no_key_is_said_to_be_destroyed_that_is_not() {
-    let world = World::new().await;
-    let deactivated = world.key(KeyOperation::Deactivate, &[0, 1]);
-    world.bring(&deactivated).await.unwrap();
-    world.authority.refresh().await.unwrap();
-    let at = 4_000_000_000;
-    let destroyed = world.key(KeyOperation::ScheduleDestruction { at }, &[0, 1]);
-    let proposed = world.propose(&destroyed).await;
-    assert_eq!(reason(proposed), Reason::ChangeMalformed);
-    assert!(world.bring(&destroyed).await.is_err());
-}
-
-#[tokio::test]
 async fn what_is_proposed_is_what_it_names_and_says_something() {
     let world = World::new().await;
     let mut other = world.policy(2, &[0]);
@@ -244,4 +235,24 @@ async fn the_history_is_verified_again_by_whoever_starts() {
             (K::Custodians, 2)
         ]
     );
+}
+
+#[tokio::test]
+async fn many_who_wait_for_a_change_are_answered_by_two_reads() {
+    let world = World::new().await;
+    let file = world.policy(2, &[0]);
+    world.propose(&file).await.unwrap();
+    world.decide(&file, 1, Decision::Approve).await.unwrap();
+    let before = world.authority.reads.begun();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let authority = Arc::clone(&world.authority);
+        waiting.spawn(async move { authority.refresh().await.unwrap().generation() });
+    }
+    let generation = world.authority.store.generation().await.unwrap();
+    for seen in waiting.join_all().await {
+        assert_eq!(seen, generation);
+    }
+    assert!(world.authority.reads.begun() <= before + 2);
+    assert_eq!(world.version().await, Some(2));
 }

@@ -28,6 +28,7 @@ use crate::{
         actor::Actor,
         key::{KeyId, KeyRecord, Purpose},
         retention::Retention,
+        scheme_roots::SchemeRoots,
     },
     hsm::LocalToken,
     ids::RequestId,
@@ -83,7 +84,7 @@ impl InstitutionKeysOf {
         let rules = Rules {
             scheme: SCHEME,
             ceremonies: &authority.setup.ceremonies,
-            grounds: authority.setup.grounds(),
+            grounds: authority.setup.grounds(&authority.setup.roots),
         };
         let file = self.board.ceremony.to_json();
         let origin = Origin {
@@ -131,14 +132,6 @@ fn first_crl(ca: &Certified) -> Vec<u8> {
     assemble(tbs.bytes(), &ca.key.sign(tbs.bytes()).unwrap())
 }
 
-fn root() -> Root {
-    let root = Certified::root();
-    Root {
-        crl: first_crl(&root),
-        certificate: root.certificate,
-    }
-}
-
 pub(in crate::authority) async fn authority(
     file: &Path,
     hands: &'static AtomicI64,
@@ -165,6 +158,7 @@ pub(in crate::authority) async fn authority(
         .await
         .unwrap();
     let ceremonies = keys.iter();
+    let (device, signing) = (Certified::root(), Certified::root());
     let setup = Setup {
         scheme: SCHEME.into(),
         oids: specimen::oids(),
@@ -173,8 +167,7 @@ pub(in crate::authority) async fn authority(
         crl_validity_hours: 168,
         crl_refresh_hours: 24,
         retention: Retention::default(),
-        device_root: root(),
-        signing_root: root(),
+        roots: SchemeRoots::configured(specimen::roots(&device, &signing)),
         institutions,
         ceremonies: ceremonies
             .map(|(id, keys)| (id.clone(), keys.board.pinned()))

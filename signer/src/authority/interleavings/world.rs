@@ -219,7 +219,9 @@ impl World {
     /// Makes the issuer's CRLs that are due, and gives the newest of the phone's CA with whether it lists the phone.
     pub(super) async fn publish(&self) -> (CertificateRevocationList, bool) {
         let issuer: InstitutionId = "mobilis".parse().unwrap();
-        self.authority.publish_crls(&issuer).await.unwrap();
+        for ca in self.authority.listing_cas(&issuer).unwrap() {
+            self.authority.publish_crl(&issuer, ca).await.unwrap();
+        }
         let ca = Ca::Issuing(&issuer, Purpose::DeviceCa);
         let der = self.authority.crl(ca).await.unwrap().der;
         let crl = CertificateRevocationList::from_der(&der).unwrap();

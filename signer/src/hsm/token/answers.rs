@@ -67,14 +67,14 @@ impl TokenPool {
     /// Logs within the request what befell its job.
     fn tell(&self, sent: Option<&UnderWay>, failures: &[Failure], mended: bool) {
         let _request = sent.map(|sent| sent.span().enter());
-        let institution = &self.institution;
+        let (institution, token) = (&self.institution, &self.label);
         for Failure { fault, class } in failures {
             self.counters.failures.fetch_add(1, Ordering::Relaxed);
             let (call, code, advice) = (fault.call(), fault.code(), fault.advice());
-            tracing::warn!(%institution, call, code, ?class, advice, "HSM call failed");
+            tracing::warn!(%institution, token, call, code, ?class, advice, "HSM call failed");
         }
         if mended {
-            tracing::info!(%institution, "HSM serves again");
+            tracing::info!(%institution, token, "HSM serves again");
         }
     }
 

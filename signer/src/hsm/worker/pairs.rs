@@ -5,6 +5,7 @@
 //! asked for the same request finds what there is. Nothing else looks for such a CKA_ID, for a key is used by its
 //! thumbprint.
 
+use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use semops_pki::algorithm::PublicKey;
@@ -20,6 +21,9 @@ use crate::hsm::failure::{Class, Failure};
 /// make a pair for one request at once.
 const UNNAMED: &[u8] = b"made-for";
 const APART: usize = 8;
+
+/// How often what was made for a request is looked for when it is named, while other processes do the same.
+const LOOKS: usize = 3;
 
 /// One half of a pair that has no name yet.
 struct Half {
@@ -55,8 +59,21 @@ pub(super) fn generate(
 /// Gives the pair that was made for `request` its CKA_ID, and destroys what else was made for it. A pair that has its name,
 /// or was never made here, is left as it is.
 pub(super) fn name(session: &Session, request: Uuid, key: &Key) -> Result<(), Failure> {
-    let mut privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, &key.label)?;
+    for _ in 0..LOOKS {
+        if named(session, request, key)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Answers whether each half that was found was there until its turn came. One that was not, another process has destroyed,
+/// or is still making.
+fn named(session: &Session, request: Uuid, key: &Key) -> Result<bool, Failure> {
+    // The public halves first: another process that names the pair at the same time names the private half before, so that
+    // the recorded one is never among the private halves here without the public half that leads to it.
     let mut publics = unnamed(session, ObjectClass::PUBLIC_KEY, request, &key.label)?;
+    let mut privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, &key.label)?;
     let mut recorded = None;
     for (at, public) in publics.iter().enumerate() {
         if read_point(session, public.handle)?.as_ref() == Some(&key.public) {
@@ -71,10 +88,14 @@ pub(super) fn name(session: &Session, request: Uuid, key: &Key) -> Result<(), Fa
         }
         set_id(session, public.handle, key.id)?;
     }
+    let mut all = true;
     for half in privates.into_iter().chain(publics) {
-        session.raw().destroy_object(half.handle)?;
+        match session.raw().destroy_object(half.handle) {
+            Err(Error::Pkcs11(RvError::ObjectHandleInvalid, _)) => all = false,
+            destroyed => destroyed?,
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Destroys both halves of `key`, those that are there.

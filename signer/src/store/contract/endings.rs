@@ -104,7 +104,13 @@ pub(crate) async fn an_end_is_final(world: World) {
 }
 
 pub(crate) async fn what_was_never_begun_cannot_end(world: World) {
-    let ended = world.try_end(1_000_000, signed("nothing"), T0).await;
+    let device = world.accepted_phone().await;
+    let begun = world.record(world.order(device, T0), T0).await.id;
+    let never = IntentId {
+        row: 1_000_000,
+        ..begun
+    };
+    let ended = world.try_end(never, signed("nothing"), T0).await;
     assert!(matches!(ended, Err(StoreError::Violated(_))), "{ended:?}");
 }
 

@@ -22,7 +22,7 @@ fn now() -> Timestamp {
     Clock::system().now()
 }
 
-fn completion(intent: i64, ending: Ending) -> Completion {
+fn completion(intent: IntentId, ending: Ending) -> Completion {
     Completion {
         intent,
         origin: origin(),
@@ -105,10 +105,19 @@ pub(crate) async fn one_bad_element_fails_alone(world: World) {
                 .await
         })
     };
+    let never = IntentId {
+        row: -1,
+        ..intents[0]
+    };
     // The first goes alone and waits for the lock; the others become one group behind it.
     let mut ends = vec![end(intents[0])];
     tokio::time::sleep(Duration::from_millis(50)).await;
-    ends.extend([end(intents[1]), end(-1), end(intents[2]), end(intents[3])]);
+    ends.extend([
+        end(intents[1]),
+        end(never),
+        end(intents[2]),
+        end(intents[3]),
+    ]);
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(hold);
     let mut answers = Vec::new();
@@ -187,6 +196,10 @@ async fn flood(
 ) -> (usize, Vec<tokio::task::JoinHandle<Result<(), StoreError>>>) {
     let (mut refused, mut waiting) = (0, Vec::new());
     for _ in 0..1500 {
+        // What the writer takes in hand makes room in the queue: it is to wait for the store with the first.
+        while waiting.len() == 1 && group.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
         let (group, event) = (group.clone(), event(world));
         let mut asked = Box::pin(async move { group.audit(event).await });
         match poll_fn(|context| Poll::Ready(asked.as_mut().poll(context))).await {

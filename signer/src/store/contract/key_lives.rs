@@ -101,13 +101,19 @@ pub(crate) async fn a_retired_ca_lists_and_issues_nothing(world: World) {
         active_from: None,
         active_until: Some(T0),
     };
-    for (sequence, state, lists) in [
-        (1, KeyState::Active, true),
-        (2, KeyState::Deactivated, true),
-        (3, KeyState::Suspended, false),
-        (4, KeyState::Active, true),
+    // Suspended it lists nothing, until the moment at which it is retired all the same.
+    for (sequence, state, active_until, lists) in [
+        (1, KeyState::Active, Some(T0), true),
+        (2, KeyState::Deactivated, Some(T0), true),
+        (3, KeyState::Suspended, Some(T0.plus_seconds(1)), false),
+        (4, KeyState::Suspended, Some(T0), true),
+        (5, KeyState::Active, Some(T0), true),
     ] {
-        let life = KeyProjection { state, ..retired };
+        let life = KeyProjection {
+            state,
+            active_until,
+            ..retired
+        };
         let change = NewChange {
             institution: world.mobilis.clone(),
             ..of_keys(&world, sequence, vec![life]).await

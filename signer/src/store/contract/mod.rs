@@ -30,15 +30,18 @@ use crate::{
         device::{DeviceId, Reference},
         document::{Document, DocumentKind},
         key::{KeyId, Purpose},
-        operation::{CrlRecord, DeviceRecord, MoneyLimits, Operation, OrderRecord, Subject, Term},
+        operation::{
+            CrlRecord, DeviceRecord, IntentId, MoneyLimits, Operation, OrderRecord, Subject, Term,
+        },
         outcome::{Ending, Outcome},
     },
     ids::RequestId,
-    store::{Accepted, Begun, Completion, Intent, KeyRegistration, Store, StoreError},
+    store::{Accepted, Begun, Completion, Intent, KeyRegistration, Refusal, Store, StoreError},
 };
 
 pub(super) mod changes;
 pub(super) mod crls;
+pub(super) mod destructions;
 pub(super) mod devices;
 pub(super) mod documents;
 pub(super) mod endings;
@@ -46,6 +49,7 @@ pub(super) mod enrollments;
 pub(super) mod erasure;
 pub(super) mod evidence;
 pub(super) mod executions;
+pub(super) mod failovers;
 pub(super) mod groups;
 pub(super) mod history_model;
 pub(super) mod key_lives;
@@ -54,9 +58,12 @@ pub(super) mod lists;
 pub(super) mod money;
 pub(super) mod new_keys;
 pub(super) mod orders;
+pub(super) mod reissues;
 pub(super) mod reopening;
 pub(super) mod restore;
 pub(super) mod retention;
+pub(super) mod signed;
+pub(super) mod wear;
 
 mod world;
 
@@ -111,14 +118,26 @@ macro_rules! contract {
             executions::a_place_in_the_history_is_taken_once,
             keys::keys_never_change, keys::a_key_waits_for_a_change, keys::keys_are_listed_by_institution, keys::stored_signatures_are_counted,
             keys::a_signature_that_is_not_stored_is_not_counted,
+            wear::what_is_pending_counts_as_what_is_signed, wear::a_group_counts_itself,
+            wear::a_worn_out_ca_issues_nothing_and_lists,
+            reissues::a_certificate_takes_the_place_of_another, reissues::what_is_under_way_is_resumed_and_what_failed_may_come_again,
+            reissues::a_revoked_device_gets_no_other_certificate, reissues::of_many_at_once_one_takes_the_place,
+            signed::what_a_key_signed_is_listed_once, signed::what_may_still_come_comes_last,
+            signed::a_certificate_is_in_force_until_it_is_revoked,
             new_keys::a_key_is_asked_for_before_it_is_made, new_keys::the_key_that_is_recorded_first_is_that_of_the_request,
             new_keys::so_many_keys_of_a_purpose_may_wait, new_keys::one_thing_is_signed_of_a_new_key,
             new_keys::what_is_signed_of_a_new_key_keeps_to_its_purpose,
+            new_keys::a_key_of_one_purpose_is_certified_for_no_other, new_keys::keys_that_nothing_uses_yet_sign_nothing,
             new_keys::keys_that_are_asked_for_at_once_are_no_more_than_may_wait,
+            destructions::a_destruction_is_begun_once_and_ended_once, destructions::a_destruction_is_the_leaders_and_of_this_generation,
+            destructions::nothing_is_recorded_that_was_decided_before, destructions::a_new_key_that_nobody_names_may_go,
+            destructions::a_ca_is_asked_what_is_still_valid,
             lists::issued_devices_are_listed, lists::accepted_devices_are_listed, lists::filters_hold_together,
             lists::a_page_ends_after_so_many_rows,
             evidence::every_begin_has_one_end, evidence::changes_are_told_once,
             evidence::an_event_that_cannot_be_written_undoes_everything, evidence::events_keep_their_order,
+            failovers::another_key_takes_the_row, failovers::what_is_over_is_not_taken,
+            failovers::money_stays_reserved, failovers::only_the_named_key_gives_its_row, failovers::a_late_signature_is_not_stored,
             groups::sixteen_at_once_record_one, groups::of_two_ends_one_stands,
             groups::one_bad_element_fails_alone, groups::a_caller_that_goes_cancels_nothing,
             groups::what_waits_is_written_before_the_end, groups::begins_are_refused_when_too_many_wait, groups::a_full_share_stops_no_other_institution,

@@ -34,7 +34,7 @@ impl World {
         made.await.unwrap()
     }
 
-    async fn new_key(&self, request: u128, purpose: Purpose) -> MadeKey {
+    pub(super) async fn new_key(&self, request: u128, purpose: Purpose) -> MadeKey {
         assert!(matches!(
             self.ask(request, purpose, T0).await,
             Asked::Asked(_)
@@ -48,16 +48,18 @@ impl World {
 
     /// What is to be signed of a new key.
     fn of_new_key(&self, new: &MadeKey, at: Timestamp) -> Operation {
-        let (key, subject) = if new.purpose == Purpose::Authorization {
-            let serial = self.octets()[..16].to_vec();
-            let record = CertificateRecord {
-                key: new.id(),
-                serial,
-            };
-            let ca = key(&self.alfa, Purpose::SigningCa);
-            (ca, Subject::AuthorizationCertificate(record))
-        } else {
-            (new.id(), Subject::CertificationRequest(new.id()))
+        let serial = self.octets()[..16].to_vec();
+        let record = CertificateRecord {
+            key: new.id(),
+            serial,
+        };
+        let (key, subject) = match new.purpose.certified_by() {
+            None => (new.id(), Subject::CertificationRequest(new.id())),
+            Some(by) if new.purpose == Purpose::Authorization => (
+                key(&self.alfa, by),
+                Subject::AuthorizationCertificate(record),
+            ),
+            Some(by) => (key(&self.alfa, by), Subject::KeyCertificate(record)),
         };
         Operation {
             institution: self.alfa.clone(),
@@ -69,6 +71,7 @@ impl World {
             expires_at: at.plus_seconds(60),
             sign_by: at.plus_seconds(60),
             subject,
+            instead_of: None,
         }
     }
 
@@ -205,11 +208,12 @@ pub(crate) async fn so_many_keys_of_a_purpose_may_wait(world: World) {
 }
 
 pub(crate) async fn one_thing_is_signed_of_a_new_key(world: World) {
-    for (request, purpose) in [(1, Purpose::Authorization), (2, Purpose::DeviceCa)] {
+    let mut signatures = std::collections::BTreeMap::<KeyId, u64>::new();
+    for (request, purpose) in (1..).zip(Purpose::ALL) {
         let new = world.new_key(request, purpose).await;
         let operation = world.of_new_key(&new, T0);
         let intent = world.record(operation.clone(), T0).await;
-        assert_eq!(intent.key, operation.key);
+        assert_eq!(intent.id.key, operation.key);
         // Whoever comes beside resumes the recorded bytes, whatever it would have signed.
         let begun = world.begin(world.of_new_key(&new, T0), T0).await;
         let Begun::Resumed(resumed) = begun else {
@@ -236,7 +240,86 @@ pub(crate) async fn one_thing_is_signed_of_a_new_key(world: World) {
         assert_eq!(key.signed.as_deref(), Some(text.as_bytes()));
         let keys = world.store.keys(&world.alfa).await.unwrap().keys;
         let by = keys.iter().find(|key| key.id == operation.key).unwrap();
-        assert_eq!(by.signatures, 1);
+        let signed = signatures.entry(operation.key).or_default();
+        *signed += 1;
+        assert_eq!(by.signatures, *signed);
+    }
+}
+
+/// A usage is not swapped for another at the last moment: by the wrong CA, as the wrong kind, or by the key itself.
+pub(crate) async fn a_key_of_one_purpose_is_certified_for_no_other(world: World) {
+    let mut new = Vec::new();
+    for (request, purpose) in (1..).zip(Purpose::ALL) {
+        new.push(world.new_key(request, purpose).await);
+    }
+    let cas = [Purpose::DeviceCa, Purpose::SigningCa].map(|purpose| key(&world.alfa, purpose));
+    for made in &new {
+        let right = world.of_new_key(made, T0);
+        let record = || CertificateRecord {
+            key: made.id(),
+            serial: world.octets()[..16].to_vec(),
+        };
+        for subject in [
+            Subject::AuthorizationCertificate(record()),
+            Subject::KeyCertificate(record()),
+            Subject::CertificationRequest(made.id()),
+        ] {
+            for key in cas.into_iter().chain([made.id(), new[3].id()]) {
+                if subject.kind() == right.subject.kind() && key == right.key {
+                    continue;
+                }
+                // Whose key signs a request is not looked at: it is recorded as that of the new key itself.
+                if matches!(subject, Subject::CertificationRequest(_)) && key != made.id() {
+                    continue;
+                }
+                let operation = Operation {
+                    key,
+                    subject: subject.clone(),
+                    ..right.clone()
+                };
+                let begun = world.begin(operation, T0).await;
+                assert!(
+                    matches!(begun, Begun::Refused(Refusal::KeyNotActive)),
+                    "{:?} of {:?}: {begun:?}",
+                    subject.kind(),
+                    made.purpose
+                );
+            }
+        }
+        world.record(right, T0).await;
+    }
+}
+
+/// Keys for OCSP, audit and statements live as the others, and sign nothing.
+pub(crate) async fn keys_that_nothing_uses_yet_sign_nothing(world: World) {
+    let device = world.accepted_phone().await;
+    let mut keys = Vec::new();
+    let purposes = [Purpose::Ocsp, Purpose::Audit, Purpose::Statement];
+    for (place, purpose) in (1..).zip(purposes) {
+        let made = world.new_key(place, purpose).await;
+        world.take_up(&made, u64::try_from(place).unwrap()).await;
+        keys.push(made.id());
+    }
+    let at = T0.plus_seconds(1_000);
+    let generation = world.generation().await;
+    for key in keys {
+        for operation in [
+            world.order(device, at),
+            world.enrollment(at),
+            world.crl(1, 0, at),
+        ] {
+            let operation = Operation {
+                institution: world.alfa.clone(),
+                generation,
+                key,
+                ..operation
+            };
+            let begun = world.begin(operation, at).await;
+            assert!(
+                matches!(begun, Begun::Refused(Refusal::KeyNotActive)),
+                "{begun:?}"
+            );
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) async fn what_is_new_is_recorded(world: World) {
     let order = order_of(&mut operation).clone();
     let intent = world.record(operation.clone(), T0).await;
     assert_eq!(
-        (&intent.institution, intent.kind, intent.key),
+        (&intent.institution, intent.kind, intent.id.key),
         (&world.alfa, Kind::Authorization, operation.key)
     );
     assert_eq!(intent.to_be_signed, operation.to_be_signed);

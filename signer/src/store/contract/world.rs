@@ -74,6 +74,7 @@ impl World {
             to_be_signed: format!("authorization of {jti}").into_bytes(),
             expires_at: at.plus_seconds(60),
             sign_by: at.plus_seconds(30),
+            instead_of: None,
             subject: Subject::Authorization(OrderRecord {
                 device,
                 jti,
@@ -84,6 +85,7 @@ impl World {
                     amount_per_day: 5000,
                     orders_per_day: 5,
                 },
+                key_lifetime: None,
             }),
         }
     }
@@ -117,6 +119,7 @@ impl World {
             to_be_signed: seed.to_vec(),
             expires_at: at.plus_seconds(60),
             sign_by: at.plus_seconds(60),
+            instead_of: None,
             subject: Subject::DeviceCertificate(DeviceRecord {
                 device: DeviceId::from_random(bits),
                 request: self.octets(),
@@ -126,6 +129,7 @@ impl World {
                 serial: self.octets()[..16].to_vec(),
                 not_after: at.plus_seconds(365 * 86_400),
                 policy: [2; 32],
+                key_lifetime: None,
             }),
         }
     }
@@ -141,6 +145,7 @@ impl World {
             to_be_signed: format!("crl {number}").into_bytes(),
             expires_at: at.plus_seconds(60),
             sign_by: at.plus_seconds(60),
+            instead_of: None,
             subject: Subject::Crl(CrlRecord {
                 term: Term(0),
                 number,
@@ -164,7 +169,7 @@ impl World {
 
     pub(in crate::store) async fn end(
         &self,
-        intent: i64,
+        intent: IntentId,
         ending: Ending,
         now: Timestamp,
     ) -> Outcome {
@@ -173,7 +178,7 @@ impl World {
 
     pub(in crate::store) async fn try_end(
         &self,
-        intent: i64,
+        intent: IntentId,
         ending: Ending,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {

@@ -10,12 +10,12 @@ use crate::{
         audit::{Event, Resulted},
         device::DeviceId,
         key::KeyId,
-        operation::{CertificateRecord, Operation, Subject},
+        operation::{CertificateRecord, IntentId, Operation, Subject},
         outcome::Ending,
     },
     store::{
-        Begun, Completion, Refusal, StoreError,
-        decision::{Rules, Step, begun},
+        Begun, Completion, Intent, Refusal, StoreError,
+        decision::{Rules, Step, Uses, begun, replaced},
         postgres::{
             audit, complete,
             error::Failure,
@@ -39,7 +39,8 @@ pub(super) async fn begin(
     let mut answers = HashMap::with_capacity(operations.len());
     for wave in waves(operations) {
         let facts = facts::of(session, &wave, now).await?;
-        let decided = decide(wave, facts, rules, now);
+        let uses = facts::uses(session, &wave).await?;
+        let decided = decide(wave, facts, uses, rules, now);
         answers.extend(write(session, decided, now).await?);
     }
     let answer = |at| answers.remove(&at).ok_or_else(unanswered);
@@ -91,8 +92,10 @@ fn marks(operation: &Operation) -> Vec<Mark<'_>> {
             Mark::Subscriber(institution, device.subscriber.as_str()),
             Mark::PublicKey(device.public_key),
         ],
+        Subject::Reissue(device) => vec![Mark::Device(device.device)],
         Subject::Crl(_) => vec![Mark::Issuer(operation.key)],
         Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::KeyCertificate(CertificateRecord { key, .. })
         | Subject::CertificationRequest(key) => vec![Mark::New(*key)],
     }
 }
@@ -103,12 +106,14 @@ struct Decided<'a> {
     answered: Vec<(usize, Begun)>,
     conflicts: Vec<(usize, Event)>,
     denied: Vec<(usize, Completion)>,
+    replaced: Vec<(usize, &'a Operation, Intent)>,
     admitted: Vec<Placed<'a>>,
 }
 
 fn decide<'a>(
     wave: Vec<Placed<'a>>,
     facts: HashMap<usize, Facts>,
+    mut uses: Uses,
     rules: Rules,
     now: Timestamp,
 ) -> Decided<'a> {
@@ -125,16 +130,26 @@ fn decide<'a>(
                     decided.denied.push((place, denial));
                 }
             },
+            Step::Replace(intent) => {
+                let refused = facts.refusal.or_else(|| uses.one_more(operation).err());
+                match refused {
+                    None => decided.replaced.push((place, operation, intent)),
+                    Some(refusal) => decided.answered.push((place, Begun::Refused(refusal))),
+                }
+            }
             Step::Admit => match facts.refusal.map(Begun::Refused).or(facts.stop) {
                 Some(stop) => decided.answered.push((place, stop)),
-                None => decided.admitted.push((place, operation)),
+                None => match uses.one_more(operation) {
+                    Ok(()) => decided.admitted.push((place, operation)),
+                    Err(refusal) => decided.answered.push((place, Begun::Refused(refusal))),
+                },
             },
         }
     }
     decided
 }
 
-fn denial(operation: &Operation, intent: i64, refusal: Refusal) -> Completion {
+fn denial(operation: &Operation, intent: IntentId, refusal: Refusal) -> Completion {
     Completion {
         intent,
         origin: operation.origin.clone(),
@@ -158,6 +173,14 @@ async fn write(
     for (place, event) in decided.conflicts {
         answers.push((place, Begun::Conflict));
         events.push(event);
+    }
+    for (place, operation, former) in decided.replaced {
+        let intent = record::replace(session, operation, former.id, now).await?;
+        if intent.is_some() {
+            events.extend(replaced(operation, &former));
+        }
+        let begun = intent.map_or(Begun::Refused(Refusal::Stale), Begun::Recorded);
+        answers.push((place, begun));
     }
     let intents = record::record(session, &decided.admitted, now).await?;
     for ((place, operation), intent) in decided.admitted.into_iter().zip(intents) {

@@ -12,7 +12,7 @@ use crate::{
         actor::Origin,
         audit::Event,
         key::KeyId,
-        operation::Kind,
+        operation::{IntentId, Kind},
         outcome::{Outcome, State},
     },
     store::{
@@ -22,6 +22,7 @@ use crate::{
             audit,
             columns::{Count, Octets, Text},
             error::Failure,
+            reissue,
             rows::{self, operation_columns},
             session::{Parameter, Session},
         },
@@ -78,7 +79,7 @@ pub(super) async fn complete(
     completions: &[Completion],
     now: Timestamp,
 ) -> Result<Vec<Outcome>, Failure> {
-    let ids: Vec<i64> = completions.iter().map(|end| end.intent).collect();
+    let ids: Vec<i64> = completions.iter().map(|end| end.intent.row).collect();
     let mut pending: HashMap<i64, Pending> = HashMap::new();
     for row in session.query(PENDING, &[&ids]).await? {
         let intent = read_pending(&row)?;
@@ -86,9 +87,13 @@ pub(super) async fn complete(
     }
     let mut ends = Vec::with_capacity(pending.len());
     for completion in completions {
-        // Of several for one intent the first counts.
-        if let Some(intent) = pending.remove(&completion.intent) {
-            let end = intent.end(completion.ending.clone(), now);
+        // Of several for one intent the first counts; of one whose row went over to another key none.
+        let IntentId { row, key } = completion.intent;
+        if pending.get(&row).is_some_and(|intent| intent.key == key)
+            && let Some(intent) = pending.remove(&row)
+        {
+            let ending = reissue::ending(session, &intent, completion).await?;
+            let end = intent.end(ending, now);
             ends.push((intent, end, &completion.origin));
         }
     }
@@ -175,29 +180,36 @@ async fn settle(session: &Session, ends: &Ends<'_>, now: Timestamp) -> Result<()
         let text = format!("{changed} of {} intents ended", ends.len());
         return Err(StoreError::Violated(text).into());
     }
-    take_effect(session, ends).await?;
     let events: Vec<Event> = ends
         .iter()
         .map(|(intent, end, origin)| intent.ended(end, origin))
         .collect();
     audit::append(session, &events, now).await?;
+    take_effect(session, ends, now).await?;
     count(session, ends).await
 }
 
 /// What ends bring about beside their rows: a certificate becomes known, or what was reserved is given back.
-async fn take_effect(session: &Session, ends: &Ends<'_>) -> Result<(), Failure> {
+async fn take_effect(session: &Session, ends: &Ends<'_>, now: Timestamp) -> Result<(), Failure> {
     let (mut money, mut places) = (Vec::new(), Vec::new());
-    let (mut certified, mut certificates) = (Vec::new(), Vec::new());
-    for (intent, end, _) in ends {
+    let (mut certified, mut certificates, mut origins) = (Vec::new(), Vec::new(), Vec::new());
+    for (intent, end, origin) in ends {
         match (intent.kind, &end.artifact) {
             (Kind::Authorization, None) => money.push(intent.id),
             (Kind::DeviceCertificate, None) => places.push(intent.id),
             (Kind::DeviceCertificate, Some(der)) => {
                 certified.push(intent.id);
                 certificates.push(sha256(der).to_vec());
+                origins.push(*origin);
             }
             (Kind::Authorization, Some(_))
-            | (Kind::Crl | Kind::AuthorizationCertificate | Kind::CertificationRequest, _) => {}
+            | (
+                Kind::Crl
+                | Kind::AuthorizationCertificate
+                | Kind::KeyCertificate
+                | Kind::CertificationRequest,
+                _,
+            ) => {}
         }
     }
     if !money.is_empty() {
@@ -205,11 +217,32 @@ async fn take_effect(session: &Session, ends: &Ends<'_>) -> Result<(), Failure> 
     }
     if !places.is_empty() {
         session.execute(GIVE_BACK_DEVICES, &[&places]).await?;
+        session.execute(reissue::GIVE_UP, &[&places]).await?;
     }
     if !certified.is_empty() {
-        session
-            .execute(CERTIFY, &[&certified, &certificates])
-            .await?;
+        certify(session, &certified, &certificates, origins, now).await?;
+    }
+    Ok(())
+}
+
+/// The certificates become known with their devices.
+async fn certify<'a>(
+    session: &Session,
+    certified: &'a [i64],
+    certificates: &'a [Vec<u8>],
+    origins: Vec<&'a Origin>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let new = session
+        .execute(CERTIFY, &[&certified, &certificates])
+        .await?;
+    // With the others no device was recorded: it has a certificate already.
+    if usize::try_from(new) != Ok(certified.len()) {
+        let ids = certified.iter().zip(certificates).zip(origins);
+        let signed: Vec<_> = ids
+            .map(|((id, sha256), origin)| (*id, sha256.as_slice(), origin))
+            .collect();
+        reissue::replace(session, &signed, now).await?;
     }
     Ok(())
 }

@@ -16,11 +16,12 @@ use crate::{
     },
     store::{
         Begun, Earlier, Limit, Refusal, columns,
-        decision::{Day, Standing, may_sign},
+        decision::{Day, Standing, Uses, limited, may_be_signed_of, may_sign},
         postgres::{
             begin::Placed,
-            columns::Count,
+            columns::{Count, Octets},
             error::Failure,
+            reissue,
             rows::{self, operation_columns, order_columns},
             session::{Parameter, Session},
         },
@@ -49,6 +50,8 @@ macro_rules! key_of {
         )
     };
 }
+
+pub(super) use key_of;
 
 pub(super) const ORDERS: &str = concat!(
     "SELECT ",
@@ -101,7 +104,7 @@ pub(super) const CRLS: &str = concat!(
     // Retired, a CA issues nothing more and goes on listing what it has revoked.
     key_of!(
         "w.key_id",
-        "k.state IN ('active', 'deactivated') AND coalesce(k.active_from <= $4, true)"
+        "(k.state IN ('active', 'deactivated') OR k.state = 'suspended' AND k.active_until <= $4) AND coalesce(k.active_from <= $4, true)"
     ),
     " ORDER BY w.n"
 );
@@ -109,7 +112,7 @@ pub(super) const CRLS: &str = concat!(
 pub(super) const NEW_KEYS: &str = concat!(
     "SELECT ",
     operation_columns!(),
-    ", CASE WHEN w.key_id = w.new_key THEN m.purpose WHEN m.id IS NOT NULL THEN k.purpose END \
+    ", CASE WHEN w.key_id = w.new_key THEN m.purpose WHEN m.id IS NOT NULL THEN k.purpose END, m.purpose \
      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS w (institution, key_id, new_key, n) \
      LEFT JOIN new_key i ON i.key_id = w.new_key \
      LEFT JOIN operation o ON o.id = i.operation AND o.state IN ('PENDING', 'AUTHORIZED') \
@@ -122,6 +125,24 @@ pub(super) const NEW_KEYS: &str = concat!(
     " ORDER BY w.n"
 );
 
+pub(super) const USES: &str = "SELECT u.key_id, u.signatures + (SELECT count(*) FROM operation o \
+    WHERE o.state = 'PENDING' AND o.key_id = u.key_id) FROM key_use u WHERE u.key_id = ANY($1::bytea[])";
+
+/// How often the keys have signed whose lifetime is limited, under the locks of their rows.
+pub(super) async fn uses(session: &Session, wave: &[Placed<'_>]) -> Result<Uses, Failure> {
+    let keys = limited(wave.iter().map(|(_, operation)| *operation));
+    if keys.is_empty() {
+        return Ok(Uses::default());
+    }
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes().as_slice()).collect();
+    let mut uses = Vec::new();
+    for row in session.query(USES, &[&keys]).await? {
+        let (Octets(key), Count(count)) = (row.try_get(0)?, row.try_get(1)?);
+        uses.push((KeyId::new(key), count));
+    }
+    Ok(Uses::new(uses))
+}
+
 /// What stands about each, by its place.
 pub(super) async fn of(
     session: &Session,
@@ -129,13 +150,15 @@ pub(super) async fn of(
     now: Timestamp,
 ) -> Result<HashMap<usize, Facts>, Failure> {
     let (mut orders, mut enrollments, mut crls) = (Vec::new(), Vec::new(), Vec::new());
-    let mut new_keys = Vec::new();
+    let (mut new_keys, mut reissues) = (Vec::new(), Vec::new());
     for placed in wave {
         match &placed.1.subject {
             Subject::Authorization(order) => orders.push((*placed, order)),
             Subject::DeviceCertificate(device) => enrollments.push((*placed, device)),
+            Subject::Reissue(device) => reissues.push((*placed, device)),
             Subject::Crl(crl) => crls.push((*placed, crl)),
             Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::KeyCertificate(CertificateRecord { key, .. })
             | Subject::CertificationRequest(key) => new_keys.push((*placed, key)),
         }
     }
@@ -149,6 +172,9 @@ pub(super) async fn of(
     if !crls.is_empty() {
         facts.extend(of_crls(session, &crls, now).await?);
     }
+    if !reissues.is_empty() {
+        facts.extend(reissue::of(session, &reissues, now).await?);
+    }
     if !new_keys.is_empty() {
         facts.extend(of_new_keys(session, &new_keys, now).await?);
     }
@@ -156,14 +182,14 @@ pub(super) async fn of(
 }
 
 /// An operation with what its subject records.
-type Subjects<'a, R> = [(Placed<'a>, &'a R)];
+pub(super) type Subjects<'a, R> = [(Placed<'a>, &'a R)];
 
-fn institutions<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a str> {
+pub(super) fn institutions<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a str> {
     let of = |((_, operation), _): &(Placed<'a>, _)| operation.institution.as_str();
     subjects.iter().map(of).collect()
 }
 
-fn keys<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a [u8]> {
+pub(super) fn keys<'a, R>(subjects: &Subjects<'a, R>) -> Vec<&'a [u8]> {
     let of = |((_, operation), _): &(Placed<'a>, _)| operation.key.as_bytes().as_slice();
     subjects.iter().map(of).collect()
 }
@@ -226,7 +252,7 @@ fn order_facts(row: &Row, order: &OrderRecord) -> Result<Facts, Failure> {
     })
 }
 
-fn key_refusal(row: &Row, at: usize, kind: Kind) -> Result<Option<Refusal>, Failure> {
+pub(super) fn key_refusal(row: &Row, at: usize, kind: Kind) -> Result<Option<Refusal>, Failure> {
     let purpose: Option<&str> = row.try_get(at)?;
     Ok((!may_sign(kind, purpose)).then_some(Refusal::KeyNotActive))
 }
@@ -316,9 +342,12 @@ async fn of_new_keys(
     let parameters: [Parameter<'_>; 4] = [&institutions(new), &keys(new), &ids, &now.micros()];
     let rows = session.query(NEW_KEYS, &parameters).await?;
     let read = |((place, operation), _): &(Placed<'_>, &KeyId), row: &Row| {
+        let (kind, at) = (operation.subject.kind(), rows::OPERATION);
+        let (signs, new) = (row.try_get(at)?, row.try_get(at + 1)?);
+        let stands = may_be_signed_of(kind, signs, new);
         let facts = Facts {
             earlier: rows::operation(row, 0)?,
-            refusal: key_refusal(row, rows::OPERATION, operation.subject.kind())?,
+            refusal: key_refusal(row, at, kind)?.or((!stands).then_some(Refusal::KeyNotActive)),
             stop: None,
         };
         Ok((*place, facts))

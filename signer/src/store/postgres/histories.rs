@@ -13,7 +13,7 @@ use crate::{
         key::KeyId,
     },
     store::{
-        ChangeQuery, ChangeView, ChangesView, Histories,
+        ChangeQuery, ChangeView, ChangesView, DamagedRow, Histories, StoreError,
         postgres::{
             columns::{Count, Octets, Text},
             error::Failure,
@@ -56,7 +56,7 @@ pub(super) const HISTORIES: &str = standing!(
         " UNION ALL SELECT CASE WHEN version = newest THEN 3 ELSE 4 END, NULL, institution, NULL, version, bytes, kind, NULL, NULL, \
          loaded_at, NULL, NULL FROM (SELECT *, max(version) OVER (PARTITION BY institution, kind) AS newest FROM document) d \
          WHERE version = newest OR kind = 'custodians' \
-         UNION ALL SELECT 5, NULL, NULL, key_id, NULL, der, NULL, NULL, NULL, NULL, NULL, NULL FROM key_certificate"
+         UNION ALL SELECT 5, NULL, (SELECT institution FROM key WHERE id = key_id), key_id, NULL, der, NULL, NULL, NULL, NULL, NULL, NULL FROM key_certificate"
     ),
     "p.part, p.institution, p.word, p.sequence, p.at, p.person, p.id"
 );
@@ -87,37 +87,94 @@ pub(super) const ENCLOSED: &str = "SELECT kind, bytes FROM change_document WHERE
 struct Found {
     view: Histories,
     enclosed: Vec<(Enclosed, Vec<u8>)>,
+    /// Of each change its place, and whose it is.
+    places: HashMap<i64, (Option<usize>, Option<InstitutionId>)>,
 }
 
 impl Found {
+    /// Reads what can be read; what cannot is in `damaged`.
     fn read(rows: &[Row]) -> Result<Self, Failure> {
-        let (mut found, mut places) = (Self::default(), HashMap::new());
+        let mut found = Self::default();
         for row in rows {
             Count(found.view.generation) = row.try_get(0)?;
-            match row.try_get::<_, Option<i32>>(1)? {
-                Some(1) => {
-                    places.insert(row.try_get::<_, i64>(2)?, found.view.changes.len());
-                    found.view.changes.push(change_of(row)?);
+            let Some(part) = row.try_get::<_, Option<i32>>(1)? else {
+                continue;
+            };
+            match found.take(part, row) {
+                Err(Failure::Final(StoreError::Corrupt(why))) => {
+                    let institution = found.owner(part, row);
+                    let row = format!("a row of {}: {why}", table(part));
+                    found.view.damaged.push(DamagedRow { institution, row });
                 }
-                Some(2) => {
-                    let place = places.get(&row.try_get::<_, i64>(2)?);
-                    // Every decision is about a change of the same statement.
-                    if let Some(change) = place.and_then(|at| found.view.changes.get_mut(*at)) {
-                        change.decisions.push(decision_of(row)?);
-                    }
-                }
-                Some(3) => found.view.documents.push(document_of(row)?),
-                Some(4) => found.view.registers.push(document_of(row)?),
-                Some(5) => {
-                    let Octets(id) = row.try_get(4)?;
-                    let certificate = (KeyId::new(id), row.try_get(6)?);
-                    found.view.certificates.push(certificate);
-                }
-                Some(_) => found.enclosed.push((row.try_get(7)?, row.try_get(6)?)),
-                None => {}
+                taken => taken?,
             }
         }
         Ok(found)
+    }
+
+    /// The same, if all of it can be read.
+    fn whole(rows: &[Row]) -> Result<Self, Failure> {
+        let mut found = Self::read(rows)?;
+        match found.view.damaged.pop() {
+            Some(damaged) => Err(StoreError::Corrupt(damaged.row).into()),
+            None => Ok(found),
+        }
+    }
+
+    fn take(&mut self, part: i32, row: &Row) -> Result<(), Failure> {
+        let view = &mut self.view;
+        match part {
+            1 => {
+                let number: i64 = row.try_get(2)?;
+                self.places.insert(number, (None, owner(row)));
+                let change = change_of(row)?;
+                let place = Some(view.changes.len());
+                self.places
+                    .insert(number, (place, Some(change.institution.clone())));
+                view.changes.push(change);
+            }
+            2 => {
+                let decision = decision_of(row)?;
+                let place = self.places.get(&row.try_get::<_, i64>(2)?);
+                let place = place.and_then(|(place, _)| *place);
+                // Every decision is about a change of the same statement, which may be damaged.
+                if let Some(change) = place.and_then(|at| view.changes.get_mut(at)) {
+                    change.decisions.push(decision);
+                }
+            }
+            3 => view.documents.push(document_of(row)?),
+            4 => view.registers.push(document_of(row)?),
+            5 => {
+                let Octets(id) = row.try_get(4)?;
+                let certificate = (KeyId::new(id), row.try_get(6)?);
+                view.certificates.push(certificate);
+            }
+            _ => self.enclosed.push((row.try_get(7)?, row.try_get(6)?)),
+        }
+        Ok(())
+    }
+
+    /// Whose a row is, as far as that can be read.
+    fn owner(&self, part: i32, row: &Row) -> Option<InstitutionId> {
+        if part != 2 {
+            return owner(row);
+        }
+        let number: i64 = row.try_get(2).ok()?;
+        self.places.get(&number)?.1.clone()
+    }
+}
+
+fn owner(row: &Row) -> Option<InstitutionId> {
+    row.try_get(3).map(|Text(id)| id).ok()
+}
+
+fn table(part: i32) -> &'static str {
+    match part {
+        1 => "change",
+        2 => "approval",
+        3 | 4 => "document",
+        5 => "key_certificate",
+        _ => "change_document",
     }
 }
 
@@ -172,7 +229,7 @@ pub(super) async fn change(
 ) -> Result<ChangeView, Failure> {
     let id = id.as_bytes().as_slice();
     let asked: [Parameter<'_>; 2] = [&institution.as_str(), &id];
-    let found = Found::read(&session.query(CHANGE, &asked).await?)?;
+    let found = Found::whole(&session.query(CHANGE, &asked).await?)?;
     Ok(ChangeView {
         generation: found.view.generation,
         change: found.view.changes.into_iter().next(),
@@ -189,7 +246,7 @@ pub(super) async fn changes(
     let state = query.state.map(|state| state.name());
     let at_most = i64::try_from(query.at_most).unwrap_or(i64::MAX);
     let asked: [Parameter<'_>; 4] = [&institution.as_str(), &before, &state, &at_most];
-    let found = Found::read(&session.query(CHANGES, &asked).await?)?;
+    let found = Found::whole(&session.query(CHANGES, &asked).await?)?;
     Ok(ChangesView {
         generation: found.view.generation,
         changes: found.view.changes,

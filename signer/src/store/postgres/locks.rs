@@ -9,14 +9,17 @@
 //! | lock | who | guards |
 //! |---|---|---|
 //! | removal | pruning and erasure have it alone, one after the other | what has ended, and the first audit events |
-//! | the rules | every decision shares it; the execution of a change and a restore have it alone | the documents' generation, the keys' states, the hold |
-//! | the leader's row | CRLs share it; whoever takes over has it alone | the term of the scheduled work |
-//! | a key's row | CRLs, revocations, what is signed of a new key | CRLNumbers and the numbers of revocations, that of a new key one thing is signed |
+//! | the rules | every decision shares it; the execution of a change, a destruction and a restore have it alone | the documents' generation, the keys' states, the hold |
+//! | the leader's row | CRLs and destructions share it; whoever takes over has it alone | the term of the scheduled work |
+//! | a key's row | CRLs, revocations, what is signed of a new key, or with a key whose lifetime is limited | CRLNumbers and the numbers of revocations, that of a new key one thing is signed, how often a key signs |
 //! | a subscriber | enrolments | the number of the subscriber's devices |
 //! | the proposals of an institution | a new one, a new key | how many are pending, how many keys wait for one |
 //! | a change's row | decisions, its end | the decisions about it, that it ends once |
 //! | a device's row | orders, acceptance, release, revocation | the money limits, the acceptance, the revocation |
 //! | an intent's row | its end | that it ends once |
+//!
+//! The end of a certificate that replaces another one takes the locks of a revocation after its intent's: which they are is
+//! known then.
 //!
 //! The rules are an advisory lock, for those who wait for one stand in a queue: rows that are shared without a pause
 //! (FOR SHARE) would keep out for ever whoever is to change them.
@@ -31,7 +34,10 @@ use crate::{
         key::KeyId,
         operation::{CertificateRecord, Operation, Subject},
     },
-    store::postgres::{error::Failure, session::Session},
+    store::{
+        decision::limited,
+        postgres::{error::Failure, session::Session},
+    },
 };
 
 // Two numbers: a space of their own beside the one number of a subscriber.
@@ -64,6 +70,11 @@ pub(super) async fn share_rules(session: &Session) -> Result<(), Failure> {
 /// Waits for all who decide by the rules, and lets nobody begin.
 pub(super) async fn change_rules(session: &Session) -> Result<(), Failure> {
     session.query(CHANGE_RULES, &[]).await.map(drop)
+}
+
+/// Keeps the term of the scheduled work as it is until the end.
+pub(super) async fn lead(session: &Session) -> Result<(), Failure> {
+    session.query(LEADER, &[]).await.map(drop)
 }
 
 /// Lets nobody else propose a change of the institution, or ask for a key.
@@ -102,8 +113,10 @@ pub(super) async fn devices(session: &Session, devices: &[Uuid]) -> Result<(), F
 
 /// Locks all that a group decides by.
 pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result<(), Failure> {
-    let (mut keys, mut subscribers, mut phones) = (Vec::new(), Vec::new(), Vec::new());
+    let mut keys: Vec<KeyId> = Vec::new();
+    let (mut subscribers, mut phones) = (Vec::new(), Vec::new());
     let mut lists = false;
+    keys.extend(limited(operations));
     for operation in operations {
         match &operation.subject {
             Subject::Authorization(order) => phones.push(order.device.uuid()),
@@ -111,17 +124,19 @@ pub(super) async fn group(session: &Session, operations: &[Operation]) -> Result
                 let institution = operation.institution.as_str();
                 subscribers.push(number(institution, device.subscriber.as_str()));
             }
+            Subject::Reissue(device) => phones.push(device.device.uuid()),
             Subject::Crl(_) => {
                 lists = true;
                 keys.push(operation.key);
             }
             Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::KeyCertificate(CertificateRecord { key, .. })
             | Subject::CertificationRequest(key) => keys.push(*key),
         }
     }
     share_rules(session).await?;
     if lists {
-        session.query(LEADER, &[]).await?;
+        lead(session).await?;
     }
     if !keys.is_empty() {
         issuing_keys(session, &keys).await?;

@@ -20,7 +20,7 @@ use crate::{
             PostgresStore, audit,
             columns::{Count, Sec1, Text},
             error::Failure,
-            locks,
+            locks, schema,
             session::{Parameter, Session},
             trial::on,
         },
@@ -31,7 +31,8 @@ macro_rules! new_key {
     ($condition:literal) => {
         concat!(
             "SELECT n.request, n.purpose, n.public_key, k.registered_at, \
-             CASE o.state WHEN 'AUTHORIZED' THEN o.artifact END, n.institution FROM new_key n \
+             CASE o.state WHEN 'AUTHORIZED' THEN o.artifact END, n.institution, \
+             k.destruction_begun_at IS NOT NULL FROM new_key n \
              LEFT JOIN key k ON k.id = n.key_id LEFT JOIN operation o ON o.id = n.operation WHERE ",
             $condition
         )
@@ -101,6 +102,7 @@ async fn ask_for(
         generation,
         earlier: new_key(session, &ask.institution, ask.request).await?,
         others,
+        all_know: schema::all_know_purposes(session).await?,
     };
     if let Some(answer) = askable.answer(ask) {
         return Ok(answer);
@@ -175,6 +177,7 @@ fn read(row: &Row) -> Result<(Purpose, NewKey), Failure> {
         request: row.try_get(0)?,
         made,
         signed: row.try_get(4)?,
+        discarded: row.try_get(6)?,
     };
     Ok((purpose, key))
 }

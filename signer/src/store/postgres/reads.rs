@@ -38,6 +38,19 @@ pub(super) const RECALL_ORDER: &str = concat!(
      LEFT JOIN pruned_order t ON t.institution = $1 AND t.device = d.id AND t.jti = $3 WHERE g.one = 1"
 );
 
+/// With a certificate that was replaced: revoked as superseded.
+pub(super) const RECALL_REPLACED: &str = concat!(
+    "SELECT g.value, h.until, d.id, d.issuer, d.subscriber, m.key_id, m.artifact, d.not_after, x.replaced_at, 4::bigint, \
+     a.account, a.accepted_at, ",
+    order_columns!(),
+    " FROM generation g JOIN hold h ON h.one = g.one LEFT JOIN reissue x ON x.replaced_sha256 = $2 \
+     LEFT JOIN device d ON d.id = x.device LEFT JOIN operation m ON m.id = x.replaces \
+     LEFT JOIN acceptance a ON a.institution = $1 AND a.device = d.id \
+     LEFT JOIN cosigned_order c ON c.institution = $1 AND c.device = d.id AND c.jti = $3 \
+     LEFT JOIN operation o ON o.id = c.operation \
+     LEFT JOIN pruned_order t ON t.institution = $1 AND t.device = d.id AND t.jti = $3 WHERE g.one = 1"
+);
+
 pub(super) const ORDER: &str = concat!(
     "SELECT g.value, ",
     order_columns!(),
@@ -93,7 +106,10 @@ pub(super) async fn recall_order(
     jti: Uuid,
 ) -> Result<OrderRecall, Failure> {
     let parameters: [Parameter<'_>; 3] = [&institution.as_str(), &certificate, &jti];
-    let row = session.one(RECALL_ORDER, &parameters).await?;
+    let mut row = session.one(RECALL_ORDER, &parameters).await?;
+    if row.try_get::<_, Option<Uuid>>(2)?.is_none() {
+        row = session.one(RECALL_REPLACED, &parameters).await?;
+    }
     let Count(generation) = row.try_get(0)?;
     Ok(OrderRecall {
         generation,

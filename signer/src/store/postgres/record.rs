@@ -6,13 +6,14 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     domain::operation::{
-        CertificateRecord, CrlRecord, DeviceRecord, Operation, OrderRecord, Subject,
+        CertificateRecord, CrlRecord, DeviceRecord, IntentId, Operation, OrderRecord, Subject,
     },
     store::{
         Intent, columns,
         postgres::{
             begin::{IDS, Placed},
             error::Failure,
+            reissue,
             session::{Parameter, Session},
         },
     },
@@ -24,6 +25,11 @@ pub(super) const OPERATIONS: &str = "INSERT INTO operation (id, institution, kin
     actor, request, $14::bigint FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], \
     $7::bigint[], $8::bigint[], $9::text[], $10::uuid[], $11::bytea[], $12::text[], $13::text[]) \
     AS w (id, institution, kind, content, key_id, to_be_signed, expires_at, sign_by, object, device, policy, actor, request)";
+
+pub(super) const REPLACE: &str = "UPDATE operation SET key_id = $3, to_be_signed = $4, sign_by = $5, policy = $6, \
+    actor = $7, request = $8, begun_at = $9 WHERE id = $1 AND key_id = $2 AND state = 'PENDING' AND EXISTS (SELECT 1 FROM key k \
+    WHERE k.id = $3 AND k.institution = operation.institution AND k.purpose = 'authorization' AND k.state = 'active' \
+    AND coalesce(k.active_from <= $9, true) AND coalesce($9 < k.active_until, true))";
 
 pub(super) const ORDERS: &str = "INSERT INTO cosigned_order (operation, institution, device, jti, order_jws, currency, minor, \
     reserved_at) SELECT operation, institution, device, jti, order_jws, currency, minor, $8::bigint \
@@ -73,12 +79,38 @@ pub(super) async fn record(
         .collect())
 }
 
-fn intent(id: i64, operation: &Operation) -> Intent {
+/// The row of an intent that its token did not sign goes over to another key, with what it has reserved. Nothing if somebody
+/// else has ended it or had it go over meanwhile.
+pub(super) async fn replace(
+    session: &Session,
+    operation: &Operation,
+    former: IntentId,
+    now: Timestamp,
+) -> Result<Option<Intent>, Failure> {
+    let policy = operation.subject.policy();
+    let parameters: [Parameter<'_>; 9] = [
+        &former.row,
+        &former.key.as_bytes().as_slice(),
+        &operation.key.as_bytes().as_slice(),
+        &operation.to_be_signed,
+        &operation.sign_by.micros(),
+        &policy.as_ref().map(|policy| policy.as_slice()),
+        &operation.origin.actor.to_string(),
+        &operation.origin.request.to_string(),
+        &now.micros(),
+    ];
+    let changed = session.execute(REPLACE, &parameters).await?;
+    Ok((changed == 1).then(|| intent(former.row, operation)))
+}
+
+fn intent(row: i64, operation: &Operation) -> Intent {
     Intent {
-        id,
+        id: IntentId {
+            row,
+            key: operation.key,
+        },
         institution: operation.institution.clone(),
         kind: operation.subject.kind(),
-        key: operation.key,
         to_be_signed: operation.to_be_signed.clone(),
         expires_at: operation.expires_at,
         sign_by: operation.sign_by,
@@ -118,13 +150,16 @@ async fn subjects(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let (mut orders, mut phones, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let mut reissues = Vec::new();
     let (mut keys, mut of_keys): (Vec<&[u8]>, Vec<i64>) = (Vec::new(), Vec::new());
     for (id, operation) in ids.iter().zip(operations) {
         match &operation.subject {
             Subject::Authorization(order) => orders.push((*id, *operation, order)),
             Subject::DeviceCertificate(device) => phones.push((*id, *operation, device)),
+            Subject::Reissue(device) => reissues.push((*id, device)),
             Subject::Crl(crl) => lists.push((*id, *operation, crl)),
             Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+            | Subject::KeyCertificate(CertificateRecord { key, .. })
             | Subject::CertificationRequest(key) => {
                 keys.push(key.as_bytes());
                 of_keys.push(*id);
@@ -136,6 +171,9 @@ async fn subjects(
     }
     if !phones.is_empty() {
         record_devices(session, &phones).await?;
+    }
+    if !reissues.is_empty() {
+        reissue::record(session, &reissues).await?;
     }
     if !lists.is_empty() {
         record_crls(session, &lists).await?;

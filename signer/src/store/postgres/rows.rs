@@ -6,6 +6,7 @@ use crate::{
     domain::{
         device::{Acceptance, Device, Revocation},
         key::KeyId,
+        operation::IntentId,
         outcome::{Outcome, State},
     },
     store::{
@@ -91,10 +92,12 @@ pub(super) fn order(row: &Row, at: usize) -> Result<Option<Earlier>, Failure> {
 fn intent(row: &Row, at: usize) -> Result<Intent, Failure> {
     let Text(institution) = row.try_get(at + 1)?;
     Ok(Intent {
-        id: row.try_get(at)?,
+        id: IntentId {
+            row: row.try_get(at)?,
+            key: row.try_get(at + 3).map(|Octets(id)| KeyId::new(id))?,
+        },
         institution,
         kind: row.try_get(at + 2)?,
-        key: row.try_get(at + 3).map(|Octets(id)| KeyId::new(id))?,
         to_be_signed: row.try_get(at + 4)?,
         expires_at: row.try_get(at + 5)?,
         sign_by: row.try_get(at + 6)?,

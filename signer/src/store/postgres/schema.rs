@@ -11,13 +11,15 @@ use crate::store::{
 };
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/postgres/0001_record.sql"),
     include_str!("../../../migrations/postgres/0002_leader.sql"),
     include_str!("../../../migrations/postgres/0003_restore.sql"),
     include_str!("../../../migrations/postgres/0004_quota.sql"),
     include_str!("../../../migrations/postgres/0005_retention.sql"),
     include_str!("../../../migrations/postgres/0006_changes.sql"),
+    include_str!("../../../migrations/postgres/0007_keys.sql"),
+    include_str!("../../../migrations/postgres/0008_purposes.sql"),
 ];
 
 const MADE: &str = "SELECT to_regclass('schema_version') IS NOT NULL";
@@ -28,6 +30,8 @@ const SERVES_FROM: &str = "SELECT serves_from FROM schema_version WHERE one = 1"
 
 /// The first version whose programs look for what stays of an order that was removed.
 const KNOWS_REMOVED: i32 = 5;
+/// The first version whose programs can read keys for OCSP, audit and statements, and the changes that take them up.
+const KNOWS_PURPOSES: i32 = 8;
 
 // Of two that migrate at once one waits, and finds nothing left to do.
 const ALONE: &str = "SELECT pg_advisory_xact_lock(1397050704, 2)";
@@ -64,8 +68,16 @@ pub async fn contract(settings: Settings) -> Result<(), StoreError> {
 
 /// Whether no program can serve that would take the jti of an order that was removed for a new one.
 pub(super) async fn may_remove(session: &Session) -> Result<bool, Failure> {
-    let serves_from: i32 = session.one(SERVES_FROM, &[]).await?.try_get(0)?;
-    Ok(serves_from >= KNOWS_REMOVED)
+    Ok(serves_from(session).await? >= KNOWS_REMOVED)
+}
+
+/// Whether no program can serve that knows the purposes of the ceremony's keys alone.
+pub(super) async fn all_know_purposes(session: &Session) -> Result<bool, Failure> {
+    Ok(serves_from(session).await? >= KNOWS_PURPOSES)
+}
+
+async fn serves_from(session: &Session) -> Result<i32, Failure> {
+    Ok(session.one(SERVES_FROM, &[]).await?.try_get(0)?)
 }
 
 async fn apply(settings: Settings, migrations: &[&str]) -> Result<u32, Failure> {

@@ -38,7 +38,7 @@ mod cluster;
 use cluster::Cluster;
 
 /// The version of the schema that this program needs.
-const VERSION: u32 = 6;
+const VERSION: u32 = 8;
 
 /// One server for all tests of the process; each has a database of its own.
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start().unwrap());

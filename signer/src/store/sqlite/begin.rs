@@ -8,15 +8,15 @@ use crate::{
         audit::Resulted,
         key::KeyId,
         operation::{
-            CertificateRecord, CrlRecord, DeviceRecord, Kind, MONEY_WINDOW_SECONDS, Operation,
-            OrderRecord, Subject,
+            CertificateRecord, CrlRecord, DeviceRecord, IntentId, Kind, MONEY_WINDOW_SECONDS,
+            Operation, OrderRecord, Subject,
         },
         outcome::Ending,
     },
     store::{
         Begun, Earlier, Intent, Limit, Refusal, StoreError,
-        decision::{Day, Rules, Standing, Step, begun, may_sign},
-        sqlite::{audit, columns::Count, complete, rows},
+        decision::{Day, Rules, Standing, Step, Uses, begun, limited, may_be_signed_of, may_sign},
+        sqlite::{audit, columns::Count, complete, reissue, replace, rows},
     },
 };
 
@@ -25,7 +25,7 @@ pub(super) const KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institut
 
 // Retired, a CA issues nothing more and goes on listing what it has revoked.
 pub(super) const CRL_KEY: &str = "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 \
-    AND state IN ('active', 'deactivated') AND coalesce(active_from <= ?3, true)";
+    AND (state IN ('active', 'deactivated') OR state = 'suspended' AND active_until <= ?3) AND coalesce(active_from <= ?3, true)";
 
 pub(super) const NEW_KEY: &str =
     "SELECT purpose FROM key WHERE id = ?1 AND institution = ?2 AND state = 'pre-activation'";
@@ -45,6 +45,10 @@ pub(super) const SUBSCRIBER: &str = "SELECT count(*) FROM device d WHERE d.issue
 pub(super) const PUBLIC_KEY: &str = "SELECT 1 FROM device WHERE public_key = ?1";
 
 pub(super) const LAST_CRL: &str = "SELECT coalesce(max(number), 0) FROM crl WHERE issuer_key = ?1";
+
+// Once for a group; those that are pending are few, and found in their index.
+pub(super) const USES: &str = "SELECT signatures + (SELECT count(*) FROM operation \
+    WHERE state = 'PENDING' AND expires_at > 0 AND key_id = key.id) FROM key WHERE id = ?1";
 
 pub(super) const OPERATION: &str = "INSERT INTO operation (institution, kind, content, state, key_id, to_be_signed, \
     expires_at, sign_by, object, device, policy, actor, request, begun_at) \
@@ -70,16 +74,30 @@ pub(super) fn begin(
         generation: rows::generation(connection)?,
         held_until: rows::held_until(connection)?,
     };
+    let mut uses = uses(connection, &operations)?;
     operations
         .into_iter()
-        .map(|operation| begin_one(connection, operation, rules, now))
+        .map(|operation| begin_one(connection, operation, rules, &mut uses, now))
         .collect()
+}
+
+fn uses(connection: &Connection, operations: &[Operation]) -> Result<Uses, StoreError> {
+    let mut uses = Vec::new();
+    for key in limited(operations) {
+        let mut statement = connection.prepare_cached(USES)?;
+        let found = statement
+            .query_row([key.as_bytes()], |row| row.get(0))
+            .optional()?;
+        uses.extend(found.map(|Count(count)| (key, count)));
+    }
+    Ok(Uses::new(uses))
 }
 
 fn begin_one(
     connection: &Connection,
     operation: Operation,
     rules: Rules,
+    uses: &mut Uses,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
     let earlier = earlier(connection, &operation)?;
@@ -90,7 +108,13 @@ fn begin_one(
             Ok(Begun::Conflict)
         }
         Step::Resume(intent) => resume(connection, &operation, intent, now),
-        Step::Admit => admit(connection, operation, now),
+        Step::Replace(intent) => {
+            if let Some(refusal) = refusal(connection, &operation, intent.id.key, now)? {
+                return Ok(Begun::Refused(refusal));
+            }
+            replace::replace(connection, operation, &intent, uses, now)
+        }
+        Step::Admit => admit(connection, operation, uses, now),
     }
 }
 
@@ -102,8 +126,10 @@ fn earlier(connection: &Connection, operation: &Operation) -> Result<Option<Earl
         Subject::DeviceCertificate(device) => {
             rows::enrollment(connection, &operation.institution, device.request)
         }
+        Subject::Reissue(device) => rows::reissue(connection, device.device, device.replaces),
         Subject::Crl(crl) => rows::crl(connection, operation.key, crl.number),
         Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::KeyCertificate(CertificateRecord { key, .. })
         | Subject::CertificationRequest(key) => rows::new_key(connection, *key),
     }
 }
@@ -115,7 +141,7 @@ fn resume(
     intent: Intent,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
-    let Some(refusal) = refusal(connection, operation, intent.key, now)? else {
+    let Some(refusal) = refusal(connection, operation, intent.id.key, now)? else {
         return Ok(Begun::Resumed(intent));
     };
     let ending = Ending::Denied(refusal.reason());
@@ -123,9 +149,24 @@ fn resume(
     Ok(Begun::Done(ended.outcome))
 }
 
+pub(super) fn intent(row: i64, operation: Operation) -> Intent {
+    Intent {
+        id: IntentId {
+            row,
+            key: operation.key,
+        },
+        kind: operation.subject.kind(),
+        institution: operation.institution,
+        to_be_signed: operation.to_be_signed,
+        expires_at: operation.expires_at,
+        sign_by: operation.sign_by,
+    }
+}
+
 fn admit(
     connection: &Connection,
     operation: Operation,
+    uses: &mut Uses,
     now: Timestamp,
 ) -> Result<Begun, StoreError> {
     if let Some(refusal) = refusal(connection, &operation, operation.key, now)? {
@@ -140,12 +181,18 @@ fn admit(
             enrollment_stop(connection, institution, device, now)?
         }
         Subject::Crl(crl) => crl_number_taken(connection, operation.key, crl)?.map(Begun::Refused),
-        Subject::AuthorizationCertificate(_) | Subject::CertificationRequest(_) => None,
+        Subject::Reissue(_)
+        | Subject::AuthorizationCertificate(_)
+        | Subject::KeyCertificate(_)
+        | Subject::CertificationRequest(_) => None,
     };
-    match stop {
-        Some(stop) => Ok(stop),
-        None => record(connection, operation, now).map(Begun::Recorded),
+    if let Some(stop) = stop {
+        return Ok(stop);
     }
+    if let Err(refusal) = uses.one_more(&operation) {
+        return Ok(Begun::Refused(refusal));
+    }
+    record(connection, operation, now).map(Begun::Recorded)
 }
 
 fn refusal(
@@ -165,8 +212,7 @@ fn refusal(
         None => None,
     };
     let signs = match kind {
-        Kind::CertificationRequest => new,
-        Kind::AuthorizationCertificate if new.is_none() => None,
+        Kind::CertificationRequest => new.clone(),
         _ => {
             let sql = if kind == Kind::Crl { CRL_KEY } else { KEY };
             let mut statement = connection.prepare_cached(sql)?;
@@ -175,11 +221,26 @@ fn refusal(
                 .optional()?
         }
     };
-    if !may_sign(kind, signs.as_deref()) {
+    let (signs, new) = (signs.as_deref(), new.as_deref());
+    if !may_sign(kind, signs) || !may_be_signed_of(kind, signs, new) {
         return Ok(Some(Refusal::KeyNotActive));
     }
-    let Subject::Authorization(order) = &operation.subject else {
-        return Ok(None);
+    device_refusal(connection, operation)
+}
+
+/// Why nothing is begun for the device that is concerned.
+fn device_refusal(
+    connection: &Connection,
+    operation: &Operation,
+) -> Result<Option<Refusal>, StoreError> {
+    let institution = operation.institution.as_str();
+    let order = match &operation.subject {
+        Subject::Authorization(order) => order,
+        Subject::Reissue(device) => {
+            let revoked = reissue::is_revoked(connection, institution, device.device)?;
+            return Ok(revoked.then_some(Refusal::DeviceRevoked));
+        }
+        _ => return Ok(None),
     };
     let mut statement = connection.prepare_cached(STANDING)?;
     let standing = statement
@@ -270,15 +331,7 @@ fn record(
     let id = connection.last_insert_rowid();
     record_subject(connection, &operation, id, now)?;
     audit::append(connection, &event, now)?;
-    Ok(Intent {
-        id,
-        institution: operation.institution,
-        kind,
-        key: operation.key,
-        to_be_signed: operation.to_be_signed,
-        expires_at: operation.expires_at,
-        sign_by: operation.sign_by,
-    })
+    Ok(intent(id, operation))
 }
 
 fn record_subject(
@@ -312,12 +365,14 @@ fn record_subject(
                 device.not_after,
             ])?
         }
+        Subject::Reissue(device) => reissue::record(connection, id, device)?,
         Subject::Crl(crl) => {
             let (issuer, number) = (operation.key.as_bytes(), Count(crl.number));
             let row = (issuer, number, id, Count(crl.revocations), crl.next_update);
             connection.prepare_cached(CRL)?.execute(row)?
         }
         Subject::AuthorizationCertificate(CertificateRecord { key, .. })
+        | Subject::KeyCertificate(CertificateRecord { key, .. })
         | Subject::CertificationRequest(key) => connection
             .prepare_cached(OF_NEW_KEY)?
             .execute((key.as_bytes(), id))?,

@@ -10,16 +10,16 @@ use crate::{
     domain::{
         actor::Origin,
         key::KeyId,
-        operation::Kind,
+        operation::{IntentId, Kind},
         outcome::{Ending, Outcome, State},
     },
     store::{
         Completion, Intents, StoreError, Swept,
-        ending::{End, Pending},
+        ending::{End, Pending, of_reissue},
         sqlite::{
             audit,
             columns::{Count, Text},
-            rows,
+            reissue, rows,
         },
     },
 };
@@ -83,22 +83,31 @@ pub(super) struct Ended {
     signed_with: Option<KeyId>,
 }
 
-/// Ends one intent, or answers how it ended before.
+/// Ends one intent, or answers how it stands: it ended before, or its row went over to another key.
 pub(super) fn end(
     connection: &Connection,
-    id: i64,
+    intent: IntentId,
     ending: Ending,
     origin: &Origin,
     now: Timestamp,
 ) -> Result<Ended, StoreError> {
-    let Some(pending) = pending(connection, id)? else {
-        let outcome = rows::outcome(connection, id)?;
+    let row = intent.row;
+    let pending = pending(connection, row)?;
+    let Some(pending) = pending.filter(|pending| pending.key == intent.key) else {
+        let outcome = rows::outcome(connection, row)?;
         let outcome =
-            outcome.ok_or_else(|| StoreError::Violated(format!("there is no intent {id}")))?;
+            outcome.ok_or_else(|| StoreError::Violated(format!("there is no intent {row}")))?;
         return Ok(Ended {
             outcome,
             signed_with: None,
         });
+    };
+    let ending = match pending.kind {
+        Kind::DeviceCertificate => {
+            let revoked = reissue::revoked_since(connection, row)?;
+            of_reissue(revoked.unwrap_or(false), ending)
+        }
+        _ => ending,
     };
     let end = pending.end(ending, now);
     let key = (end.state == State::Authorized).then_some(pending.key);
@@ -181,9 +190,9 @@ fn settle(
             "intent {id} ended twice in one transaction"
         )));
     }
-    take_effect(connection, id, kind, end.artifact.as_deref())?;
     let event = pending.ended(&end, origin);
     audit::append(connection, &event, now)?;
+    take_effect(connection, id, kind, end.artifact.as_deref(), origin, now)?;
     let order_jws = connection
         .prepare_cached(ORDER_JWS)?
         .query_row([id], |row| row.get(0))
@@ -203,17 +212,32 @@ fn take_effect(
     id: i64,
     kind: Kind,
     artifact: Option<&[u8]>,
+    origin: &Origin,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     match (kind, artifact) {
-        (Kind::Authorization, None) => connection.prepare_cached(GIVE_BACK_MONEY)?.execute([id])?,
-        (Kind::DeviceCertificate, None) => {
-            connection.prepare_cached(GIVE_BACK_DEVICE)?.execute([id])?
+        (Kind::Authorization, None) => {
+            connection.prepare_cached(GIVE_BACK_MONEY)?.execute([id])?;
         }
-        (Kind::DeviceCertificate, Some(der)) => connection
-            .prepare_cached(CERTIFY)?
-            .execute((id, sha256(der)))?,
+        (Kind::DeviceCertificate, None) => {
+            connection.prepare_cached(GIVE_BACK_DEVICE)?.execute([id])?;
+            connection.prepare_cached(reissue::GIVE_UP)?.execute([id])?;
+        }
+        (Kind::DeviceCertificate, Some(der)) => {
+            let mut certify = connection.prepare_cached(CERTIFY)?;
+            // No device was recorded with it: it has one already.
+            if certify.execute((id, sha256(der)))? == 0 {
+                reissue::replace(connection, id, sha256(der), origin, now)?;
+            }
+        }
         (Kind::Authorization, Some(_))
-        | (Kind::Crl | Kind::AuthorizationCertificate | Kind::CertificationRequest, _) => 0,
-    };
+        | (
+            Kind::Crl
+            | Kind::AuthorizationCertificate
+            | Kind::KeyCertificate
+            | Kind::CertificationRequest,
+            _,
+        ) => {}
+    }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-const NEWEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document d WHERE version = \
+pub(super) const NEWEST: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document d WHERE version = \
     (SELECT max(version) FROM document n WHERE n.institution = d.institution AND n.kind = d.kind) \
     ORDER BY institution, kind";
 

@@ -8,11 +8,10 @@ use semops_objects::institution::InstitutionId;
 use crate::{
     domain::{
         change::{ChangeId, Enclosed, StoredChange, StoredDecision},
-        document::StoredDocument,
         key::KeyId,
     },
     store::{
-        ChangeQuery, ChangeView, ChangesView, Histories, StoreError,
+        ChangeQuery, ChangeView, ChangesView, DamagedRow, Histories, StoreError,
         sqlite::{
             columns::{Count, Text},
             documents, rows,
@@ -32,14 +31,15 @@ macro_rules! change {
 // Few rows, each once: all of them are what is asked for.
 const EXECUTED: &str = change!("state = 'EXECUTED' ORDER BY institution, sequence");
 
-const DECISIONS_OF_EXECUTED: &str = "SELECT a.change, a.person, a.decision, a.jws, a.at FROM approval a \
+const DECISIONS_OF_EXECUTED: &str = "SELECT a.change, a.person, a.decision, a.jws, a.at, c.institution FROM approval a \
     JOIN change c ON c.number = a.change WHERE c.state = 'EXECUTED' ORDER BY a.at, a.person";
 
 const REGISTERS: &str = "SELECT institution, kind, version, bytes, loaded_at FROM document d WHERE kind = 'custodians' \
     AND version < (SELECT max(version) FROM document n WHERE n.institution = d.institution AND n.kind = d.kind) \
     ORDER BY institution, version";
 
-const CERTIFICATES: &str = "SELECT key_id, der FROM key_certificate ORDER BY key_id";
+const CERTIFICATES: &str = "SELECT c.key_id, c.der, k.institution FROM key_certificate c JOIN key k ON k.id = c.key_id \
+    ORDER BY c.key_id";
 
 pub(super) const CHANGE: &str = change!("institution = ?1 AND id = ?2");
 
@@ -55,31 +55,75 @@ pub(super) const DECISIONS: &str =
 pub(super) const ENCLOSED: &str = "SELECT kind, bytes FROM change_document WHERE change = ?1";
 
 pub(super) fn histories(connection: &Connection) -> Result<Histories, StoreError> {
-    let newest = documents::documents(connection)?;
+    let mut whole = Whole {
+        connection,
+        damaged: Vec::new(),
+    };
     let mut decisions: HashMap<i64, Vec<StoredDecision>> = HashMap::new();
-    for (change, decision) in read_decisions(connection, DECISIONS_OF_EXECUTED, &[])? {
+    for (change, decision) in whole.read(DECISIONS_OF_EXECUTED, "approval", 5, decision_of)? {
         decisions.entry(change).or_default().push(decision);
     }
     let mut changes = Vec::new();
-    for (number, change) in read_changes(connection, EXECUTED, &[])? {
+    for (number, change) in whole.read(EXECUTED, "change", 1, change_of)? {
         let decisions = decisions.remove(&number).unwrap_or_default();
         changes.push(StoredChange {
             decisions,
             ..change
         });
     }
-    let mut registers = connection.prepare_cached(REGISTERS)?;
-    let registers = registers.query_map([], documents::read)?;
-    let mut certificates = connection.prepare_cached(CERTIFICATES)?;
-    let certificates =
-        certificates.query_map([], |row| Ok((row.get(0).map(KeyId::new)?, row.get(1)?)))?;
+    let certificate = |row: &Row<'_>| Ok((row.get(0).map(KeyId::new)?, row.get(1)?));
     Ok(Histories {
-        generation: newest.generation,
-        documents: newest.documents,
-        registers: registers.collect::<Result<Vec<StoredDocument>, _>>()?,
+        generation: rows::generation(connection)?,
+        documents: whole.read(documents::NEWEST, "document", 0, documents::read)?,
+        registers: whole.read(REGISTERS, "document", 0, documents::read)?,
         changes,
-        certificates: certificates.collect::<Result<Vec<(KeyId, Vec<u8>)>, _>>()?,
+        certificates: whole.read(CERTIFICATES, "key_certificate", 2, certificate)?,
+        damaged: whole.damaged,
     })
+}
+
+/// Reads whole tables, and goes on behind a row that cannot be read.
+struct Whole<'a> {
+    connection: &'a Connection,
+    damaged: Vec<DamagedRow>,
+}
+
+impl Whole<'_> {
+    /// Reads the rows of a statement; `institution` is the column that says whose each is.
+    fn read<T>(
+        &mut self,
+        sql: &str,
+        table: &str,
+        institution: usize,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            match read(row) {
+                Ok(one) => found.push(one),
+                Err(error) if is_of_row(&error) => self.damaged.push(DamagedRow {
+                    institution: row.get(institution).map(|Text(id)| id).ok(),
+                    row: format!("a row of {table}: {error}"),
+                }),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a column holds what it should not.
+fn is_of_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    matches!(
+        error,
+        E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..)
+    )
 }
 
 pub(super) fn change(
@@ -163,24 +207,25 @@ fn read_changes(
     sql: &str,
     asked: &[&dyn ToSql],
 ) -> Result<Vec<(i64, StoredChange)>, StoreError> {
-    let read = |row: &Row<'_>| {
-        let (Text(institution), Count(sequence)) = (row.get(1)?, row.get(3)?);
-        let change = StoredChange {
-            institution,
-            id: row.get(2).map(ChangeId::new)?,
-            sequence,
-            bytes: row.get(4)?,
-            state: row.get(5)?,
-            proposed_at: row.get(6)?,
-            expires_at: row.get(7)?,
-            ended_at: row.get(8)?,
-            decisions: Vec::new(),
-        };
-        Ok((row.get(0)?, change))
-    };
     let mut statement = connection.prepare_cached(sql)?;
-    let changes = statement.query_map(asked, read)?;
+    let changes = statement.query_map(asked, change_of)?;
     Ok(changes.collect::<Result<_, _>>()?)
+}
+
+fn change_of(row: &Row<'_>) -> rusqlite::Result<(i64, StoredChange)> {
+    let (Text(institution), Count(sequence)) = (row.get(1)?, row.get(3)?);
+    let change = StoredChange {
+        institution,
+        id: row.get(2).map(ChangeId::new)?,
+        sequence,
+        bytes: row.get(4)?,
+        state: row.get(5)?,
+        proposed_at: row.get(6)?,
+        expires_at: row.get(7)?,
+        ended_at: row.get(8)?,
+        decisions: Vec::new(),
+    };
+    Ok((row.get(0)?, change))
 }
 
 fn read_decisions(
@@ -188,17 +233,18 @@ fn read_decisions(
     sql: &str,
     asked: &[&dyn ToSql],
 ) -> Result<Vec<(i64, StoredDecision)>, StoreError> {
-    let read = |row: &Row<'_>| {
-        let (Text(person), Text(decision)) = (row.get(1)?, row.get(2)?);
-        let decision = StoredDecision {
-            person,
-            decision,
-            jws: row.get(3)?,
-            at: row.get(4)?,
-        };
-        Ok((row.get(0)?, decision))
-    };
     let mut statement = connection.prepare_cached(sql)?;
-    let decisions = statement.query_map(asked, read)?;
+    let decisions = statement.query_map(asked, decision_of)?;
     Ok(decisions.collect::<Result<_, _>>()?)
+}
+
+fn decision_of(row: &Row<'_>) -> rusqlite::Result<(i64, StoredDecision)> {
+    let (Text(person), Text(decision)) = (row.get(1)?, row.get(2)?);
+    let decision = StoredDecision {
+        person,
+        decision,
+        jws: row.get(3)?,
+        at: row.get(4)?,
+    };
+    Ok((row.get(0)?, decision))
 }

@@ -28,7 +28,8 @@ macro_rules! new_key {
     ($condition:literal) => {
         concat!(
             "SELECT n.request, n.purpose, n.public_key, k.registered_at, \
-             CASE o.state WHEN 'AUTHORIZED' THEN o.artifact END, n.institution FROM new_key n \
+             CASE o.state WHEN 'AUTHORIZED' THEN o.artifact END, n.institution, \
+             k.destruction_begun_at IS NOT NULL FROM new_key n \
              LEFT JOIN key k ON k.id = n.key_id LEFT JOIN operation o ON o.id = n.operation WHERE ",
             $condition
         )
@@ -108,6 +109,8 @@ fn ask_for(
         generation: rows::generation(connection)?,
         earlier: new_key(connection, &ask.institution, ask.request)?,
         others,
+        // A file has one program.
+        all_know: true,
     };
     if let Some(answer) = askable.answer(ask) {
         return Ok(answer);
@@ -181,6 +184,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(Purpose, NewKey)> {
         request: Uuid::from_bytes(row.get(0)?),
         made,
         signed: row.get(4)?,
+        discarded: row.get(6)?,
     };
     Ok((purpose, key))
 }

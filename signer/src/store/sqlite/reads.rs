@@ -17,7 +17,11 @@ pub(super) fn recall_order(
 ) -> Result<OrderRecall, StoreError> {
     let generation = rows::generation(connection)?;
     let held_until = rows::held_until(connection)?;
-    let Some(device) = rows::device_by_certificate(connection, certificate)? else {
+    let device = match rows::device_by_certificate(connection, certificate)? {
+        None => rows::device_replaced(connection, certificate)?,
+        device => device,
+    };
+    let Some(device) = device else {
         return Ok(OrderRecall {
             generation,
             held_until,

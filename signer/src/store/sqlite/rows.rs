@@ -9,6 +9,7 @@ use crate::{
     domain::{
         device::{Acceptance, Device, DeviceId, Revocation},
         key::KeyId,
+        operation::IntentId,
         outcome::{Outcome, State},
     },
     store::{
@@ -78,6 +79,19 @@ macro_rules! device {
 pub(super) const DEVICE: &str = device!("d.id = ?1 AND d.certificate_sha256 IS NOT NULL");
 
 pub(super) const DEVICE_BY_CERTIFICATE: &str = device!("d.certificate_sha256 = ?1");
+
+/// With a certificate that was replaced: revoked as superseded.
+pub(super) const DEVICE_REPLACED: &str = "SELECT d.id, d.issuer, d.subscriber, o.key_id, o.artifact, d.not_after, \
+    x.replaced_at, 4 FROM reissue x JOIN device d ON d.id = x.device JOIN operation o ON o.id = x.replaces \
+    WHERE x.replaced_sha256 = ?1";
+
+/// What is to replace a certificate, or the one in force if that is another by now.
+pub(super) const REISSUE: &str = operation!(
+    "NULL",
+    "device d JOIN operation o ON o.id = CASE WHEN d.certificate_sha256 <> ?2 THEN d.operation \
+     ELSE (SELECT x.operation FROM reissue x WHERE x.replaces = d.operation) END \
+     WHERE d.id = ?1 AND d.certificate_sha256 IS NOT NULL"
+);
 
 pub(super) const ACCEPTANCE: &str =
     "SELECT account, accepted_at FROM acceptance WHERE institution = ?1 AND device = ?2";
@@ -182,10 +196,12 @@ fn read_operation(row: &Row<'_>) -> rusqlite::Result<Earlier> {
 fn read_intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
     let Text(institution) = row.get(7)?;
     Ok(Intent {
-        id: row.get(6)?,
+        id: IntentId {
+            row: row.get(6)?,
+            key: row.get(9).map(KeyId::new)?,
+        },
         institution,
         kind: row.get(8)?,
-        key: row.get(9).map(KeyId::new)?,
         to_be_signed: row.get(10)?,
         expires_at: row.get(11)?,
         sign_by: row.get(12)?,
@@ -227,6 +243,26 @@ fn read_device(row: &Row<'_>) -> rusqlite::Result<Device> {
         not_after: row.get(5)?,
         revoked,
     })
+}
+
+/// The device of which a certificate with this SHA-256 was replaced, as it stands with that one.
+pub(super) fn device_replaced(
+    connection: &Connection,
+    sha256: [u8; 32],
+) -> Result<Option<Device>, StoreError> {
+    Ok(connection
+        .prepare_cached(DEVICE_REPLACED)?
+        .query_row([sha256], read_device)
+        .optional()?)
+}
+
+/// What was recorded to replace the certificate of a device, or what is in its place.
+pub(super) fn reissue(
+    connection: &Connection,
+    device: DeviceId,
+    replaces: [u8; 32],
+) -> Result<Option<Earlier>, StoreError> {
+    earlier(connection, REISSUE, &[&device, &replaces])
 }
 
 /// The acceptance of a device by an institution.

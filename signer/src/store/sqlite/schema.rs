@@ -8,12 +8,14 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use crate::store::StoreError;
 
 /// The versions, from 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0001_record.sql"),
     include_str!("../../../migrations/sqlite/0002_lists.sql"),
     include_str!("../../../migrations/sqlite/0003_restore.sql"),
     include_str!("../../../migrations/sqlite/0004_retention.sql"),
     include_str!("../../../migrations/sqlite/0005_changes.sql"),
+    include_str!("../../../migrations/sqlite/0006_keys.sql"),
+    include_str!("../../../migrations/sqlite/0007_purposes.sql"),
 ];
 
 /// How long a transaction waits for another process (an operator's command) that writes to the same file.
@@ -134,12 +136,12 @@ mod tests {
     fn migrating_is_idempotent_and_the_file_is_its_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signer.db");
-        assert_eq!(migrate(&path).unwrap(), 5);
+        assert_eq!(migrate(&path).unwrap(), 7);
         let connection = open(&path).unwrap();
         connection
             .execute("UPDATE generation SET value = 7", [])
             .unwrap();
-        assert_eq!(migrate(&path).unwrap(), 5);
+        assert_eq!(migrate(&path).unwrap(), 7);
         let kept: u64 = connection
             .query_row("SELECT value FROM generation", [], |row| row.get(0))
             .map(i64::cast_unsigned)
@@ -164,20 +166,20 @@ mod tests {
         migrate(&path).unwrap();
         open(&path)
             .unwrap()
-            .pragma_update(None, "user_version", 6)
+            .pragma_update(None, "user_version", 8)
             .unwrap();
         assert!(matches!(
             open(&path),
             Err(StoreError::Schema {
-                found: 6,
-                needed: 5
+                found: 8,
+                needed: 7
             })
         ));
         assert!(matches!(
             migrate(&path),
             Err(StoreError::Schema {
-                found: 6,
-                needed: 5
+                found: 8,
+                needed: 7
             })
         ));
     }
@@ -194,7 +196,7 @@ mod tests {
             open(&path),
             Err(StoreError::Schema {
                 found: 0,
-                needed: 5
+                needed: 7
             })
         ));
         std::fs::write(&path, [7; 4096]).unwrap();
@@ -236,12 +238,12 @@ mod tests {
             refused,
             StoreError::Schema {
                 found: 1,
-                needed: 5
+                needed: 7
             }
         ));
         assert!(refused.to_string().contains("migrate"), "{refused}");
         for _ in 0..2 {
-            assert_eq!(migrate(&path).unwrap(), 5);
+            assert_eq!(migrate(&path).unwrap(), 7);
         }
         let connection = open(&path).unwrap();
         let keys: Vec<(String, String, i64, Option<i64>)> = connection
@@ -293,6 +295,18 @@ mod tests {
         for (kind, known) in [("custodians", true), ("callers", true), ("keys", false)] {
             let insert = "INSERT INTO document VALUES ('alfa', ?1, 1, x'', 1)";
             assert_eq!(connection.execute(insert, [kind]).is_ok(), known, "{kind}");
+        }
+        for purpose in ["ocsp", "audit", "statement", "device-ca", "other"] {
+            let taken = connection.execute("UPDATE key SET purpose = ?1", [purpose]);
+            assert_eq!(taken.is_ok(), purpose != "other", "{purpose}");
+            let asked = "INSERT INTO new_key (institution, request, purpose, asked_at) \
+                VALUES ('alfa', randomblob(16), ?1, 1)";
+            let asked = connection.execute(asked, [purpose]);
+            assert_eq!(asked.is_ok(), purpose != "other", "{purpose}");
+        }
+        for kind in ["key-certificate", "certification-request", "ocsp-response"] {
+            let taken = connection.execute("UPDATE operation SET kind = ?1", [kind]);
+            assert_eq!(taken.is_ok(), kind != "ocsp-response", "{kind}");
         }
         let whole: String = connection
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))

@@ -107,6 +107,7 @@ impl Template {
                     amount_per_day: u64::MAX,
                     orders_per_day: u64::MAX,
                 },
+                key_lifetime: None,
             }),
             Kind::EnrollDevice => Subject::DeviceCertificate(DeviceRecord {
                 device: DeviceId::from_random(random()),
@@ -119,6 +120,7 @@ impl Template {
                 serial: random().to_vec(),
                 not_after: later,
                 policy: content,
+                key_lifetime: None,
             }),
         };
         Ok(Operation {
@@ -130,6 +132,7 @@ impl Template {
             to_be_signed: vec![b'x'; self.task.answer],
             expires_at: later,
             sign_by: later,
+            instead_of: None,
             subject,
         })
     }

@@ -4,7 +4,7 @@ use semops_objects::change::{ChangeId, Decision};
 use semops_proto::v1::{self, ApproveChangeRequest, RejectChangeRequest};
 
 use super::{
-    Desk, decide, id, person,
+    Desk, REGISTER, decide, id, person,
     show::{fetch, json},
     view::{View, look},
 };
@@ -48,7 +48,7 @@ pub(super) async fn run(
     }
     let base = view.review.base.as_ref();
     let base = base.ok_or_else(|| Failure::bad_answer("a change without a base"))?;
-    let owner = person(&approver, base)?;
+    let owner = person(&approver, base.custodians(), REGISTER)?;
     let verb = match decision {
         Decision::Approve => "approve",
         Decision::Reject => "reject",

@@ -2,7 +2,7 @@
 
 mod document;
 mod key;
-mod moment;
+pub(in crate::commands) mod moment;
 mod rotation;
 
 use aws_lc_rs::rand;
@@ -13,7 +13,7 @@ use semops_objects::change::{
 use semops_proto::v1::{ChangeState, ProposeChangeRequest};
 
 use super::{
-    Desk,
+    Desk, REGISTER,
     approve::{after, taken},
     decide, person,
     show::json,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long a proposal waits for approvals, unless it is said, in seconds: three days.
-const WAITS: u64 = 3 * 86_400;
+pub(in crate::commands) const WAITS: u64 = 3 * 86_400;
 
 /// What to propose.
 #[derive(Debug, clap::Args)]
@@ -62,15 +62,23 @@ enum What {
     MarkCompromised(key::Args),
     /// Have another key sign from a time on
     RotateKey(rotation::Args),
-    /// Have a rotation not happen, before its new key signs
+    /// Have one more key sign from a time on, beside those that do: in another token
+    AddKey(rotation::AddArgs),
+    /// Have a rotation, or an addition, not happen, before its new key signs
     CallOffRotation(rotation::CallOffArgs),
+    /// Have a key destroyed that signs no more
+    ScheduleDestruction(rotation::DestructionArgs),
+    /// Have that not happen
+    CallOffDestruction(key::Args),
     /// Replace the custodians by the sealed recovery key, after its delay
     RecoverCustodians(document::Args),
 }
 
+pub(in crate::commands) use key::the_one;
+
 /// What every proposal takes.
 #[derive(Debug, clap::Args)]
-struct Asked {
+pub(in crate::commands) struct Asked {
     /// How long it waits for approvals, from 1m to 14d [default: 3d; of a recovery, its delay and 3d]
     #[arg(long, value_name = "SPAN", value_parser = span)]
     valid_for: Option<u64>,
@@ -79,7 +87,31 @@ struct Asked {
     #[command(flatten)]
     consent: ConsentArgs,
     #[command(flatten)]
-    base: BaseArgs,
+    pub(in crate::commands) base: BaseArgs,
+}
+
+impl Asked {
+    /// The institution's verified history, on which it is proposed.
+    pub(in crate::commands) async fn history(&self, desk: &Desk<'_>) -> Result<History, Failure> {
+        self.base.history(desk.profile, desk.client).await
+    }
+
+    /// Proposes what another command has come to.
+    pub(in crate::commands) async fn propose(
+        &self,
+        operation: Operation,
+        attachments: Vec<Attachment>,
+        desk: &Desk<'_>,
+    ) -> Result<(), Failure> {
+        let approver = self.approval.open(desk.profile)?;
+        let history = self.history(desk).await?;
+        let wanted = Wanted {
+            operation,
+            attachments,
+        };
+        propose(self, &approver, &history, wanted, desk).await?;
+        Ok(())
+    }
 }
 
 /// An operation with the document that it names, checked against what stands.
@@ -99,7 +131,10 @@ pub(super) async fn run(args: &Args, desk: &Desk<'_>) -> Result<Report, Failure>
         What::DeactivateKey(args) => args.draft(KeyOperation::Deactivate),
         What::MarkCompromised(args) => args.draft(KeyOperation::MarkCompromised),
         What::RotateKey(args) => args.draft()?,
+        What::AddKey(args) => args.draft()?,
         What::CallOffRotation(args) => args.draft(),
+        What::ScheduleDestruction(args) => args.draft(),
+        What::CallOffDestruction(args) => args.draft(KeyOperation::CallOffDestruction),
         What::RecoverCustodians(args) => args.recovery()?,
     };
     let approver = asked.approval.open(desk.profile)?;
@@ -125,6 +160,22 @@ impl Draft<'_> {
     }
 }
 
+/// Proposes an operation on top of a verified history, for a command that has found out what is to be done.
+pub(in crate::commands) async fn on_top(
+    asked: &Asked,
+    history: &History,
+    operation: Operation,
+    attachments: Vec<Attachment>,
+    desk: &Desk<'_>,
+) -> Result<Report, Failure> {
+    let approver = asked.approval.open(desk.profile)?;
+    let wanted = Wanted {
+        operation,
+        attachments,
+    };
+    propose(asked, &approver, history, wanted, desk).await
+}
+
 async fn propose(
     asked: &Asked,
     approver: &Approver,
@@ -133,7 +184,7 @@ async fn propose(
     desk: &Desk<'_>,
 ) -> Result<Report, Failure> {
     let standing = history.standing();
-    let owner = person(approver, standing)?;
+    let owner = person(approver, standing.custodians(), REGISTER)?;
     let now = desk.now();
     let mut nonce = [0; 16];
     rand::fill(&mut nonce)
@@ -179,7 +230,9 @@ async fn preview(
         proposed_at: proposal.iat(),
         ended_at: 0,
     };
-    let judged = history.standing().judge(proposal, &[], desk.now());
+    let judged = history
+        .standing()
+        .judge(proposal, &[], told.moment(desk.now()));
     judged.map_err(|refusal| Failure::usage(refusal, "change what it names"))?;
     let review = Review::of(told, history, desk.now())?;
     View::of(review, attachments, history, desk.client).await
@@ -196,6 +249,6 @@ fn wait(operation: &Operation, standing: &Standing) -> u64 {
     delay.unwrap_or_default().saturating_add(WAITS)
 }
 
-fn span(text: &str) -> Result<u64, String> {
+pub(in crate::commands) fn span(text: &str) -> Result<u64, String> {
     moment::span_of(text).ok_or_else(|| "a number and m, h or d, such as 72h".to_owned())
 }

@@ -2,7 +2,8 @@
 
 use semops_objects::{
     change::{
-        Attachment, Decision, DocumentKind, DocumentName, Operation, PersonId, Rotation, Standing,
+        Attachment, Decision, DocumentKind, DocumentName, Operation, PersonId, Publication,
+        Standing,
     },
     key::KeyId,
 };
@@ -55,15 +56,14 @@ impl View {
         }
         let (mut difference, mut certificate) = (None, None);
         if let [attachment] = attachments {
-            match (proposal.operation(), proposal.operation().document()) {
+            let operation = proposal.operation();
+            match (operation.publication(), operation.document()) {
                 (_, Some(new)) => {
                     let text = &attachment.content;
                     difference = Some(against_former(&new, text, &review, history, client).await?);
                 }
-                (Operation::RotateKey(rotation), None) => {
-                    certificate = Some(certified(rotation, attachment)?);
-                }
-                _ => {}
+                (Some(key), None) => certificate = Some(certified(&key, attachment)?),
+                (None, None) => {}
             }
         }
         Ok(Self {
@@ -115,8 +115,8 @@ impl View {
 }
 
 /// The new key's certificate in words: it must be that key's.
-fn certified(rotation: &Rotation, attachment: &Attachment) -> Result<String, Untrue> {
-    let certificate = rotation
+fn certified(key: &Publication, attachment: &Attachment) -> Result<String, Untrue> {
+    let certificate = key
         .certificate_in(attachment)
         .map_err(|refusal| Untrue::new(refusal.to_string()))?;
     Ok(format!(
@@ -207,10 +207,17 @@ fn words(operation: &Operation, base: Option<&Standing>, at: u64) -> String {
             moment(rotation.activate_at),
             moment(rotation.retire_at)
         ),
+        Operation::AddKey(addition) => format!(
+            "add-key: {} ({}), which signs from {} beside those that do",
+            addition.key,
+            addition.purpose.name(),
+            moment(addition.activate_at)
+        ),
         Operation::CallOffRotation { to } => format!("call-off-rotation: to {to}"),
         Operation::RecoverCustodians { version, .. } => {
             format!("recover-custodians: version {version}, by the recovery key")
         }
+        Operation::Scheme(operation) => operation.name().to_owned(),
     }
 }
 
@@ -283,9 +290,11 @@ pub(super) fn look(operation: &Operation) -> &'static str {
             DocumentKind::Callers => "semopsctl callers show",
             DocumentKind::Custodians => "semopsctl custodians show",
         },
-        Operation::Key { .. } | Operation::RotateKey(_) | Operation::CallOffRotation { .. } => {
-            "semopsctl keys"
-        }
+        Operation::Key { .. }
+        | Operation::RotateKey(_)
+        | Operation::AddKey(_)
+        | Operation::CallOffRotation { .. } => "semopsctl keys",
         Operation::Ceremony { .. } => "semopsctl change list",
+        Operation::Scheme(_) => "semopsctl scheme verify",
     }
 }

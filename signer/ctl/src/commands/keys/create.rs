@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use semops_objects::key;
 use semops_proto::{
     client::Client,
     v1::{CreateKeyRequest, KeyPurpose},
@@ -26,7 +27,15 @@ pub(super) struct Args {
     /// What the key is to sign
     #[arg(long, value_name = "PURPOSE")]
     purpose: Purpose,
-    /// Folder of this key: gets request-id first, then public-key.pem, and chain.pem (the certificate, then the signing
+    /// The label of the token in which it is made, as `status` shows them; the first if none is given
+    #[arg(
+        long,
+        value_name = "LABEL",
+        default_value = "",
+        hide_default_value = true
+    )]
+    token: String,
+    /// Folder of this key: gets request-id first, then public-key.pem, and chain.pem (the certificate, then its
     /// CA's) or request.pem (for the offline root to certify). Given again for the same folder, the command makes no
     /// second key
     #[arg(long, value_name = "DIR")]
@@ -34,10 +43,13 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Purpose {
+pub(super) enum Purpose {
     Authorization,
     DeviceCa,
     SigningCa,
+    Ocsp,
+    Audit,
+    Statement,
 }
 
 impl Purpose {
@@ -46,16 +58,44 @@ impl Purpose {
             Self::Authorization => KeyPurpose::Authorization,
             Self::DeviceCa => KeyPurpose::DeviceCa,
             Self::SigningCa => KeyPurpose::SigningCa,
+            Self::Ocsp => KeyPurpose::Ocsp,
+            Self::Audit => KeyPurpose::Audit,
+            Self::Statement => KeyPurpose::Statement,
         }
     }
 }
 
-pub(super) async fn run(args: &Args, client: &Client) -> Result<Report, Failure> {
-    files::make_folder(&args.out)?;
-    let purpose = args.purpose.sent();
+impl From<key::Purpose> for Purpose {
+    fn from(purpose: key::Purpose) -> Self {
+        match purpose {
+            key::Purpose::DeviceCa => Self::DeviceCa,
+            key::Purpose::SigningCa => Self::SigningCa,
+            key::Purpose::Authorization => Self::Authorization,
+            key::Purpose::Ocsp => Self::Ocsp,
+            key::Purpose::Audit => Self::Audit,
+            key::Purpose::Statement => Self::Statement,
+        }
+    }
+}
+
+pub(super) async fn run(args: &Args, client: &Client, now: i64) -> Result<Report, Failure> {
+    let key = made(args.purpose, &args.token, &args.out, client).await?;
+    Ok(report(&key, &args.out, now))
+}
+
+/// The key of the request that `out` is for, in the token with this label or in the first one, saved there.
+pub(super) async fn made(
+    purpose: Purpose,
+    token: &str,
+    out: &Path,
+    client: &Client,
+) -> Result<Key, Failure> {
+    files::make_folder(out)?;
+    let purpose = purpose.sent();
     let ask = CreateKeyRequest {
         purpose: purpose.into(),
-        request_id: request_id(&args.out)?.to_string(),
+        request_id: request_id(out)?.to_string(),
+        token: token.to_owned(),
     };
     let answer = client.create_key(ask).await?;
     let key = answer.key;
@@ -65,8 +105,8 @@ pub(super) async fn run(args: &Args, client: &Client) -> Result<Report, Failure>
             "a key of another purpose than asked for",
         ));
     }
-    save(&key, &args.out)?;
-    Ok(report(&key, &args.out))
+    save(&key, out)?;
+    Ok(key)
 }
 
 /// The id of the request that this folder is for: the one in it, or a new one, which is put there before anything is asked.
@@ -86,8 +126,8 @@ fn request_id(folder: &Path) -> Result<Uuid, Failure> {
     })
 }
 
-fn report(key: &Key, out: &Path) -> Report {
-    let mut json = key.json();
+fn report(key: &Key, out: &Path, now: i64) -> Report {
+    let mut json = key.json(now);
     if let Value::Object(members) = &mut json {
         members.insert("saved_to".to_owned(), out.display().to_string().into());
     }
@@ -96,6 +136,7 @@ fn report(key: &Key, out: &Path) -> Report {
         .row("key", &key.sent.key_id)
         .row("purpose", key.purpose())
         .row("state", key.state())
+        .row("token", &key.sent.token)
         .row("public half", file(PUBLIC_KEY));
     if key.chain.is_empty() {
         let request = file(REQUEST);
@@ -104,10 +145,22 @@ fn report(key: &Key, out: &Path) -> Report {
         ));
     }
     let chain = file(CHAIN);
-    report.row("certificate", &chain).next(format!(
-        "those who trust your institution add the certificate in {chain} to their trust documents; then two custodians \
-         rotate to this key"
-    ))
+    let next = match key.sent.purpose() {
+        KeyPurpose::Authorization => format!(
+            "those who trust your institution add the certificate in {chain} to their trust documents; then two custodians \
+             rotate to this key, or add it beside those that sign"
+        ),
+        KeyPurpose::Unspecified
+        | KeyPurpose::DeviceCa
+        | KeyPurpose::SigningCa
+        | KeyPurpose::Ocsp
+        | KeyPurpose::Audit
+        | KeyPurpose::Statement => {
+            "two custodians add this key, or rotate to it if there is one: semopsctl change propose add-key, rotate-key"
+                .to_owned()
+        }
+    };
+    report.row("certificate", &chain).next(next)
 }
 
 #[cfg(test)]

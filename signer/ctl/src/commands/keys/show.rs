@@ -8,7 +8,11 @@ use semops_proto::{
 };
 use serde_json::Value;
 
-use super::{CHAIN, Key, REQUEST, all, save};
+use super::{
+    CHAIN, Key, REQUEST, all,
+    due::{self, Due},
+    save,
+};
 use crate::{
     failure::Failure,
     output::{
@@ -28,7 +32,7 @@ const ID_LENGTH: usize = 43;
 #[command(after_help = JSON)]
 pub(super) struct Args {
     /// The key: its id, the beginning of its id as far as no other begins so, or the purpose of a single key
-    /// (device-ca, signing-ca, authorization)
+    /// (device-ca, signing-ca, authorization, ocsp, audit, statement)
     #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     /// Save public-key.pem and chain.pem (its certificate, then those of the CAs above without the root), or request.pem if it
@@ -63,7 +67,7 @@ async fn fetch(id: &str, client: &Client) -> Result<Key, Failure> {
 }
 
 /// The only key with this purpose or an id that begins so.
-fn the_one(keys: Vec<Key>, wanted: &str) -> Result<Key, Failure> {
+pub(super) fn the_one(keys: Vec<Key>, wanted: &str) -> Result<Key, Failure> {
     let purpose = wanted.replace('-', "_");
     let is_meant = |key: &Key| {
         key.purpose().eq_ignore_ascii_case(&purpose) || key.sent.key_id.starts_with(wanted)
@@ -83,7 +87,7 @@ fn the_one(keys: Vec<Key>, wanted: &str) -> Result<Key, Failure> {
 }
 
 fn report(key: &Key, out: Option<&Path>, now: i64) -> Report {
-    let mut json = key.json();
+    let mut json = key.json(now);
     if let Value::Object(members) = &mut json {
         members.insert("saved_to".to_owned(), path_json(out));
     }
@@ -96,8 +100,11 @@ fn report(key: &Key, out: Option<&Path>, now: i64) -> Report {
         .row("state", key.state())
         .row("active", key.certified(format!("{since} to {until}")))
         .row("age", key.certified(age))
+        .row_if("due", Due::next(sent, now).map(Due::text))
         .row_if("registered", sent.registered_at.map(utc))
-        .row("signatures", sent.signatures.to_string());
+        .row_if("token", Some(&sent.token).filter(|label| !label.is_empty()))
+        .row("signatures", sent.signatures.to_string())
+        .row_if("left to sign", due::left(sent).map(|left| left.to_string()));
     let report = key.chain.iter().fold(report, |report, certificate| {
         let organization = certificate.subject_organization().unwrap_or_default();
         let name = certificate.subject_common_name().unwrap_or_default();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::output::text::{date, utc};
 
 /// The heading of the CSV.
-pub(super) const HEADING: &str = "kind,id,owner,purpose,state,not_before,not_after,detail\r\n";
+const HEADING: &str = "kind,id,owner,purpose,state,not_before,not_after,detail\r\n";
 
 /// A thing with its owner, its state and its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Entry {
     }
 
     /// A line of CSV with its end.
-    pub(super) fn csv(&self) -> String {
+    fn csv(&self) -> String {
         let time = |seconds: Option<i64>| seconds.map_or(String::new(), utc);
         let fields = [
             self.kind,
@@ -67,6 +67,12 @@ impl Entry {
         ];
         format!("{}\r\n", fields.map(field).join(","))
     }
+}
+
+/// All of them as CSV under a heading.
+pub(super) fn csv(entries: &[Entry]) -> String {
+    let lines: String = entries.iter().map(Entry::csv).collect();
+    format!("{HEADING}{lines}")
 }
 
 /// Quoted where it must be (RFC 4180 s2); what a spreadsheet would take for a formula becomes text.

@@ -2,27 +2,23 @@
 //! state and end (Commission Delegated Regulation (EU) 2024/1774 art. 7(4): a register of certificates and of the devices
 //! that store them).
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, iter, path::PathBuf};
 
 use semops_objects::{
-    change::{Custodian, CustodianState, DocumentKind, Standing},
+    change::{Custodian, CustodianState, DocumentKind, KeyLife, Standing},
     key::KeyId,
 };
 use semops_pki::certificate::Certificate;
 use semops_proto::{
     client::Client,
-    v1::{GetStatusRequest, ListKeysRequest},
+    v1::{self, GetStatusRequest, ListKeysRequest},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::entry::{Entry, HEADING};
+use super::entry::{self, Entry};
 use crate::{
-    commands::{device::name_of, enroll::parse_chain},
+    commands::{change::Desk, device::name_of, enroll::parse_chain},
     custody::{
         Untrue,
         service::{self, BaseArgs},
@@ -32,9 +28,8 @@ use crate::{
     output::{
         Report, path_json,
         table::{Column, Table},
-        text::hexadecimal,
+        text::{hexadecimal, utc},
     },
-    profile::Profile,
 };
 
 const JSON: &str = "JSON: {\"institution\", \"sequence\" (of the last change), \"entries\": [{\"kind\": \"key\" | \"certificate\" | \"token\" | \
@@ -66,28 +61,30 @@ struct Caller {
     state: String,
 }
 
-pub(super) async fn run(
-    args: &Args,
-    client: &Client,
-    profile: &Profile,
-    now: SystemTime,
-) -> Result<Report, Failure> {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let history = args.base.history(profile, client).await?;
+pub(super) async fn run(args: &Args, desk: &Desk<'_>) -> Result<Report, Failure> {
+    let history = args.base.history(desk.profile, desk.client).await?;
     let standing = history.standing();
-    let mut register = Register::new(standing, since.as_secs());
+    let entries = entries(standing, desk.client, desk.now()).await?;
+    if let Some(path) = &args.csv {
+        files::write(path, entry::csv(&entries).as_bytes())?;
+    }
+    Ok(report(args, standing, &entries))
+}
+
+/// All that stands there.
+pub(super) async fn entries(
+    standing: &Standing,
+    client: &Client,
+    now: u64,
+) -> Result<Vec<Entry>, Failure> {
+    let mut register = Register::new(standing, now);
     register.keys(client).await?;
     register.token(client).await?;
     let callers = service::document(standing.document(DocumentKind::Callers), client).await?;
     register.callers(&callers)?;
     register.custodians();
     register.documents();
-    let entries = register.entries;
-    if let Some(path) = &args.csv {
-        let lines: String = entries.iter().map(Entry::csv).collect();
-        files::write(path, format!("{HEADING}{lines}").as_bytes())?;
-    }
-    Ok(report(args, standing, &entries))
+    Ok(register.entries)
 }
 
 fn report(args: &Args, standing: &Standing, entries: &[Entry]) -> Report {
@@ -155,9 +152,7 @@ impl<'a> Register<'a> {
                 state: state.to_owned(),
                 not_before: held.and_then(|key| told(key.active_since)),
                 not_after: held.and_then(|key| told(key.active_until)),
-                detail: held.map_or("not shown by the service".to_owned(), |key| {
-                    format!("{} signatures", key.signatures)
-                }),
+                detail: detail(life, held),
             };
             self.entries.push(entry);
         }
@@ -213,17 +208,19 @@ impl<'a> Register<'a> {
 
     async fn token(&mut self, client: &Client) -> Result<(), Failure> {
         let status = client.get_status(GetStatusRequest {}).await?;
-        let token = status.token;
-        let token = token.ok_or_else(|| Failure::bad_answer("the token is missing"))?;
-        self.entries.push(Entry {
-            kind: "token",
-            id: token.label.clone(),
-            owner: self.owner.clone(),
-            purpose: "keys".to_owned(),
-            state: name_of(token.health().as_str_name(), "TOKEN_HEALTH_").to_owned(),
-            detail: format!("{}; {}", token.description, token.library),
-            ..Entry::default()
-        });
+        let first = status.token;
+        let first = first.ok_or_else(|| Failure::bad_answer("the token is missing"))?;
+        for token in iter::once(first).chain(status.further_tokens) {
+            self.entries.push(Entry {
+                kind: "token",
+                id: token.label.clone(),
+                owner: self.owner.clone(),
+                purpose: "keys".to_owned(),
+                state: name_of(token.health().as_str_name(), "TOKEN_HEALTH_").to_owned(),
+                detail: format!("{}; {}", token.description, token.library),
+                ..Entry::default()
+            });
+        }
         Ok(())
     }
 
@@ -284,6 +281,29 @@ impl<'a> Register<'a> {
             });
         }
     }
+}
+
+/// What is planned for a key by the history, and how much it has signed by the service.
+fn detail(life: &KeyLife, held: Option<&v1::Key>) -> String {
+    let at = |at: u64| utc(i64::try_from(at).unwrap_or(i64::MAX));
+    let planned = |what: &str, time: Option<u64>| time.map(|time| format!("{what} {}", at(time)));
+    let signed = held.map_or("not shown by the service".to_owned(), |key| {
+        format!("{} signatures", key.signatures)
+    });
+    let most = held.and_then(|key| key.lifetime_signatures);
+    let until = held.and_then(|key| key.signs_until);
+    let token = held.map(|key| &key.token).filter(|label| !label.is_empty());
+    let details = [
+        token.map(|label| format!("in token {label}")),
+        Some(signed),
+        most.map(|most| format!("{most} at most")),
+        until.map(|until| format!("signs until {}", utc(until))),
+        planned("active from", life.activates_at()),
+        planned("retired from", life.retires_at()),
+        planned("destroyed from", life.destruction_at()),
+    ];
+    let details: Vec<String> = details.into_iter().flatten().collect();
+    details.join("; ")
 }
 
 /// A time that is 0 where there is none.

@@ -40,7 +40,7 @@ impl NewKey {
         let purpose = Purpose::Authorization;
         let (institution, deadline) = (alfa(), world.ctx().deadline);
         let keys = &world.authority.tokens.keys;
-        let made = keys.generate(&institution, Uuid::new_v4(), purpose, deadline);
+        let made = keys.generate(&institution, None, Uuid::new_v4(), purpose, deadline);
         let public = made.await.unwrap();
         Self {
             id: KeyId::of(&public),

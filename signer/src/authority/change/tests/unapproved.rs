@@ -51,6 +51,70 @@ async fn what_nobody_approved_is_not_used() {
     }
 }
 
+/// Rows that cannot be read at all, as after a fault of a disk.
+#[tokio::test]
+async fn a_damaged_row_stops_its_institution_alone() {
+    let mine = "(SELECT number FROM change WHERE institution = 'alfa')";
+    let loose = "PRAGMA ignore_check_constraints = ON; ";
+    for (damage, what) in [
+        (
+            format!(
+                "UPDATE approval SET person = 'Nobody!' WHERE person = 'chloe' AND change IN {mine}"
+            ),
+            "approval",
+        ),
+        (
+            format!(
+                "UPDATE approval SET jws = CAST(X'ff' AS TEXT) WHERE person = 'chloe' AND change IN {mine}"
+            ),
+            "approval",
+        ),
+        (
+            format!("{loose}UPDATE change SET id = X'00' WHERE institution = 'alfa'"),
+            "change",
+        ),
+        (
+            format!("{loose}UPDATE change SET sequence = -1 WHERE institution = 'alfa'"),
+            "change",
+        ),
+        (
+            format!(
+                "{loose}UPDATE document SET version = -1 WHERE institution = 'alfa' AND kind = 'trust'"
+            ),
+            "document",
+        ),
+        (
+            format!(
+                "{loose}UPDATE key SET state = 'odd' WHERE institution = 'alfa' AND purpose = 'device-ca'"
+            ),
+            "keys",
+        ),
+    ] {
+        let world = World::new().await;
+        world.write(&damage);
+        let authority = world.restarted().await;
+        let snapshot = authority.current().await.unwrap();
+        let found = snapshot.unapproved(&alfa());
+        let history = if what == "keys" { "keys" } else { "history" };
+        let [one] = found else {
+            panic!("{damage}: {found:?}")
+        };
+        assert_eq!(one.what.name(), history, "{damage}");
+        assert!(
+            what == "keys" || one.why.contains(&format!("a row of {what}")),
+            "{}",
+            one.why
+        );
+        assert!(snapshot.keyring(&alfa()).is_err(), "{damage}");
+        let beta = "beta".parse().unwrap();
+        assert_eq!(snapshot.unapproved(&beta), [], "{damage}");
+        assert!(snapshot.keyring(&beta).is_ok() && snapshot.policy(&beta).is_some());
+        // Others are looked after too.
+        assert_eq!(authority.recover().await.unwrap(), 0);
+        authority.observe().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_running_service_never_goes_back() {
     let world = World::new().await;

@@ -74,6 +74,10 @@ impl World {
         authority(&self.file(), self.hands, &self.keys, &self.token).await
     }
 
+    pub(super) fn token(&self) -> &LocalToken {
+        &self.token
+    }
+
     pub(super) fn board(&self) -> &Board {
         &self.keys[&alfa()].board
     }
@@ -146,7 +150,7 @@ impl World {
         let rules = Rules {
             scheme: &setup.scheme,
             ceremonies: &setup.ceremonies,
-            grounds: setup.grounds(),
+            grounds: setup.grounds(&setup.roots),
         };
         let json = file.to_json();
         let (store, clock) = (self.authority.store.as_ref(), self.authority.clock);

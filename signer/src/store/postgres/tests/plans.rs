@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 67] = [
+const HOT: [&str; 85] = [
     begin::IDS,
     changes::PROPOSABLE,
     changes::DECIDABLE,
@@ -23,16 +23,22 @@ const HOT: [&str; 67] = [
     crls::STATE,
     documents::LATEST,
     documents::VERSIONS,
+    destructions::KEY,
+    destructions::PENDING,
+    destructions::STILL_VALID,
     execution::STANDS,
     execution::OTHERS,
     facts::CRLS,
     facts::ENROLLMENTS,
     facts::NEW_KEYS,
     facts::ORDERS,
+    facts::USES,
     histories::CHANGE,
     histories::CHANGES,
     histories::ENCLOSED,
     keys::KEYS,
+    keys::SIGNING,
+    keys::SIGNED,
     locks::CHANGE,
     locks::DEVICES,
     locks::KEYS,
@@ -54,8 +60,20 @@ const HOT: [&str; 67] = [
     reads::ORDER,
     reads::RECALL_ENROLLMENT,
     reads::RECALL_ORDER,
+    reads::RECALL_REPLACED,
     record::OF_NEW_KEYS,
     record::OPERATIONS,
+    record::REPLACE,
+    reissue::RECALL,
+    reissue::FACTS,
+    reissue::RECORD,
+    reissue::LOCKED,
+    reissue::REVOKED,
+    reissue::REPLACED,
+    reissue::REVOKE,
+    reissue::KEEP,
+    reissue::REPLACE,
+    reissue::GIVE_UP,
     removal::DUE_ORDERS,
     removal::DUE_CRLS,
     removal::DUE_SUBSCRIBERS,
@@ -115,6 +133,7 @@ async fn no_statement_needs_to_read_a_whole_table() {
         (pages::ACCEPTED, "acceptance_pkey "),
         (pages::ACCEPTED_FOR, "acceptance_account "),
         (complete::OVERDUE, "operation_overdue "),
+        (keys::SIGNED, "operation_signed "),
     ] {
         let steps = plan(&session, sql).await;
         assert!(

@@ -1,6 +1,6 @@
 //! Owns what is tested of replicas that share a database: whatever they do at once, one order of things stands.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::*;
 use crate::{
@@ -59,7 +59,7 @@ async fn the_same_order_at_both_is_recorded_once() {
     for _ in 0..5 {
         let operation = world.order(device, T0);
         let begun = at_once([&world.store, &other], vec![operation; 12]).await;
-        let (mut new, mut resumed) = (Vec::new(), BTreeSet::new());
+        let (mut new, mut resumed) = (Vec::new(), HashSet::new());
         for begun in begun {
             match begun.unwrap() {
                 Begun::Recorded(intent) => new.push(intent.id()),
@@ -70,6 +70,35 @@ async fn the_same_order_at_both_is_recorded_once() {
         assert_eq!(new.len(), 1);
         assert_eq!(resumed.into_iter().collect::<Vec<_>>(), new);
         world.end(new[0], Ending::Failed("HSM"), T0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lifetime_of_a_key_is_exact_over_both() {
+    let (world, other) = two().await;
+    let mut signed_before = 0;
+    for most in [15_u64, 20, 45] {
+        let mut orders = Vec::new();
+        for _ in 0..40 {
+            let device = world.accepted_phone().await;
+            let mut order = world.order(device, T0);
+            order_of(&mut order).key_lifetime = Some(most);
+            orders.push(order);
+        }
+        let (mut recorded, mut worn_out) = (Vec::new(), 0);
+        for begun in at_once([&world.store, &other], orders).await {
+            match begun.unwrap() {
+                Begun::Recorded(intent) => recorded.push(intent.id()),
+                Begun::Refused(Refusal::KeyWornOut) => worn_out += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(u64::try_from(recorded.len()), Ok(most - signed_before));
+        assert_eq!(recorded.len() + worn_out, 40);
+        for intent in recorded {
+            world.end(intent, signed("authorization"), T0).await;
+        }
+        signed_before = most;
     }
 }
 
@@ -300,7 +329,7 @@ async fn one_leads_until_its_time_has_passed_and_its_crls_with_it() {
             (replica, store.lead(replica).await.unwrap())
         }));
     }
-    let mut leaders = BTreeSet::new();
+    let mut leaders = HashSet::new();
     for claim in claims {
         if let (replica, Some(term)) = claim.await.unwrap() {
             assert_eq!(term, Term(1));

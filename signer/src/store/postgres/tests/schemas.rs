@@ -1,7 +1,12 @@
 //! Owns what is tested of schemas: made once, refused when they do not fit, and served by two versions at a time.
 
 use super::*;
-use crate::store::StoreError;
+use uuid::Uuid;
+
+use crate::{
+    domain::key::Purpose,
+    store::{Asked, KeyAsk, StoreError},
+};
 
 async fn said(settings: &Settings, sql: &str) {
     let session = Database(settings.clone()).session().await;
@@ -123,5 +128,32 @@ async fn a_server_that_would_lose_commits_is_refused() {
             matches!(&error, StoreError::Unavailable(text) if text.contains(advice)),
             "{error}"
         );
+    }
+}
+
+#[tokio::test]
+async fn keys_of_new_purposes_come_after_the_programs_that_cannot_read_them() {
+    let settings = empty(&CLUSTER).await;
+    migrate(settings.clone()).await.unwrap();
+    let world = World::start(made(settings.clone()).await).await;
+    let asked = async |request: u128, purpose| {
+        let ask = KeyAsk {
+            institution: "alfa".parse().unwrap(),
+            request: Uuid::from_u128(request),
+            purpose,
+            generation: world.store.generation().await.unwrap(),
+        };
+        let (origin, now) = (crate::store::contract::origin(), crate::store::contract::T0);
+        let asked = world.store.ask_for_key(ask, origin, now);
+        asked.await.unwrap()
+    };
+    for (number, purpose) in (1..).zip(Purpose::ALL) {
+        let early = asked(number, purpose).await == Asked::Early;
+        let new = matches!(purpose, Purpose::Ocsp | Purpose::Audit | Purpose::Statement);
+        assert_eq!(early, new, "{purpose:?}");
+    }
+    contract(settings).await.unwrap();
+    for (number, purpose) in (1..).zip(Purpose::ALL) {
+        assert!(matches!(asked(number, purpose).await, Asked::Asked(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOT: [&str; 96] = [
+const HOT: [&str; 115] = [
     rows::GENERATION,
     rows::HOLD,
     rows::ORDER,
@@ -13,6 +13,8 @@ const HOT: [&str; 96] = [
     rows::OPERATION,
     rows::DEVICE,
     rows::DEVICE_BY_CERTIFICATE,
+    rows::DEVICE_REPLACED,
+    rows::REISSUE,
     rows::ACCEPTANCE,
     audit::APPEND,
     begin::KEY,
@@ -24,10 +26,12 @@ const HOT: [&str; 96] = [
     begin::SUBSCRIBER,
     begin::PUBLIC_KEY,
     begin::LAST_CRL,
+    begin::USES,
     begin::OPERATION,
     begin::ORDER,
     begin::DEVICE,
     begin::CRL,
+    replace::REPLACE,
     changes::PROPOSABLE,
     changes::PROPOSE,
     changes::ENCLOSE,
@@ -55,6 +59,11 @@ const HOT: [&str; 96] = [
     documents::LATEST,
     documents::VERSION,
     documents::RAISE,
+    destructions::KEY,
+    destructions::PENDING,
+    destructions::BEGIN,
+    destructions::END,
+    destructions::STILL_VALID,
     execution::TAKE,
     execution::STANDS,
     execution::LIVE,
@@ -66,12 +75,22 @@ const HOT: [&str; 96] = [
     histories::DECISIONS,
     histories::ENCLOSED,
     keys::KEYS,
+    keys::SIGNING,
+    keys::SIGNED,
     new_keys::ADD,
     new_keys::ASK,
     new_keys::MADE,
     new_keys::NEW_KEY,
     new_keys::NEW_KEYS,
     new_keys::OTHERS,
+    reissue::CONTENT,
+    reissue::RECORD,
+    reissue::STANDING,
+    reissue::REVOKED,
+    reissue::REPLACED,
+    reissue::KEEP,
+    reissue::REPLACE,
+    reissue::GIVE_UP,
     removal::BURIED,
     removal::DUE_ORDERS,
     removal::DUE_CRLS,
@@ -156,6 +175,11 @@ fn no_statement_reads_a_whole_table() {
     ] {
         assert_eq!(plan(sql)[0], format!("SEARCH {range}"), "{sql}");
     }
+    // So is a page of what a key has signed.
+    assert_eq!(
+        plan(keys::SIGNED)[0],
+        "SEARCH o USING INDEX operation_signed (key_id=? AND ended_at>? AND ended_at<?)"
+    );
     // Intents are counted in the index of those that are pending.
     let steps = plan(complete::INTENTS);
     assert!(

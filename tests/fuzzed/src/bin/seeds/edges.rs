@@ -76,6 +76,7 @@ fn requests() {
     let crl = |authority: v1::Authority, institution: &str| v1::GetCrlRequest {
         authority: authority.into(),
         institution: institution.to_owned(),
+        key_id: String::new(),
     };
     request("good-crl", "GetCrl", &crl(v1::Authority::DeviceCa, "alfa"));
     request("bad-crl", "GetCrl", &crl(v1::Authority::DeviceRoot, "alfa"));

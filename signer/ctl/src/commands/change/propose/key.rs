@@ -13,7 +13,7 @@ use crate::failure::Failure;
 #[command(after_help = json())]
 pub(super) struct Args {
     /// The key: its id, the beginning of its id as far as no other begins so, or the purpose of a single key
-    /// (device-ca, signing-ca, authorization)
+    /// (device-ca, signing-ca, authorization, ocsp, audit, statement)
     #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl Draft<'_> {
 }
 
 /// The only key with this purpose, or an id that begins so.
-pub(super) fn the_one(standing: &Standing, wanted: &str) -> Result<KeyId, Failure> {
+pub(in crate::commands) fn the_one(standing: &Standing, wanted: &str) -> Result<KeyId, Failure> {
     let meant = |(key, life): &(KeyId, &KeyLife)| {
         life.purpose().name() == wanted || key.to_string().starts_with(wanted)
     };

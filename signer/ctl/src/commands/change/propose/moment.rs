@@ -40,7 +40,7 @@ impl FromStr for Moment {
 }
 
 /// `90m`, `72h` or `30d` in seconds.
-pub(super) fn span_of(text: &str) -> Option<u64> {
+pub(in crate::commands) fn span_of(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = number.parse().ok().filter(|_| digits)?;

@@ -1,10 +1,10 @@
-//! From one key to the next.
+//! From one key to the next, one more beside the others, and the end of one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semops_objects::{
-    change::{Attachment, AttachmentKind, Operation, Rotation, Standing},
-    key::KeyId,
+    change::{Addition, Attachment, AttachmentKind, KeyOperation, Operation, Rotation, Standing},
+    key::{KeyId, Purpose},
 };
 use semops_pki::certificate::Certificate;
 
@@ -31,7 +31,38 @@ pub(super) struct Args {
     asked: Asked,
 }
 
-/// Which rotation is not to be.
+/// Which key is to be destroyed, and when.
+#[derive(Debug, clap::Args)]
+#[command(after_help = json())]
+pub(super) struct DestructionArgs {
+    /// The key: its id, or the beginning of it
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
+    key: String,
+    /// When; until then it can be called off
+    #[arg(long, value_name = "TIME")]
+    at: Moment,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Which key signs beside the others, and from when on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = json())]
+pub(super) struct AddArgs {
+    /// What it is to sign: device-ca, signing-ca, authorization, ocsp, audit or statement
+    #[arg(value_name = "PURPOSE")]
+    purpose: Purpose,
+    /// PEM of the key's certificate, which names the key; of a chain, as `keys create` saves it, the first counts
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// When it begins to sign; whoever verifies must know it by then
+    #[arg(long, value_name = "TIME")]
+    activate_at: Moment,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Which rotation, or addition, is not to be.
 #[derive(Debug, clap::Args)]
 #[command(after_help = json())]
 pub(super) struct CallOffArgs {
@@ -48,24 +79,44 @@ pub(super) enum Draft<'a> {
         args: &'a Args,
         certificate: Box<Certificate>,
     },
+    Destruction(&'a DestructionArgs),
+    Addition {
+        args: &'a AddArgs,
+        certificate: Box<Certificate>,
+    },
     CallOff(&'a CallOffArgs),
+}
+
+/// The first certificate of a file.
+fn of_new_key(file: &Path) -> Result<Certificate, Failure> {
+    let pem = files::read_text(file)?;
+    let chain = Certificate::chain_from_pem(&pem).map_err(|error| {
+        Failure::usage(
+            format!("{}: {error}", file.display()),
+            "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
+        )
+    })?;
+    chain.into_iter().next().ok_or_else(|| {
+        Failure::usage(
+            format!("{}: no certificate in it", file.display()),
+            "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
+        )
+    })
+}
+
+impl AddArgs {
+    pub(super) fn draft(&self) -> Result<(&Asked, super::Draft<'_>), Failure> {
+        let draft = Draft::Addition {
+            args: self,
+            certificate: Box::new(of_new_key(&self.certificate)?),
+        };
+        Ok((&self.asked, super::Draft::Rotation(draft)))
+    }
 }
 
 impl Args {
     pub(super) fn draft(&self) -> Result<(&Asked, super::Draft<'_>), Failure> {
-        let pem = files::read_text(&self.certificate)?;
-        let chain = Certificate::chain_from_pem(&pem).map_err(|error| {
-            Failure::usage(
-                format!("{}: {error}", self.certificate.display()),
-                "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
-            )
-        })?;
-        let certificate = chain.into_iter().next().ok_or_else(|| {
-            Failure::usage(
-                format!("{}: no certificate in it", self.certificate.display()),
-                "name the PEM of the new key's certificate: `semopsctl keys create` saves it",
-            )
-        })?;
+        let certificate = of_new_key(&self.certificate)?;
         let draft = Draft::Rotation {
             args: self,
             certificate: Box::new(certificate),
@@ -74,11 +125,25 @@ impl Args {
     }
 }
 
+impl DestructionArgs {
+    pub(super) fn draft(&self) -> (&Asked, super::Draft<'_>) {
+        let draft = super::Draft::Rotation(Draft::Destruction(self));
+        (&self.asked, draft)
+    }
+}
+
 impl CallOffArgs {
     pub(super) fn draft(&self) -> (&Asked, super::Draft<'_>) {
         let draft = super::Draft::Rotation(Draft::CallOff(self));
         (&self.asked, draft)
     }
+}
+
+fn attached(certificate: &Certificate) -> Vec<Attachment> {
+    vec![Attachment {
+        kind: AttachmentKind::Certificate,
+        content: certificate.to_pem(),
+    }]
 }
 
 impl Draft<'_> {
@@ -92,10 +157,25 @@ impl Draft<'_> {
                     activate_at: args.activate_at.seconds(now),
                     retire_at: args.retire_at.seconds(now),
                 }),
-                attachments: vec![Attachment {
-                    kind: AttachmentKind::Certificate,
-                    content: certificate.to_pem(),
-                }],
+                attachments: attached(&certificate),
+            },
+            Self::Destruction(args) => Wanted {
+                operation: Operation::Key {
+                    operation: KeyOperation::ScheduleDestruction {
+                        at: args.at.seconds(now),
+                    },
+                    key: the_one(standing, &args.key)?,
+                },
+                attachments: Vec::new(),
+            },
+            Self::Addition { args, certificate } => Wanted {
+                operation: Operation::AddKey(Addition {
+                    purpose: args.purpose,
+                    key: KeyId::of(certificate.public_key()),
+                    certificate: certificate.sha256(),
+                    activate_at: args.activate_at.seconds(now),
+                }),
+                attachments: attached(&certificate),
             },
             Self::CallOff(args) => Wanted {
                 operation: Operation::CallOffRotation {

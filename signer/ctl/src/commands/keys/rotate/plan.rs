@@ -8,6 +8,9 @@ use semops_proto::v1;
 
 use crate::custody::review::{Outcome, Review};
 
+/// For how long an authorization may be accepted at most, after it was made.
+const ACCEPTED: u64 = 600;
+
 /// Where a rotation stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -18,7 +21,18 @@ pub(super) struct Plan {
     /// The key that comes next.
     pub(super) next: Option<KeyId>,
     /// What there is to do, in order.
-    pub(super) steps: [Step; 6],
+    pub(super) steps: [Step; 7],
+    /// What those who verify have to see to; nothing where they need not do anything, or nobody has said when.
+    pub(super) verifiers: Option<Verifiers>,
+}
+
+/// What verifiers must have, Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verifiers {
+    /// By when the new key's certificate.
+    pub(super) new_by: u64,
+    /// Until when the old one's, beside it: no authorization by the old key counts any more then.
+    pub(super) old_until: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +65,23 @@ impl Stage<'_> {
         }
     }
 
+    /// What verifiers have to see to: nothing of CAs, which are verified by their root, nor where the certificate comes with
+    /// what is verified.
+    fn verifiers(&self, purpose: Purpose, standing: &Standing) -> Option<Verifiers> {
+        let (activate, retire) = self.times(standing);
+        match purpose {
+            Purpose::DeviceCa
+            | Purpose::SigningCa
+            | Purpose::Ocsp
+            | Purpose::Audit
+            | Purpose::Statement => None,
+            Purpose::Authorization => Some(Verifiers {
+                new_by: activate?,
+                old_until: retire?.saturating_add(ACCEPTED),
+            }),
+        }
+    }
+
     /// When the next key begins to sign, and the one before it ends.
     fn times(&self, standing: &Standing) -> (Option<u64>, Option<u64>) {
         match self {
@@ -79,6 +110,7 @@ impl Plan {
             signing: standing.active_at(purpose, now).first().copied(),
             next: stage.next(),
             steps: steps(purpose, &stage, standing, now),
+            verifiers: stage.verifiers(purpose, standing),
         }
     }
 
@@ -94,7 +126,7 @@ impl Plan {
     }
 }
 
-fn steps(purpose: Purpose, stage: &Stage<'_>, standing: &Standing, now: u64) -> [Step; 6] {
+fn steps(purpose: Purpose, stage: &Stage<'_>, standing: &Standing, now: u64) -> [Step; 7] {
     let (activate, retire) = stage.times(standing);
     let approved = matches!(stage, Stage::Approved(..));
     let proposed = approved || matches!(stage, Stage::Proposed(..));
@@ -105,15 +137,11 @@ fn steps(purpose: Purpose, stage: &Stage<'_>, standing: &Standing, now: u64) -> 
         when,
         who,
     };
-    let create = format!(
-        "a custodian: semopsctl keys create --purpose {}",
-        purpose.name()
-    );
-    let propose = format!(
-        "a custodian: semopsctl change propose rotate-key {} --certificate FILE --activate-at TIME --retire-at TIME",
-        purpose.name()
-    );
+    let [create, propose] = who_proposes(purpose, standing);
     let (by_itself, begun) = ("by itself".to_owned(), passed(activate));
+    let over = stage
+        .verifiers(purpose, standing)
+        .map(|verifiers| verifiers.old_until);
     [
         step("the next key is made", stage.next().is_some(), None, create),
         step("proposed", proposed, None, propose),
@@ -122,7 +150,7 @@ fn steps(purpose: Purpose, stage: &Stage<'_>, standing: &Standing, now: u64) -> 
             "verifiers have its certificate",
             begun,
             activate,
-            verifiers(purpose),
+            verifiers(purpose, standing),
         ),
         step("it signs", begun, activate, by_itself.clone()),
         step(
@@ -130,6 +158,12 @@ fn steps(purpose: Purpose, stage: &Stage<'_>, standing: &Standing, now: u64) -> 
             passed(retire),
             retire,
             by_itself,
+        ),
+        step(
+            "verifiers need the old certificate no more",
+            false,
+            over,
+            dropping(purpose, standing),
         ),
     ]
 }
@@ -142,12 +176,15 @@ fn stage<'a>(
     shown: &[v1::Key],
     now: u64,
 ) -> Stage<'a> {
-    let under_way = |key: KeyId, life: &KeyLife| {
-        let ahead = life.activates_at().is_some_and(|at| now < at);
-        let retiring = retirement(purpose, standing, key).is_some_and(|at| now < at);
-        life.purpose() == purpose && life.activates_at().is_some() && (ahead || retiring)
+    let until = |end: u64| {
+        move |(key, life): &(KeyId, &KeyLife)| {
+            let ahead = life.activates_at().is_some_and(|at| now < at);
+            let retired = retirement(purpose, standing, *key);
+            let ending = retired.is_some_and(|at| now < at.saturating_add(end));
+            life.purpose() == purpose && life.activates_at().is_some() && (ahead || ending)
+        }
     };
-    if let Some((key, life)) = standing.keys().find(|(key, life)| under_way(*key, life)) {
+    if let Some((key, life)) = standing.keys().find(until(0)) {
         return Stage::Approved(key, life);
     }
     for review in pending {
@@ -168,9 +205,13 @@ fn stage<'a>(
             life.activates_at().is_none() && life.state(now) == KeyState::PreActivation
         })
     };
-    made.into_iter()
-        .find(waits)
-        .map_or(Stage::None, Stage::Made)
+    if let Some(key) = made.into_iter().find(waits) {
+        return Stage::Made(key);
+    }
+    // What the old key signed last may count still.
+    let lingers = purpose == Purpose::Authorization;
+    let last = standing.keys().find(until(ACCEPTED)).filter(|_| lingers);
+    last.map_or(Stage::None, |(key, life)| Stage::Approved(key, life))
 }
 
 /// When the key that `key` follows signs no more.
@@ -185,7 +226,26 @@ fn of(purpose: Purpose) -> v1::KeyPurpose {
         Purpose::DeviceCa => v1::KeyPurpose::DeviceCa,
         Purpose::SigningCa => v1::KeyPurpose::SigningCa,
         Purpose::Authorization => v1::KeyPurpose::Authorization,
+        Purpose::Ocsp => v1::KeyPurpose::Ocsp,
+        Purpose::Audit => v1::KeyPurpose::Audit,
+        Purpose::Statement => v1::KeyPurpose::Statement,
     }
+}
+
+/// Who makes the next key, and who proposes the change: the first key of a purpose follows none.
+fn who_proposes(purpose: Purpose, standing: &Standing) -> [String; 2] {
+    let name = purpose.name();
+    let mut lives = standing.keys().map(|(_, life)| life.purpose());
+    let change = if lives.any(|one| one == purpose) {
+        format!("rotate-key {name} --certificate FILE --activate-at TIME --retire-at TIME")
+    } else {
+        format!("add-key {name} --certificate FILE --activate-at TIME")
+    };
+    [
+        format!("keys create --purpose {name}"),
+        format!("change propose {change}"),
+    ]
+    .map(|command| format!("a custodian: semopsctl {command}"))
 }
 
 fn who_approves(stage: &Stage<'_>) -> String {
@@ -196,16 +256,41 @@ fn who_approves(stage: &Stage<'_>) -> String {
     format!("another custodian: semopsctl change approve {id} --approval-key FILE")
 }
 
-fn verifiers(purpose: Purpose) -> String {
+fn verifiers(purpose: Purpose, standing: &Standing) -> String {
+    let of = standing.institution();
     match purpose {
-        Purpose::Authorization => {
-            "custodians of every institution that trusts yours put a trust document in force that holds it (--certificate FILE)"
-        }
-        Purpose::DeviceCa | Purpose::SigningCa => {
+        Purpose::Authorization => format!(
+            "custodians of every institution that trusts {of}, with what --certificate FILE saves: semopsctl trust next --of {of} \
+             --add FILE --out TRUST, and have TRUST approved"
+        ),
+        Purpose::DeviceCa => {
             "nobody but those who pin CAs: it chains to the same root; its CRL is published from then on"
+                .to_owned()
+        }
+        Purpose::SigningCa => format!(
+            "nobody yet, for it chains to the same root; with the next authorization key those who trust {of} add it too \
+             (semopsctl trust next --crl)"
+        ),
+        Purpose::Ocsp | Purpose::Audit | Purpose::Statement => {
+            "nobody: its certificate goes with what it signs, and chains to the same root".to_owned()
         }
     }
-    .to_owned()
+}
+
+fn dropping(purpose: Purpose, standing: &Standing) -> String {
+    let of = standing.institution();
+    match purpose {
+        Purpose::Authorization => format!(
+            "custodians of every institution that trusts {of}, when they like: semopsctl trust next --of {of} --retire KEY --out TRUST"
+        ),
+        Purpose::DeviceCa | Purpose::SigningCa => {
+            "nobody: the old key signs the CRLs of what it issued until its own certificate ends"
+                .to_owned()
+        }
+        Purpose::Ocsp | Purpose::Audit | Purpose::Statement => {
+            "nobody: what the old key signed has its certificate with it".to_owned()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -246,6 +331,9 @@ mod tests {
         let now = world.now();
         // The key in use is no next one.
         assert_eq!(done(&plan(&world, &[], &[1], now)), 0);
+        let first = Plan::of(Purpose::Ocsp, world.history().standing(), &[], &[], now);
+        assert_eq!((first.signing, first.verifiers), (None, None));
+        assert!(first.steps[1].who.contains("propose add-key ocsp "));
         let made = plan(&world, &[], &[1, 2], now);
         assert_eq!(
             (done(&made), made.next, made.signing),
@@ -273,7 +361,23 @@ mod tests {
         let signing = plan(&world, &[], &[1, 2], activate_at);
         assert_eq!((done(&signing), signing.signing), (5, Some(key_id(2))));
         assert_eq!(signing.steps[5].when, Some(retire_at));
-        let over = plan(&world, &[], &[1, 2], retire_at);
+        let retired = plan(&world, &[], &[1, 2], retire_at);
+        assert_eq!((done(&retired), retired.next), (6, Some(key_id(2))));
+        assert_eq!(retired.steps[6].when, Some(retire_at + 600));
+        let needed = Verifiers {
+            new_by: activate_at,
+            old_until: retire_at + 600,
+        };
+        for stage in [&proposed, &approved, &signing, &retired] {
+            assert_eq!(stage.verifiers, Some(needed));
+        }
+        assert_eq!(made.verifiers, None);
+        // The next rotation is shown before what is left of this one.
+        assert_eq!(
+            plan(&world, &[], &[1, 2, 3], retire_at).next,
+            Some(key_id(3))
+        );
+        let over = plan(&world, &[], &[1, 2], retire_at + 600);
         assert_eq!(
             (done(&over), over.next, over.signing),
             (0, None, Some(key_id(2)))
