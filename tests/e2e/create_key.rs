@@ -89,6 +89,23 @@ async fn new_keys_are_certified_or_ask_to_be_and_sign_nothing_else() -> Result<(
     deployment.stop().await
 }
 
+/// Whether the service says of a key that it was made in the token and cannot leave it.
+pub(crate) fn kept(key: &v1::Key) -> bool {
+    [
+        ("CKA_SENSITIVE", true),
+        ("CKA_EXTRACTABLE", false),
+        ("CKA_ALWAYS_SENSITIVE", true),
+        ("CKA_NEVER_EXTRACTABLE", true),
+        ("CKA_LOCAL", true),
+        ("CKA_SIGN", true),
+    ]
+    .into_iter()
+    .all(|(name, value)| {
+        let told = key.attributes.iter().find(|told| told.name == name);
+        told.is_some_and(|told| told.value == Some(value))
+    })
+}
+
 async fn an_authorization_key_is_certified_by_the_signing_ca(
     deployment: &Deployment,
     custodian: &Client,
@@ -136,17 +153,7 @@ async fn an_authorization_key_is_certified_by_the_signing_ca(
     ])?;
 
     // As the token has it, and as the service says that it has it.
-    for (name, value) in [
-        ("CKA_SENSITIVE", true),
-        ("CKA_EXTRACTABLE", false),
-        ("CKA_ALWAYS_SENSITIVE", true),
-        ("CKA_NEVER_EXTRACTABLE", true),
-        ("CKA_LOCAL", true),
-        ("CKA_SIGN", true),
-    ] {
-        let told = key.attributes.iter().find(|told| told.name == name);
-        assert_eq!(told.unwrap().value, Some(value), "{name}");
-    }
+    assert!(kept(&key), "{key:?}");
     assert_eq!(in_token(deployment, "alfa", &key)?, (1, 0));
     let listed = listed(custodian).await?;
     assert_eq!(listed.len(), 4);

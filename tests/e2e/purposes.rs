@@ -6,7 +6,6 @@ use std::{fs, path::Path, time::Duration};
 use e2e::{
     clock::Hands,
     cluster::Cluster,
-    custodian::Motion,
     customer::{Customer, order},
     deployment::{Deployment, unix_now},
     failure::Failure,
@@ -17,7 +16,7 @@ use e2e::{
     until::until,
 };
 use semops_objects::{
-    change::{Addition, Attachment, AttachmentKind, DocumentKind, KeyOperation, Operation},
+    change::{DocumentKind, KeyOperation, Operation},
     key::{KeyId, Purpose},
     trust::TrustDocument,
 };
@@ -34,7 +33,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    create_key::{create, listed},
+    create_key::{create, kept, listed},
     rotation::plan::{NewKey, Plan, purpose as sent},
 };
 
@@ -67,26 +66,6 @@ async fn states(custodian: &Client, keys: &[KeyId]) -> Result<Vec<KeyState>, Fai
         states.push(shown(custodian, *key).await?.state());
     }
     Ok(states)
-}
-
-/// The change by which a key signs for a purpose from now on.
-fn addition(
-    deployment: &Deployment,
-    of: Purpose,
-    certificate: &Certificate,
-) -> Result<Motion, Failure> {
-    let addition = Addition {
-        purpose: of,
-        key: KeyId::of(certificate.public_key()),
-        certificate: certificate.sha256(),
-        activate_at: u64::try_from(unix_now()?)?,
-    };
-    let mut motion = deployment.motion("alfa", Operation::AddKey(addition))?;
-    motion.attachments.push(Attachment {
-        kind: AttachmentKind::Certificate,
-        content: certificate.to_pem(),
-    });
-    Ok(motion)
 }
 
 fn rule(deployment: &Deployment, key: KeyId, operations: &[KeyOperation]) -> Result<(), Failure> {
@@ -173,17 +152,7 @@ fn token_has(deployment: &Deployment, of: Purpose, key: &v1::Key) -> Result<(), 
         token::public_objects_with(deployment, "alfa", of.name().as_bytes())?,
         1
     );
-    for (name, value) in [
-        ("CKA_SENSITIVE", true),
-        ("CKA_EXTRACTABLE", false),
-        ("CKA_ALWAYS_SENSITIVE", true),
-        ("CKA_NEVER_EXTRACTABLE", true),
-        ("CKA_LOCAL", true),
-        ("CKA_SIGN", true),
-    ] {
-        let told = key.attributes.iter().find(|told| told.name == name);
-        assert_eq!(told.unwrap().value, Some(value), "{name}");
-    }
+    assert!(kept(key), "{key:?}");
     Ok(())
 }
 
@@ -204,7 +173,7 @@ async fn lives(
     openssl_reads(deployment, of, &first.certificate)?;
     nothing_else(deployment, custodian, of, &first.certificate).await?;
 
-    deployment.bring(&addition(deployment, of, &first.certificate)?)?;
+    deployment.bring(&deployment.addition("alfa", of, &first.certificate)?)?;
     let active = shown(custodian, first.id).await?;
     assert_eq!(active.state(), KeyState::Active);
     let period = active.signs_until.unwrap() - active.active_since;
@@ -237,7 +206,7 @@ async fn nothing_else(
 ) -> Result<(), Failure> {
     let anna = &deployment.custodians("alfa")?[0];
     for other in Purpose::ALL.into_iter().filter(|other| *other != of) {
-        let motion = addition(deployment, other, certificate)?;
+        let motion = deployment.addition("alfa", other, certificate)?;
         let asked = v1::ProposeChangeRequest {
             certificate: certificate.der().to_vec(),
             ..anna.proposes(&motion)?
@@ -366,7 +335,7 @@ async fn they_come_after_the_programs_that_cannot_read_them() -> Result<(), Fail
     assert!(told.contains("no older program serves it"), "{told}");
     for of in NEW {
         let NewKey { id, certificate } = make(&deployment, &one, of).await?;
-        deployment.bring(&addition(&deployment, of, &certificate)?)?;
+        deployment.bring(&deployment.addition("alfa", of, &certificate)?)?;
         for custodian in [&one, &other] {
             until("the key to be active at both", SOON, async || {
                 Ok((states(custodian, &[id]).await? == [KeyState::Active]).then_some(()))

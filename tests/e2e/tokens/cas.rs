@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::{
     customer::Customer,
-    deployment::{Deployment, unix_now},
+    deployment::Deployment,
     failure::Failure,
     faults::{Fault, Faults},
     recheck::recheck,
@@ -13,10 +13,7 @@ use e2e::{
     workers,
 };
 use rustix::process::{Signal, kill_process};
-use semops_objects::{
-    change::{Addition, Attachment, AttachmentKind, Operation},
-    key::{KeyId, Purpose},
-};
+use semops_objects::key::{KeyId, Purpose};
 use semops_pki::{certificate::Certificate, crl::CertificateRevocationList};
 use semops_proto::{client::Client, v1};
 use softhsm_setup::{
@@ -64,17 +61,7 @@ impl TwoCas {
         };
         let key = custodian.create_key(ask).await?.key.unwrap_or_default();
         let new = NewKey::with_certificate(&deployment, &key)?;
-        let addition = Addition {
-            purpose: Purpose::DeviceCa,
-            key: new.id,
-            certificate: new.certificate.sha256(),
-            activate_at: u64::try_from(unix_now()?)?,
-        };
-        let mut motion = deployment.motion("mobilis", Operation::AddKey(addition))?;
-        motion.attachments.push(Attachment {
-            kind: AttachmentKind::Certificate,
-            content: new.certificate.to_pem(),
-        });
+        let motion = deployment.addition("mobilis", Purpose::DeviceCa, &new.certificate)?;
         deployment.bring(&motion)?;
         let issuer = deployment.client("mobilis", Role::Enrolment).await?;
         Ok(Self {

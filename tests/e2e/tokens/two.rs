@@ -15,7 +15,7 @@ use e2e::{
 };
 use semops_objects::{
     AuthorizationJws, Order,
-    change::{Addition, Attachment, AttachmentKind, DocumentKind, Operation},
+    change::DocumentKind,
     key::{KeyId, Purpose},
     trust::TrustDocument,
 };
@@ -235,17 +235,6 @@ fn publish(deployment: &Deployment, new: &Certificate) -> Result<TrustDocument, 
 
 /// Has two custodians approve that the key signs from now on.
 fn execute(deployment: &Deployment, certificate: &Certificate) -> Result<KeyId, Failure> {
-    let addition = Addition {
-        purpose: Purpose::Authorization,
-        key: KeyId::of(certificate.public_key()),
-        certificate: certificate.sha256(),
-        activate_at: u64::try_from(unix_now()?)?,
-    };
-    let mut motion = deployment.motion("alfa", Operation::AddKey(addition))?;
-    motion.attachments.push(Attachment {
-        kind: AttachmentKind::Certificate,
-        content: certificate.to_pem(),
-    });
-    deployment.bring(&motion)?;
-    Ok(addition.key)
+    deployment.bring(&deployment.addition("alfa", Purpose::Authorization, certificate)?)?;
+    Ok(KeyId::of(certificate.public_key()))
 }

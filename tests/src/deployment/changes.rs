@@ -9,11 +9,12 @@ use std::{
 use semops_objects::{
     InstitutionId,
     change::{
-        Approval, Attachment, AttachmentKind, Base, ChangeFile, ChangeId, Decision, DocumentKind,
-        DocumentName, Operation, PersonId, Proposal,
+        Addition, Approval, Attachment, AttachmentKind, Base, ChangeFile, ChangeId, Decision,
+        DocumentKind, DocumentName, Operation, PersonId, Proposal,
     },
+    key::{KeyId, Purpose},
 };
-use semops_pki::{algorithm::sha256, local_key::LocalKey};
+use semops_pki::{algorithm::sha256, certificate::Certificate, local_key::LocalKey};
 use toml::{Table, Value};
 use uuid::Uuid;
 
@@ -95,6 +96,30 @@ impl Deployment {
             proposal: Proposal::new(base, operation, nonce, now, now + STANDS)?,
             attachments: Vec::new(),
         })
+    }
+
+    /// The same of a key that signs for a purpose from now on, with its certificate.
+    ///
+    /// # Errors
+    /// The institution has no history.
+    pub fn addition(
+        &self,
+        institution: &str,
+        purpose: Purpose,
+        certificate: &Certificate,
+    ) -> Result<Motion, Failure> {
+        let addition = Addition {
+            purpose,
+            key: KeyId::of(certificate.public_key()),
+            certificate: certificate.sha256(),
+            activate_at: u64::try_from(unix_now()?)?,
+        };
+        let mut motion = self.motion(institution, Operation::AddKey(addition))?;
+        motion.attachments.push(Attachment {
+            kind: AttachmentKind::Certificate,
+            content: certificate.to_pem(),
+        });
+        Ok(motion)
     }
 
     /// The same of a document, of which its own text says whose and which version it is.

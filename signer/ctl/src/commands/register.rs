@@ -1,5 +1,6 @@
 //! `register`: all that a security team must account for, in one list; and how an institution comes and leaves.
 
+mod callers;
 mod entry;
 mod export;
 mod offboard;

@@ -13,10 +13,12 @@ use semops_proto::{
     client::Client,
     v1::{self, GetStatusRequest, ListKeysRequest},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::entry::{self, Entry};
+use super::{
+    callers::Callers,
+    entry::{self, Entry},
+};
 use crate::{
     commands::{change::Desk, device::name_of, enroll::parse_chain},
     custody::{
@@ -45,20 +47,6 @@ pub(super) struct Args {
     csv: Option<PathBuf>,
     #[command(flatten)]
     base: BaseArgs,
-}
-
-/// What is read of the register of callers.
-#[derive(Deserialize)]
-struct Callers {
-    tls_ca: String,
-    #[serde(default)]
-    caller: Vec<Caller>,
-}
-
-#[derive(Deserialize)]
-struct Caller {
-    id: String,
-    state: String,
 }
 
 pub(super) async fn run(args: &Args, desk: &Desk<'_>) -> Result<Report, Failure> {
@@ -232,14 +220,14 @@ impl<'a> Register<'a> {
         let callers: Callers = toml::from_str(toml).map_err(|error| unreadable(&error))?;
         let ca = Certificate::from_pem(&callers.tls_ca).map_err(|error| unreadable(&error))?;
         self.certificate(&ca);
-        for Caller { id, state } in callers.caller {
-            let role = id.rsplit('/').nth(1).unwrap_or_default().to_owned();
+        for caller in callers.caller {
+            let role = caller.role().to_owned();
             self.entries.push(Entry {
                 kind: "caller",
-                id,
+                id: caller.id,
                 owner: self.owner.clone(),
                 purpose: role,
-                state,
+                state: caller.state,
                 ..Entry::default()
             });
         }

@@ -18,7 +18,10 @@ use semops_proto::v1::{self, Authority, GetCrlRequest, ListKeysRequest};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::steps::{self, Step};
+use super::{
+    callers::Callers,
+    steps::{self, Step},
+};
 use crate::{
     commands::{change::Desk, enroll::parse_chain},
     custody::{
@@ -66,29 +69,6 @@ struct Trust {
 #[derive(Deserialize)]
 struct Trusted {
     institution: String,
-}
-
-#[derive(Deserialize)]
-struct Callers {
-    #[serde(default)]
-    caller: Vec<Caller>,
-}
-
-#[derive(Deserialize)]
-struct Caller {
-    id: String,
-    state: String,
-}
-
-impl Callers {
-    /// Those who may call in a role.
-    fn active(&self, role: &str) -> Vec<String> {
-        let of = |caller: &&Caller| {
-            caller.state == "active" && caller.id.rsplit('/').nth(1) == Some(role)
-        };
-        let callers = self.caller.iter().filter(of);
-        callers.map(|caller| caller.id.clone()).collect()
-    }
 }
 
 pub(super) async fn run(args: &Args, desk: &Desk<'_>) -> Result<Report, Failure> {

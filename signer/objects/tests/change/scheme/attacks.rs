@@ -5,6 +5,7 @@ use semops_objects::change::{
     SchemeHistoryError, SchemeOperation, SchemeStanding,
 };
 use semops_objects::institution::InstitutionId;
+use semops_pki::certificate::Certificate;
 
 use super::world::{CUSTODIANS, Draft, Founders, PERSONS, ROOTS, attached, draft, named};
 use crate::world::{DAY, Entry, NOW, SCHEME, Signed, document, propose};
@@ -325,4 +326,32 @@ fn approvals_are_of_one_proposal() {
         propose(next.base().clone(), next.operation().clone(), NOW),
         next.proposal
     );
+}
+
+/// What the next document leaves out is gone, even when nothing takes its place.
+#[test]
+fn a_root_that_is_left_out_counts_no_longer() {
+    let scheme = scheme();
+    let Scheme {
+        founders, standing, ..
+    } = &scheme;
+    let next = standing
+        .after(
+            &founders.approved(standing, scheme.next(), &["yuri", "zoe"]),
+            NOW,
+        )
+        .unwrap();
+    let of = |standing: &SchemeStanding| {
+        let roots = standing.roots().device();
+        let pems: Vec<String> = roots.iter().map(Certificate::to_pem).collect();
+        pems
+    };
+    let pems = |names: &[&str]| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| founders.root(name).to_owned())
+            .collect()
+    };
+    assert_eq!(of(standing), pems(&["device", "device-2"]));
+    assert_eq!(of(&next), pems(&["device-2"]));
 }
