@@ -32,6 +32,9 @@ impl Authority {
 
         self.check_usage(purpose)?;
 
+        // One at a time: some modules lose what several processes write at once.
+        let _turn = self.store.turn(&ctx.institution).await?;
+
         // 1 record what is asked for
         let new = self.ask_for_key(ctx, purpose, request).await?;
         fault::point(Point::CreateKeyAsked);

@@ -107,6 +107,7 @@ impl Authority {
                 return Err(Error::internal(format!("key {key} on the ring: {other:?}")));
             }
         }
+        let _turn = self.store.turn(institution).await?;
         let start = Instant::now();
         let deadline = start.checked_add(PATIENCE).unwrap_or(start);
         self.destroy_begun(institution, key, origin(), deadline)

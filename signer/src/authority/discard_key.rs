@@ -51,6 +51,7 @@ impl Authority {
         }
 
         // 4 destroy it, and record that
+        let _turn = self.store.turn(&ctx.institution).await?;
         if let Some((request, made)) = &waiting {
             self.name(ctx, *request, made).await?;
         }

@@ -41,6 +41,7 @@ mod reissue;
 mod removal;
 mod restoration;
 pub mod sqlite;
+mod turns;
 mod views;
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use self::new_keys::{Asked, KeyAsk, NewKeys};
 pub use self::reissue::{ReissueRecall, Reissues};
 pub use self::removal::Erased;
 pub use self::restoration::{LastPublished, Restoration, Restored, RestoredIssuer};
+pub use self::turns::{Turn, Turns};
 pub use self::views::{
     Accepted, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView, Documents, Earlier,
     EnrollmentRecall, Intents, OrderRecall, PublishedCrl, Revoked, RevokedCertificate, Swept,
@@ -104,7 +106,7 @@ pub enum StoreError {
 
 /// The durable record.
 #[async_trait]
-pub trait Store: Changes + Keys + NewKeys + Destructions + Reissues {
+pub trait Store: Changes + Keys + NewKeys + Destructions + Reissues + Turns {
     /// Checks that the store can be read and written now, by a clock that agrees with its own if it has one. For health.
     async fn ping(&self) -> Result<(), StoreError>;
 

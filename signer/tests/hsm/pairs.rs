@@ -170,6 +170,52 @@ fn a_pair_named_by_half_is_named_whole() {
     });
 }
 
+/// While another process names the pair, a module may show its private half as it was before, and the public one as it is.
+#[test]
+fn nothing_is_destroyed_before_both_halves_are_seen() {
+    const NAME: &str = "pairs::nothing_is_destroyed_before_both_halves_are_seen";
+    play(NAME, &["alfa"], async |stage| {
+        let alfa = &alfa();
+        let tokens = vec![stage.token("alfa", Vec::new())];
+        let (signer, keys, monitor) = start(stage.settings(1, 8), tokens).unwrap();
+        let request = Uuid::new_v4();
+        let public = keys.generate(alfa, None, request, Purpose::Authorization, soon());
+        let key = named(&public.await.unwrap(), LABEL);
+        stage.name_public("alfa", LABEL, &key);
+        let early = keys.adopt(alfa, key.clone(), Some(request), soon()).await;
+        assert!(early.is_err());
+        signs_not(&signer, &key).await;
+        stage.name_private("alfa", LABEL, &key);
+        keys.adopt(alfa, key.clone(), Some(request), soon())
+            .await
+            .unwrap();
+        signs(&signer, &key).await;
+        assert_eq!(stage.objects("alfa", LABEL), stage.pairs_of(&[&key]));
+        monitor.stop(soon()).await.unwrap();
+    });
+}
+
+/// A pair that is not yet as it must be is another process's, which is still making it.
+#[test]
+fn a_pair_in_the_making_is_left_to_its_maker() {
+    const NAME: &str = "pairs::a_pair_in_the_making_is_left_to_its_maker";
+    play(NAME, &["alfa"], async |stage| {
+        let alfa = &alfa();
+        let tokens = vec![stage.token("alfa", Vec::new())];
+        let (_signer, keys, monitor) = start(stage.settings(1, 8), tokens).unwrap();
+        let request = Uuid::new_v4();
+        stage.make_unfinished("alfa", LABEL, request);
+        let public = keys.generate(alfa, None, request, Purpose::Authorization, soon());
+        let key = named(&public.await.unwrap(), LABEL);
+        assert_eq!(stage.objects("alfa", LABEL).len(), 4);
+        keys.adopt(alfa, key.clone(), Some(request), soon())
+            .await
+            .unwrap();
+        assert_eq!(stage.objects("alfa", LABEL), stage.pairs_of(&[&key]));
+        monitor.stop(soon()).await.unwrap();
+    });
+}
+
 #[test]
 fn a_process_killed_while_it_makes_a_pair_leaves_one() {
     const NAME: &str = "pairs::a_process_killed_while_it_makes_a_pair_leaves_one";

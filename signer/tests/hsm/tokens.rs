@@ -43,19 +43,28 @@ impl Stage {
 
     /// Makes a pair for a request, as another process does.
     pub(crate) fn make_unnamed(&self, token: &str, label: &str, request: Uuid, end: &[u8]) {
+        self.make(token, label, unnamed(request, end), false);
+    }
+
+    /// Makes a pair for a request that does not yet say all that a key must be.
+    pub(crate) fn make_unfinished(&self, token: &str, label: &str, request: Uuid) {
+        self.make(token, label, unnamed(request, b"\0"), true);
+    }
+
+    fn make(&self, token: &str, label: &str, id: Vec<u8>, extractable: bool) {
         self.with(token, |pkcs11, slot| {
             let session = session(pkcs11, slot);
             let curve = vec![0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
             let both = [
                 Attribute::Token(true),
                 Attribute::Label(label.as_bytes().to_vec()),
-                Attribute::Id(unnamed(request, end)),
+                Attribute::Id(id),
             ];
             let mut public = vec![Attribute::EcParams(curve), Attribute::Private(false)];
             let mut private = vec![
                 Attribute::Private(true),
                 Attribute::Sensitive(true),
-                Attribute::Extractable(false),
+                Attribute::Extractable(extractable),
                 Attribute::Sign(true),
             ];
             public.extend(both.clone());
@@ -80,13 +89,22 @@ impl Stage {
 
     /// Gives the token's one private key with this label the CKA_ID of `key`.
     pub(crate) fn name_private(&self, token: &str, label: &str, key: &Key) {
+        self.name(token, ObjectClass::PRIVATE_KEY, label, key);
+    }
+
+    /// The same of its public half.
+    pub(crate) fn name_public(&self, token: &str, label: &str, key: &Key) {
+        self.name(token, ObjectClass::PUBLIC_KEY, label, key);
+    }
+
+    fn name(&self, token: &str, class: ObjectClass, label: &str, key: &Key) {
         self.with(token, |pkcs11, slot| {
             let session = session(pkcs11, slot);
-            let [private] = labelled(&session, ObjectClass::PRIVATE_KEY, label)[..] else {
-                panic!("one private key")
+            let [half] = labelled(&session, class, label)[..] else {
+                panic!("one half")
             };
             let id = [Attribute::Id(key.id.as_bytes().to_vec())];
-            session.update_attributes(private, &id).unwrap();
+            session.update_attributes(half, &id).unwrap();
         });
     }
 }

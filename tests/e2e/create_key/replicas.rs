@@ -1,18 +1,34 @@
 //! Two replicas on the same tokens: whichever is asked, and if both are at once, one request has one key.
 
-use std::time::Duration;
-
-use e2e::{
-    cluster::Cluster, deployment::Deployment, failure::Failure, recheck::recheck, token,
-    until::until,
+use e2e::{cluster::Cluster, deployment::Deployment, failure::Failure, recheck::recheck, token};
+use semops_proto::{
+    client::Client,
+    v1::{DiscardKeyRequest, Key, KeyPurpose},
 };
-use semops_proto::v1::KeyPurpose;
 use softhsm_setup::scheme::{Role, Scheme};
 use uuid::Uuid;
 
 use super::{create, in_token, listed};
 
-const SOON: Duration = Duration::from_secs(30);
+/// How often a key of each purpose is asked for at both at once.
+const ROUNDS: usize = 15;
+
+/// The key that two requests at each of both at once are answered with.
+async fn at_once(
+    [one, other]: [&Client; 2],
+    purpose: KeyPurpose,
+    request: Uuid,
+) -> Result<Key, Failure> {
+    let [a, b, c, d] = [one, other, one, other].map(|client| create(client, purpose, request));
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let made = a?;
+    for same in [b?, c?, d?] {
+        assert_eq!(same.key_id, made.key_id);
+        assert_eq!(same.certificate_chain, made.certificate_chain);
+        assert_eq!(same.certification_request, made.certification_request);
+    }
+    Ok(made)
+}
 
 #[tokio::test]
 async fn two_replicas_make_one_key() -> Result<(), Failure> {
@@ -26,32 +42,31 @@ async fn two_replicas_make_one_key() -> Result<(), Failure> {
         let request = Uuid::new_v4();
         let first = create(&one, purpose, request).await?;
         assert_eq!(create(&other, purpose, request).await?, first);
-        // At once.
-        let request = Uuid::new_v4();
-        let asks = [&one, &other, &one, &other].map(|client| create(client, purpose, request));
-        let [a, b, c, d] = asks;
-        let (a, b, c, d) = tokio::join!(a, b, c, d);
-        let made = a?;
-        for same in [b?, c?, d?] {
-            assert_eq!(same.key_id, made.key_id);
-            assert_eq!(same.certificate_chain, made.certificate_chain);
-            assert_eq!(same.certification_request, made.certification_request);
-        }
-        // What one of them made in vain is gone with one of the next answers.
-        private_keys += 2;
-        let alone = async || {
-            create(&other, purpose, request).await?;
-            create(&one, purpose, request).await?;
-            Ok((token::private_keys(&deployment, "alfa")? == private_keys).then_some(()))
-        };
-        until("the end of what was made in vain", SOON, alone).await?;
-        for key in [&first, &made] {
-            assert_eq!(in_token(&deployment, "alfa", key)?, (1, 0), "{purpose:?}");
+        assert_eq!(
+            in_token(&deployment, "alfa", &first)?,
+            (1, 0),
+            "{purpose:?}"
+        );
+        private_keys += 1;
+        for round in 0..ROUNDS {
+            let made = at_once([&one, &other], purpose, Uuid::new_v4()).await?;
+            assert_eq!(in_token(&deployment, "alfa", &made)?, (1, 0), "{purpose:?}");
+            let found = token::private_keys(&deployment, "alfa")?;
+            assert_eq!(found, private_keys + 1, "{purpose:?}, {round}");
+            // Both at once again, to the end of it.
+            let key_id = made.key_id;
+            let discard = DiscardKeyRequest { key_id };
+            let (here, there) = tokio::join!(
+                one.discard_key(discard.clone()),
+                other.discard_key(discard.clone())
+            );
+            here?;
+            there?;
+            let found = token::private_keys(&deployment, "alfa")?;
+            assert_eq!(found, private_keys, "{purpose:?}, {round}");
         }
     }
-    assert_eq!(listed(&one).await?.len(), 7);
-    assert_eq!(listed(&other).await?.len(), 7);
-    assert_eq!(private_keys, 7);
+    assert_eq!(listed(&one).await?, listed(&other).await?);
     recheck(&mut deployment).await?;
     replica.stop().await?;
     deployment.stop().await

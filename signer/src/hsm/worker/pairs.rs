@@ -22,9 +22,6 @@ use crate::hsm::failure::{Class, Failure};
 const UNNAMED: &[u8] = b"made-for";
 const APART: usize = 8;
 
-/// How often what was made for a request is looked for when it is named, while other processes do the same.
-const LOOKS: usize = 3;
-
 /// One half of a pair that has no name yet.
 struct Half {
     handle: ObjectHandle,
@@ -37,14 +34,8 @@ pub(super) fn generate(
     request: Uuid,
     label: &str,
 ) -> Result<PublicKey, Failure> {
-    let privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, label)?;
-    let mut publics = unnamed(session, ObjectClass::PUBLIC_KEY, request, label)?;
-    // Whoever looks takes the same one. A half alone is left to whoever names: another process may be making the other.
-    publics.sort_by(|one, other| one.id.cmp(&other.id));
-    for public in &publics {
-        if let Some(private) = privates.iter().find(|private| private.id == public.id) {
-            return checked(session, [private.handle, public.handle], label);
-        }
+    if let Some(made) = made(session, request, label)? {
+        return Ok(made);
     }
     let mut id = prefix(request);
     id.extend(session.random(APART)?);
@@ -53,49 +44,73 @@ pub(super) fn generate(
         &public_half(label, &id),
         &private_half(label, &id),
     )?;
-    checked(session, [private, public], label)
+    let defect = match checked(session, [private, public], label)? {
+        Ok(made) => return Ok(made),
+        Err(defect) => defect,
+    };
+    for half in [private, public] {
+        session.raw().destroy_object(half)?;
+    }
+    let code = format!("the token made another key than was asked for: {defect}");
+    Err(Failure::new(Class::Reject, "C_GenerateKeyPair", code))
+}
+
+/// The public half of the pair that was made for `request`, if one is whole. One that is not may be in the making by another
+/// process: it is left to whoever names.
+fn made(session: &Session, request: Uuid, label: &str) -> Result<Option<PublicKey>, Failure> {
+    let privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, label)?;
+    let mut publics = unnamed(session, ObjectClass::PUBLIC_KEY, request, label)?;
+    // Whoever looks takes the same one.
+    publics.sort_by(|one, other| one.id.cmp(&other.id));
+    for public in &publics {
+        let private = privates.iter().find(|private| private.id == public.id);
+        let Some(private) = private else { continue };
+        if let Ok(made) = checked(session, [private.handle, public.handle], label)? {
+            return Ok(Some(made));
+        }
+    }
+    Ok(None)
 }
 
 /// Gives the pair that was made for `request` its CKA_ID, and destroys what else was made for it. A pair that has its name,
 /// or was never made here, is left as it is.
+///
+/// Other processes may do the same, and a module may still show one of them as it was before. So nothing is destroyed until
+/// both halves of the recorded pair have been seen under their name: then no half without a name is one of them.
 pub(super) fn name(session: &Session, request: Uuid, key: &Key) -> Result<(), Failure> {
-    for _ in 0..LOOKS {
-        if named(session, request, key)? {
-            break;
+    rename(session, request, key)?;
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        if session.find(class, key.id)?.is_empty() {
+            return Ok(());
+        }
+    }
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        for half in unnamed(session, class, request, &key.label)? {
+            unless_gone(session.raw().destroy_object(half.handle))?;
         }
     }
     Ok(())
 }
 
-/// Answers whether each half that was found was there until its turn came. One that was not, another process has destroyed,
-/// or is still making.
-fn named(session: &Session, request: Uuid, key: &Key) -> Result<bool, Failure> {
-    // The public halves first: another process that names the pair at the same time names the private half before, so that
-    // the recorded one is never among the private halves here without the public half that leads to it.
-    let mut publics = unnamed(session, ObjectClass::PUBLIC_KEY, request, &key.label)?;
-    let mut privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, &key.label)?;
-    let mut recorded = None;
-    for (at, public) in publics.iter().enumerate() {
-        if read_point(session, public.handle)?.as_ref() == Some(&key.public) {
-            recorded = Some(at);
+/// Names the halves of the recorded pair that have no name yet.
+fn rename(session: &Session, request: Uuid, key: &Key) -> Result<(), Failure> {
+    for public in unnamed(session, ObjectClass::PUBLIC_KEY, request, &key.label)? {
+        if read_point(session, public.handle)?.as_ref() != Some(&key.public) {
+            continue;
         }
-    }
-    if let Some(at) = recorded {
-        let public = publics.swap_remove(at);
         // The private half first: as long as the public one has no name, it leads to the private one.
-        if let Some(at) = privates.iter().position(|half| half.id == public.id) {
-            set_id(session, privates.swap_remove(at).handle, key.id)?;
+        let privates = unnamed(session, ObjectClass::PRIVATE_KEY, request, &key.label)?;
+        match privates.iter().find(|half| half.id == public.id) {
+            Some(private) => set_id(session, private.handle, key.id)?,
+            None if session.find(ObjectClass::PRIVATE_KEY, key.id)?.is_empty() => {
+                let code = "the private half of a pair is not to be seen";
+                return Err(Failure::new(Class::Retry, "C_FindObjects", code));
+            }
+            None => {}
         }
         set_id(session, public.handle, key.id)?;
     }
-    let mut all = true;
-    for half in privates.into_iter().chain(publics) {
-        match session.raw().destroy_object(half.handle) {
-            Err(Error::Pkcs11(RvError::ObjectHandleInvalid, _)) => all = false,
-            destroyed => destroyed?,
-        }
-    }
-    Ok(all)
+    Ok(())
 }
 
 /// Destroys both halves of `key`, those that are there.
@@ -110,24 +125,17 @@ pub(super) fn destroy(session: &Session, key: KeyId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The public half of a pair whose private half is as it must be; one that is not is destroyed.
+/// The public half of a pair whose private half is as it must be, or what is wrong with it.
 fn checked(
     session: &Session,
     [private, public]: [ObjectHandle; 2],
     label: &str,
-) -> Result<PublicKey, Failure> {
-    let defect = match check(session, private, label)? {
-        Ok(_) => match read_point(session, public)? {
-            Some(key) => return Ok(key),
-            None => "CKA_EC_POINT is none of P-256".to_owned(),
-        },
-        Err(defect) => defect.to_string(),
-    };
-    for half in [private, public] {
-        session.raw().destroy_object(half)?;
+) -> Result<Result<PublicKey, String>, Failure> {
+    if let Err(defect) = check(session, private, label)? {
+        return Ok(Err(defect.to_string()));
     }
-    let code = format!("the token made another key than was asked for: {defect}");
-    Err(Failure::new(Class::Reject, "C_GenerateKeyPair", code))
+    let point = read_point(session, public)?;
+    Ok(point.ok_or_else(|| "CKA_EC_POINT is none of P-256".to_owned()))
 }
 
 /// The halves of `class` that were made for `request` and have no name.
@@ -143,8 +151,8 @@ fn unnamed(
     let template = [Attribute::Class(class), Attribute::Token(true), label];
     let (mut halves, prefix) = (Vec::new(), prefix(request));
     for handle in session.raw().find_objects(&template)? {
-        let found = session.raw().get_attributes(handle, &[AttributeType::Id])?;
-        for attribute in found {
+        let found = session.raw().get_attributes(handle, &[AttributeType::Id]);
+        for attribute in unless_gone(found)?.unwrap_or_default() {
             if let Attribute::Id(id) = attribute
                 && id.starts_with(&prefix)
             {
@@ -162,8 +170,16 @@ fn prefix(request: Uuid) -> Vec<u8> {
 fn read_point(session: &Session, public: ObjectHandle) -> Result<Option<PublicKey>, Failure> {
     let found = session
         .raw()
-        .get_attributes(public, &[AttributeType::EcPoint])?;
-    Ok(point(&found))
+        .get_attributes(public, &[AttributeType::EcPoint]);
+    Ok(unless_gone(found)?.and_then(|found| point(&found)))
+}
+
+/// What came of a call, unless another process has destroyed the object meanwhile.
+fn unless_gone<T>(called: Result<T, Error>) -> Result<Option<T>, Error> {
+    match called {
+        Err(Error::Pkcs11(RvError::ObjectHandleInvalid, _)) => Ok(None),
+        called => called.map(Some),
+    }
 }
 
 fn set_id(session: &Session, half: ObjectHandle, key: KeyId) -> Result<(), Failure> {

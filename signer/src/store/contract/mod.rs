@@ -63,6 +63,7 @@ pub(super) mod reopening;
 pub(super) mod restore;
 pub(super) mod retention;
 pub(super) mod signed;
+pub(super) mod turns;
 pub(super) mod wear;
 
 mod world;
@@ -120,6 +121,7 @@ macro_rules! contract {
             keys::a_signature_that_is_not_stored_is_not_counted,
             wear::what_is_pending_counts_as_what_is_signed, wear::a_group_counts_itself,
             wear::a_worn_out_ca_issues_nothing_and_lists,
+            turns::an_institution_has_one_turn_at_a_time,
             reissues::a_certificate_takes_the_place_of_another, reissues::what_is_under_way_is_resumed_and_what_failed_may_come_again,
             reissues::a_revoked_device_gets_no_other_certificate, reissues::of_many_at_once_one_takes_the_place,
             signed::what_a_key_signed_is_listed_once, signed::what_may_still_come_comes_last,

@@ -82,10 +82,15 @@ pub(super) async fn proposals(
     session: &Session,
     institution: &InstitutionId,
 ) -> Result<(), Failure> {
+    let number = number_of(institution);
+    session.query(PROPOSALS, &[&number]).await.map(drop)
+}
+
+/// A number for an institution; two with the same one wait for each other.
+pub(super) fn number_of(institution: &InstitutionId) -> i32 {
     let digest = sha256(institution.as_str().as_bytes());
     let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 4], &[]));
-    let number = i32::from_be_bytes(*first);
-    session.query(PROPOSALS, &[&number]).await.map(drop)
+    i32::from_be_bytes(*first)
 }
 
 /// Locks a change, if it is there: its row.

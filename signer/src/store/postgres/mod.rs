@@ -29,7 +29,7 @@ use crate::{
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Erased, Intents, OrderRecall, Restoration, Restored, Revoked,
-        RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        RevokedCertificate, Store, StoreError, Swept, VersionsView, turns::Here,
     },
 };
 
@@ -64,6 +64,7 @@ mod rows;
 mod schema;
 mod session;
 mod trial;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,9 @@ use trial::on;
 /// Connections for groups and for the other verbs that write: a group at a time, and a few beside it.
 const WRITERS: usize = 4;
 
+/// Connections that hold a turn, of one institution each.
+const TURNS: usize = 4;
+
 /// Connections that read.
 const READERS: usize = 8;
 
@@ -87,6 +91,8 @@ pub struct PostgresStore {
     reads: Pool,
     writes: Pool,
     lends: Pool,
+    turns: Pool,
+    here: Here,
 }
 
 impl PostgresStore {
@@ -100,7 +106,9 @@ impl PostgresStore {
         let store = Self {
             reads: Pool::new(connector.clone(), Kind::Reads, READERS),
             writes: Pool::new(connector.clone(), Kind::Writes, WRITERS),
-            lends: Pool::new(connector, Kind::Lends, 1),
+            lends: Pool::new(connector.clone(), Kind::Lends, 1),
+            turns: Pool::new(connector, Kind::Reads, TURNS),
+            here: Here::default(),
         };
         store.generation().await?;
         Ok(store)

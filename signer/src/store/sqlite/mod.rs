@@ -28,7 +28,7 @@ use crate::{
     store::{
         Accepted, Begun, Completion, CrlState, DevicePage, DeviceQuery, DeviceView, DocumentView,
         Documents, EnrollmentRecall, Erased, Intents, OrderRecall, Restoration, Restored, Revoked,
-        RevokedCertificate, Store, StoreError, Swept, VersionsView,
+        RevokedCertificate, Store, StoreError, Swept, VersionsView, turns::Here,
     },
 };
 
@@ -56,6 +56,7 @@ mod restore;
 mod rows;
 mod schema;
 mod threads;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,7 @@ use threads::reaching;
 /// The store in one file.
 pub struct SqliteStore {
     threads: threads::Threads,
+    turns: Here,
 }
 
 impl SqliteStore {
@@ -77,6 +79,7 @@ impl SqliteStore {
     pub fn open(path: &Path, readers: NonZeroUsize) -> Result<Self, StoreError> {
         Ok(Self {
             threads: threads::Threads::start(path, readers)?,
+            turns: Here::default(),
         })
     }
 }
