@@ -34,7 +34,7 @@ use self::{
 const SOON: Duration = Duration::from_secs(60);
 const PHONES: usize = 200;
 /// So many phones have their new certificate when the command is killed, and when the service is.
-const KILLED_AT: [i64; 2] = [40, 110];
+const KILLED_AT: [i64; 2] = [10, 40];
 
 /// The phones that have another certificate than before.
 async fn replaced(deployment: &Deployment) -> Result<i64, Failure> {

@@ -16,10 +16,9 @@ use super::{
     replaced, so_many,
 };
 
-/// Four waves.
 const PHONES: usize = 160;
-/// The first one is done when Ctrl-C is pressed.
-const FIRST: i64 = 40;
+/// So many are done when Ctrl-C is pressed.
+const FIRST: i64 = 10;
 /// What a run asks for before its waves, and less than a wave more.
 const CALLER: &str = "{ burst = 30, requests = 5, seconds = 1 }";
 

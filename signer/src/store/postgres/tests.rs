@@ -29,6 +29,7 @@ mod replicas;
 mod schemas;
 mod standbys;
 mod tls;
+mod turns;
 
 // The same as for the scenarios, which drive the programs.
 #[path = "../../../../tests/src/cluster.rs"]

@@ -1,8 +1,6 @@
 //! Owns what is tested of replicas that share a database: whatever they do at once, one order of things stands.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
-
-use tokio::time::timeout;
+use std::collections::HashSet;
 
 use super::*;
 use crate::{
@@ -18,7 +16,7 @@ use crate::{
 };
 
 /// The world through one replica, and the store through another.
-async fn two() -> (Arc<World>, Arc<dyn Store>) {
+pub(super) async fn two() -> (Arc<World>, Arc<dyn Store>) {
     two_on(database(&CLUSTER).await).await
 }
 
@@ -72,28 +70,6 @@ async fn the_same_order_at_both_is_recorded_once() {
         assert_eq!(new.len(), 1);
         assert_eq!(resumed.into_iter().collect::<Vec<_>>(), new);
         world.end(new[0], Ending::Failed("HSM"), T0).await;
-    }
-}
-
-/// Also when the one that has it is gone without a word.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_institution_has_one_turn_over_both() {
-    let (world, other) = two().await;
-    for _ in 0..3 {
-        let first = world.store.turn(&world.alfa).await.unwrap();
-        drop(other.turn(&world.beta).await.unwrap());
-        {
-            let mut second = pin!(other.turn(&world.alfa));
-            let early = timeout(Duration::from_millis(200), second.as_mut()).await;
-            assert!(early.is_err());
-            drop(first);
-            drop(second.await.unwrap());
-        }
-        // One that is waited for no longer is not kept.
-        let held = other.turn(&world.alfa).await.unwrap();
-        let gone = timeout(Duration::from_millis(200), world.store.turn(&world.alfa)).await;
-        assert!(gone.is_err());
-        drop(held);
     }
 }
 

@@ -8,7 +8,7 @@ use semops_pki::certificate::Certificate;
 use semops_proto::v1::{ReissueDeviceRequest, SignedKind};
 use serde_json::{Value, json};
 use tokio::{
-    signal,
+    signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tonic::Code;
@@ -47,11 +47,12 @@ impl Waves {
         per_second: u16,
         desk: &Desk<'_>,
     ) -> Result<Self, Failure> {
+        // From here on it waits for what was begun.
+        let mut stop = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::usage(format!("signals: {error}"), "try again"))?;
         let (mut waves, devices) = Self::look(key, desk).await?;
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stop = signal::ctrl_c();
-        tokio::pin!(stop);
         for wave in devices.chunks(usize::from(per_second)) {
             second.tick().await;
             for device in wave {
@@ -63,7 +64,7 @@ impl Waves {
                 waves.left = waves.left.saturating_sub(1);
             }
             desk.progress.tell(waves.said());
-            if let Ok(Ok(())) = timeout(Duration::ZERO, &mut stop).await {
+            if timeout(Duration::ZERO, stop.recv()).await.is_ok() {
                 waves.stopped = waves.left > 0;
                 break;
             }
