@@ -16,7 +16,6 @@ use e2e::{
     stored, token,
     until::until,
 };
-use rustix::process::Signal;
 use semops_objects::{
     change::{Approval, Decision, KeyOperation, Operation, Proposal},
     key::KeyId,
@@ -226,6 +225,7 @@ async fn nothing_brings_it_back(deployment: &Deployment, key: KeyId) -> Result<(
 #[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_kill_at_each_step_leaves_each_end_told_once() -> Result<(), Failure> {
+    use rustix::process::Signal;
     use signer::fault::{Point, VARIABLE};
     use std::os::unix::process::ExitStatusExt as _;
     let hands = Hands::new()?;

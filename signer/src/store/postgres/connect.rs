@@ -41,6 +41,12 @@ const CONNECT: Duration = Duration::from_secs(3);
 const BOUNDS: &str = "-c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0 \
     -c client_min_messages=warning";
 
+/// Each statement is planned by its indexes. The server keeps the plan of a prepared statement, and until autovacuum has
+/// looked at a new or restored database it takes tables for tiny and would read them whole, ever longer while they grow.
+/// Where there is no other way it still does, at a cost that must not have the plan compiled.
+const PLANS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
+    -c jit=off";
+
 const UNREACHED: &str =
     "it is not reached: check that the primary runs, and its hosts, ports and TLS root here";
 
@@ -164,7 +170,7 @@ impl Connector {
             .dbname(&settings.database)
             .user(&settings.user)
             .application_name("signer")
-            .options(BOUNDS)
+            .options(format!("{BOUNDS} {PLANS}"))
             .keepalives_idle(Duration::from_secs(10))
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .ssl_negotiation(SslNegotiation::Postgres)
